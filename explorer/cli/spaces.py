@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,6 +33,9 @@ from explorer.costs.analytic import count_cost
 from explorer.space.choices import Derivation, point_names
 from explorer.space.search_space import SearchSpace, load_space
 
+if TYPE_CHECKING:
+    from explorer.costs.whole_space.statistics import Bounds, CostRanges, NetworkCount
+
 
 def _load(path: str, override: Input | None) -> SearchSpace:
     """Load a space, with its input replaced by ``override``."""
@@ -43,20 +45,25 @@ def _load(path: str, override: Input | None) -> SearchSpace:
 
 @click.command()
 @click.argument("space")
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Build every block, and compute the number of networks and the costs of a space of up to 20,000,000"
+    " derivations exactly, however long it takes.",
+)
 @as_json
 @with_input
-def space(space: str, as_json: bool, override: Input | None) -> None:
+def space(space: str, exact: bool, as_json: bool, override: Input | None) -> None:
     """Check SPACE and show its choice points, number of derivations and networks, and cost ranges.
 
+    What takes long is estimated from uniform draws, with a 95% interval; --exact computes it.
     SPACE is a file, or the name of one that comes with the explorer (preact_variants.yaml).
     """
-    from explorer.costs.whole_space.statistics import cost_ranges, count_networks
+    from explorer.costs.whole_space.statistics import EXACT, QUICK
 
     read = _load(space, override)
     count = read.count()
-    with nullcontext() if as_json else console().status("counting networks"):
-        networks, exact = count_networks(read)
-        ranges = cost_ranges(read)
+    networks, ranges = _statistics(read, EXACT if exact else QUICK)
     choices = [
         {"name": name, "scope": point.scope, "alternatives": list(point.options)}
         for point, name in point_names(read).items()
@@ -70,14 +77,18 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
                 "input": list(read.input),
                 "classes": read.classes,
                 "derivations": count,
-                "networks": networks,
-                "networks_exact": exact,
+                "networks": networks.networks,
+                "networks_exact": networks.exact,
+                "networks_ci95": networks.ci95,
                 "validated": read.validated,
                 "choices": choices,
                 "costs": ranges.costs,
                 "costs_exact": ranges.exact,
+                "costs_rows": ranges.rows,
+                "costs_median_ci95": ranges.median_ci95,
                 "limits": [str(limit) for limit in read.limits],
                 "feasible_share": ranges.feasible,
+                "feasible_share_ci95": ranges.feasible_ci95,
                 "warnings": [warning.to_dict() for warning in read.warnings],
             }
         )
@@ -86,10 +97,12 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
     out = console()
     out.print(f"{read.name}: {read.about}" if read.about else read.name, markup=False)
     out.print(f"input {read.input}, {read.classes} classes", markup=False)
-    about = "" if exact else " (estimated)"
-    checked = "every block was built" if read.validated == "all" else "1,000 sampled networks were built"
+    about = ""
+    if networks.ci95 is not None:
+        about = f" (estimated; 95% interval {' to '.join(map(format_whole, networks.ci95))})"
+    checked = "every block was built" if read.validated == "all" else "sampled networks were built"
     out.print(
-        f"{format_whole(count)} derivations, {format_whole(networks)} distinct networks{about}; {checked}\n",
+        f"{format_whole(count)} derivations, {format_whole(networks.networks)} distinct networks{about}; {checked}\n",
         markup=False,
     )
     print_table({"choice": "left", "scope": "left", "alternatives": "left"}, [
@@ -106,6 +119,31 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
         out.print(
             f"\nlimits: {limits}; satisfied by {format_percent(ranges.feasible)} of the derivations", markup=False
         )
+
+
+def _statistics(space: SearchSpace, bounds: Bounds) -> tuple[NetworkCount, CostRanges]:
+    """Return the statistics of a space. Without bounds that keep it short, a progress bar is shown."""
+    from explorer.costs.whole_space.statistics import EXACT, cost_ranges, count_networks
+
+    if bounds is not EXACT:
+        return count_networks(space, bounds), cost_ranges(space, bounds)
+    from rich.console import Console
+    from rich.progress import Progress
+
+    err = Console(stderr=True)
+    total = space.count()
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as shown:
+
+        def task(title: str, total: int | None) -> Callable[[int], None]:
+            number = shown.add_task(title, total=total)
+            return lambda done: shown.update(number, completed=done)
+
+        done = task("checking blocks", None)
+        space.check_all_units()
+        done(1)
+        rows = total if total <= bounds.derivations else None
+        networks = count_networks(space, bounds, task("counting networks", rows))
+        return networks, cost_ranges(space, bounds, task("computing costs", rows))
 
 
 @click.command()

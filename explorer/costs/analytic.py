@@ -10,7 +10,7 @@ from explorer.analysis.quantities import COSTS
 from explorer.networks.architecture import Architecture, require_architecture
 from explorer.networks.block import Block, MergeStep, Parts, Step, steps
 from explorer.networks.dead_layers import without_dead_layers
-from explorer.networks.ops.base import FREE, Op, TensorShape
+from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Merge
 from explorer.networks.walk import PlacedBlock
 
@@ -126,20 +126,16 @@ def count_cost(architecture: Architecture, batch: int = 1, dtype: str = "float32
         The cost; except ``peak_memory_bytes``, it is that of one image.
     """
     require_architecture(architecture)
-    cache: CountsCache = {}
-    blocks: dict[int, SegmentCost] = {}  # by the id of the parts: repeated blocks are counted once
-    costs = []
-    for segment in architecture.segments:
-        if isinstance(segment, PlacedBlock):
-            key = id(segment.parts)
-            if key not in blocks:
-                blocks[key] = _block_cost(segment.parts, segment.x, cache)
-            costs.append(blocks[key])
-        else:
-            costs.append(_segment_cost(segment.x, segment.y, cache, segment.steps))
     params = macs = activations = weight_layers = peak = 0
     field = jump = 1
-    for _, own_params, own_macs, own_activations, layers, growth, stride, high in costs:
+    last: Parts | None = None
+    for segment in architecture.segments:
+        if isinstance(segment, PlacedBlock):
+            if segment.parts is not last:  # else it repeats the last one
+                last, cost = segment.parts, block_cost(segment.block, segment.x)
+        else:
+            cost = _segment_cost(segment.x, segment.y, segment.steps)
+        _, own_params, own_macs, own_activations, layers, growth, stride, high = cost
         params += own_params
         macs += own_macs
         activations += own_activations
@@ -155,41 +151,24 @@ def count_cost(architecture: Architecture, batch: int = 1, dtype: str = "float32
 def ops_cost(ops: tuple[Op, ...], x: TensorShape) -> SegmentCost:
     """Return the cost of a sequence of ops for an input of shape ``x``."""
     made, y = steps(ops, x)
-    return _segment_cost(x, y, {}, made)
+    return _segment_cost(x, y, made)
 
 
 def block_cost(block: Block, x: TensorShape) -> SegmentCost:
     """Return the cost of a block for an input of shape ``x``, without its dead layers."""
-    return _block_cost(without_dead_layers(block, x).parts(x), x, {})
+    return block.once(("cost", x), lambda: _block_cost(without_dead_layers(block, x).parts(x), x))
 
 
-# The counts of one op for one input shape: output elements; params, macs, activations; whether it is a weight layer;
-# effective kernel - 1; stride.
-Counts = tuple[int, int, int, int, bool, int, int]
-
-# Counts by the id of an op and its input shape, for one network: each op is evaluated once per shape. The network keeps
-# its ops alive, so ids are unique.
-CountsCache = dict[tuple[int, TensorShape], Counts]
-
-
-def _count(op: Op, x: TensorShape, y: TensorShape) -> Counts:
-    cls = type(op)
-    params, macs, activations = FREE if cls.cost is Op.cost else op.cost(x)
-    window, stride = (1, 1) if cls.receptive is Op.receptive else op.receptive()
-    return y.elements, params, macs, activations, cls.role in WEIGHT_LAYERS, window - 1, stride
-
-
-def _block_cost(parts: Parts, x: TensorShape, cache: CountsCache) -> SegmentCost:
+def _block_cost(parts: Parts, x: TensorShape) -> SegmentCost:
     pre, branch, shortcut, merge, after, y = parts
     if merge is None or shortcut is None:
-        return _segment_cost(x, y, cache, pre + branch + after)
-    return _segment_cost(x, y, cache, pre, merge, branch, shortcut, after)
+        return _segment_cost(x, y, pre + branch + after)
+    return _segment_cost(x, y, pre, merge, branch, shortcut, after)
 
 
 def _segment_cost(
     x: TensorShape,
     y: TensorShape,
-    cache: CountsCache,
     ops: tuple[Step, ...],
     merge: MergeStep | None = None,
     branch: tuple[Step, ...] = (),
@@ -221,17 +200,18 @@ def _segment_cost(
             growth, jump, weight_layers = max(growth, branch_growth), branch_jump, branch_layers
             held, live = 0, elements
         for op, op_x, op_y in part:
-            key = id(op), op_x
-            counts = cache.get(key)
-            if counts is None:
-                counts = cache[key] = _count(op, op_x, op_y)
-            elements, own_params, own_macs, own_activations, is_weight_layer, kernel_growth, stride = counts
-            params += own_params
-            macs += own_macs
-            activations += own_activations
-            weight_layers += is_weight_layer
-            growth += kernel_growth * jump
-            jump *= stride
+            cls = type(op)
+            elements = op_y.elements
+            if cls.cost is not Op.cost:
+                own_params, own_macs, own_activations = op.cost(op_x)
+                params += own_params
+                macs += own_macs
+                activations += own_activations
+            weight_layers += cls.role in WEIGHT_LAYERS
+            if cls.receptive is not Op.receptive:
+                window, stride = op.receptive()
+                growth += (window - 1) * jump
+                jump *= stride
             live += elements
             if live > peak:
                 peak = live

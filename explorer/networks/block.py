@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
 
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Add, Merge
+
+T = TypeVar("T")
 
 
 class Step(NamedTuple):
@@ -77,6 +79,30 @@ class Block:
     after: tuple[Op, ...] = ()
     shortcut: tuple[Op, ...] | None = ()
     shared: int = 0
+    _known: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __getstate__(self) -> list[Any]:
+        """Return the fields for pickle and copy, without computed results."""
+        return [self.branch, self.merge, self.after, self.shortcut, self.shared]
+
+    def __setstate__(self, state: list[Any]) -> None:
+        for name, value in zip(("branch", "merge", "after", "shortcut", "shared", "_known"), (*state, {})):
+            object.__setattr__(self, name, value)
+
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return a result that depends on the block and ``key`` alone. It is computed once.
+
+        A block that occurs several times in a network, or in several networks of a space, is one object.
+
+        Args:
+            key: Everything else that the result depends on, such as the input shape. Each kind of result has keys of
+                its own type.
+            compute: Computes the result.
+        """
+        found: T | None = self._known.get(key)
+        if found is None:
+            found = self._known[key] = compute()
+        return found
 
     @property
     def layer_count(self) -> int:
@@ -89,6 +115,9 @@ class Block:
         Raises:
             ArchitectureError: A shape does not fit, or branch and shortcut do not match.
         """
+        return self.once(x, lambda: self._parts(x))
+
+    def _parts(self, x: TensorShape) -> Parts:
         pre, start = steps(self.branch[: self.shared], x)
         branch, y = steps(self.branch[self.shared :], start)
         shortcut = merge = None

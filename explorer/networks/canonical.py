@@ -37,13 +37,68 @@ def canonical_text(image: TensorShape, classes: int, segments: Iterable[Segment]
         classes: The number of classes.
         segments: The stem, transitions, blocks and head in the order of computation.
     """
-    sequence = _Sequence(image, {})
+    texts: list[str] = []
+    end = start_of(image)
+    last: tuple[Block, OpenEnd] | None = None
     for segment in segments:
         if isinstance(segment, PlacedBlock):
-            sequence.add_block(segment.block)
+            if last is None or last[0] is not segment.block or last[1] is not end:  # else it repeats the last one
+                last = segment.block, end
+                fixed, end = add_block(end, segment.block)
         else:
-            sequence.extend(step.op for step in segment.steps)
-    return f'{{"classes":{classes},"input":[{",".join(map(str, image))}],"net":{sequence}}}'
+            fixed, end = add_ops(end, [step.op for step in segment.steps])
+        texts += fixed
+    texts += end.texts()
+    return f'{{"classes":{classes},"input":[{",".join(map(str, image))}],"net":[{",".join(texts)}]}}'
+
+
+# A network is canonicalised segment by segment. What a segment adds depends on earlier ones only by the open end.
+
+
+class OpenEnd(NamedTuple):
+    """The end of a sequence of canonical steps: all that later segments depend on.
+
+    Attributes:
+        shape: The output shape.
+        low: Lower bound of the outputs.
+        high: Upper bound of the outputs.
+        steps: The last steps, as far as later ones can still change them: activations and constant factors.
+    """
+
+    shape: TensorShape
+    low: float
+    high: float
+    steps: tuple[_Step, ...]
+
+    def texts(self) -> list[str]:
+        """Return the JSON of the steps, for the end of a network."""
+        return [step.text for step in self.steps]
+
+
+Extended = tuple[tuple[str, ...], OpenEnd]  # the JSON of the steps that are fixed from now on, and the new end
+
+
+def start_of(image: TensorShape) -> OpenEnd:
+    """Return the end of the empty sequence: an image of any values."""
+    return OpenEnd(image, -math.inf, math.inf, ())
+
+
+def add_ops(end: OpenEnd, ops: Iterable[Op]) -> Extended:
+    """Return what ``ops`` add to a sequence that ends in ``end``."""
+    sequence = _Sequence.continuing(end)
+    sequence.extend(ops)
+    return sequence.split()
+
+
+def add_block(end: OpenEnd, block: Block) -> Extended:
+    """Return what a block adds to a sequence that ends in ``end``."""
+
+    def extended() -> Extended:
+        sequence = _Sequence.continuing(end)
+        sequence.add_block(block)
+        return sequence.split()
+
+    return block.once(end, extended)
 
 
 class _Canonical(NamedTuple):
@@ -88,7 +143,7 @@ class _Sequence:
         shape: The output shape of the last step.
         low: Lower bound of the outputs.
         high: Upper bound of the outputs.
-        cache: The canonical forms of ops and blocks by id, input shape and bounds, for one network.
+        cache: The canonical forms of ops by id and input shape, for one segment.
     """
 
     __slots__ = ("cache", "high", "low", "shape", "steps")
@@ -97,6 +152,19 @@ class _Sequence:
         self.steps: list[_Step] = []
         self.cache = cache
         self.shape, self.low, self.high = shape, low, high
+
+    @classmethod
+    def continuing(cls, end: OpenEnd) -> _Sequence:
+        sequence = cls(end.shape, {}, end.low, end.high)
+        sequence.steps += end.steps
+        return sequence
+
+    def split(self) -> Extended:
+        fixed = len(self.steps)
+        while fixed and isinstance(self.steps[fixed - 1].op, (Activation, Scale)):
+            fixed -= 1
+        texts = tuple([step.text for step in self.steps[:fixed]])
+        return texts, OpenEnd(self.shape, self.low, self.high, tuple(self.steps[fixed:]))
 
     def __str__(self) -> str:
         return f"[{','.join([step.text for step in self.steps])}]"
@@ -151,13 +219,7 @@ class _Sequence:
                 shared += 1
             if shared:
                 self.extend(block.branch[:shared])
-            key = id(block), self.shape, self.low, self.high
-            found = self.cache.get(key)
-            if found is None:
-                found = self.cache[key] = self._merged(
-                    block.branch[shared:], block.shortcut[shared - block.shared :], block.merge
-                )
-            self._append(*found)
+            self._append(*self._merged(block.branch[shared:], block.shortcut[shared - block.shared :], block.merge))
         self.extend(block.after)
 
     def _merged(

@@ -164,23 +164,22 @@ def walk(
         made, y = at_place(f"the transition to stage {number}", steps, stage.transition, x)
         yield OpRun("transition", number, made, x, y)
         x = y
-        known: dict[tuple[int, TensorShape], tuple[Block, Parts]] = {}  # repeated blocks are computed once
-        for index, block in enumerate(stage.blocks, len(stage.transition)):
-            place, key = index - len(stage.transition) + 1, (id(block), x)
-            if key not in known:
-                known[key] = at_place(f"stage {number}, block {place}", _live, block, x)
-            live, parts = known[key]
-            yield PlacedBlock(number, place, index, live, x, parts)
+        last: tuple[Block, TensorShape] | None = None
+        for place, block in enumerate(stage.blocks, 1):
+            if last is None or last[0] is not block or last[1] != x:  # else it repeats the last one
+                last = block, x
+                live = at_place(f"stage {number}, block {place}", _live, block, x)
+                parts = live.parts(x)
+            yield PlacedBlock(number, place, len(stage.transition) + place - 1, live, x, parts)
             x = parts.y
     made, y = at_place("head", steps, head, x)
     yield OpRun("head", len(stages) + 1, made, x, y)
 
 
-def _live(block: Block, x: TensorShape) -> tuple[Block, Parts]:
-    """Return the block without its dead layers, and its parts. Raises ArchitectureError if a shape does not fit."""
-    parts = block.parts(x)
-    live = without_dead_layers(block, x)
-    return live, parts if live is block else live.parts(x)
+def _live(block: Block, x: TensorShape) -> Block:
+    """Return the block without its dead layers. Raises ArchitectureError if a shape of any layer does not fit."""
+    block.parts(x)
+    return block.once(("live", x), lambda: without_dead_layers(block, x))
 
 
 def at_place(place: str, compute: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import operator
 import os
 import random
@@ -27,7 +28,7 @@ from explorer.space.language.parse import content, parse_grammar
 from explorer.space.language.yaml import MAX_BYTES
 from explorer.space.lint.lint import Lint, find_lints
 from explorer.space.shipped import find_space
-from explorer.space.validate import validate
+from explorer.space.validate import MAX_WORK, validate
 from explorer.system.files import read_regular
 
 FORMAT = 1
@@ -86,9 +87,9 @@ def _parsed(data: bytes, source: str) -> SearchSpace:
     return _set_validated(SearchSpace(**vars(grammar)), problems)
 
 
-def _set_validated(space: SearchSpace, problems: Iterable[Problem] = ()) -> SearchSpace:
-    """Set ``validated`` of a space that was just made. Raises SpaceError with ``problems`` and those found."""
-    object.__setattr__(space, "validated", validate(space, space.decisions, space.deriver, problems))
+def _set_validated(space: SearchSpace, problems: Iterable[Problem] = (), max_work: float = MAX_WORK) -> SearchSpace:
+    """Set ``validated`` of a space. Raises SpaceError with ``problems`` and those found."""
+    object.__setattr__(space, "validated", validate(space, space.decisions, space.deriver, problems, max_work))
     return space
 
 
@@ -100,7 +101,7 @@ class SearchSpace(Grammar):
 
     Attributes:
         validated: "all" if every combination of block, input shape and choices was built on loading, "sampled" if
-            there are too many and some derivations were.
+            that would take more than about 0.2 s, and some derivations were built.
     """
 
     validated: str = field(default="", compare=False)
@@ -320,6 +321,17 @@ class SearchSpace(Grammar):
             SpaceError: If a derivation cannot be built with them.
         """
         return _set_validated(replace(self, input=TensorShape(*shape), classes=classes, validated=""))
+
+    def check_all_units(self) -> None:
+        """Build every combination of block, input shape and choices, however many there are.
+
+        ``validated`` is "all" afterwards, unless a number of blocks that is a choice affects shapes by ``n``.
+
+        Raises:
+            SpaceError: If one cannot be built.
+        """
+        if self.validated != "all":
+            _set_validated(self, max_work=math.inf)
 
     @cached_property
     def digest(self) -> str:

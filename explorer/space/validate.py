@@ -7,21 +7,22 @@ from collections.abc import Iterable
 
 from explorer.errors import Problem, SpaceError
 from explorer.space.count.automaton import Automaton
+from explorer.space.count.coverage import Coverage
 from explorer.space.count.decisions import Decisions
 from explorer.space.derive.architecture import Deriver
 from explorer.space.grammar import Grammar
 
-MAX_STATES = 100_000
-MAX_WORK = 1_000_000
-MAX_WORK_FOR_MORE = 100_000  # to find more errors than the first
-WORK_PER_STATE = 10
-WORK_PER_LAYER = 5
+MAX_WORK = 110_000  # some 0.2 s
+MAX_WORK_FOR_MORE = 20_000  # to find more errors than the first
+MAX_SAMPLED_WORK = 25_000  # some 0.06 s
 SAMPLES = 1_000
 WHOLE_SAMPLES = 10
 MAX_PROBLEMS = 20
 
 
-def validate(grammar: Grammar, decisions: Decisions, deriver: Deriver, found: Iterable[Problem] = ()) -> str:
+def validate(
+    grammar: Grammar, decisions: Decisions, deriver: Deriver, found: Iterable[Problem] = (), max_work: float = MAX_WORK
+) -> str:
     """Check that every derivation can be built.
 
     Args:
@@ -29,18 +30,19 @@ def validate(grammar: Grammar, decisions: Decisions, deriver: Deriver, found: It
         decisions: Its derivations.
         deriver: Derives its networks.
         found: Errors found earlier, to report together.
+        max_work: The largest work for building every combination of block, input shape and choices, in nodes that are
+            read. The default takes about 0.2 s.
 
     Returns:
-        "all" if every combination of block, input shape and choices was built. "sampled" if there are more than
-        100,000 of them, or they are so large that building them takes too long; then 1,000 derivations were built, or
-        fewer large ones.
+        "all" if every combination was built. "sampled" if that is more than ``max_work``; then 1,000 derivations were
+        built, or fewer large ones.
 
     Raises:
-        SpaceError: With the first error at each place of the file. After the first one, only a tenth of the work is
-            spent to find others.
+        SpaceError: With the first error at each place of the file. After the first one, less work is spent to find
+            others.
     """
     problems = list(found)
-    complete = _all_states(grammar, problems)
+    complete = _all_units(grammar, problems, max_work)
     if not problems:
         # Whole networks: the head, copied layers, and the bounds on the sum of all blocks.
         _sample(decisions, deriver, WHOLE_SAMPLES if complete else SAMPLES, problems)
@@ -49,11 +51,11 @@ def validate(grammar: Grammar, decisions: Decisions, deriver: Deriver, found: It
     return "all" if complete else "sampled"
 
 
-def _all_states(grammar: Grammar, problems: list[Problem]) -> bool:
-    """Walk every state once, with shapes.
+def _all_units(grammar: Grammar, problems: list[Problem], max_work: float) -> bool:
+    """Derive every distinct unit once.
 
     Returns:
-        Whether all were visited: they were few enough, and no shape depends on a number of blocks that is a choice.
+        Whether all were derived: they were few enough, and no shape depends on a number of blocks that is a choice.
     """
     try:
         automaton = Automaton(grammar, carries_shapes=True)
@@ -62,31 +64,17 @@ def _all_states(grammar: Grammar, problems: list[Problem]) -> bool:
         return True
     if automaton.depends_on_open_total:
         return False
-    seen = {automaton.start.state}
-    pending = [automaton.start.state]
-    most, tried = (MAX_WORK_FOR_MORE if problems else MAX_WORK), 0
-    while pending:
-        state = pending.pop()
-        if state.kind == "end":
-            continue
-        for option in sorted(set(automaton.alike(state))):
-            try:
-                following = automaton.answered(state, option).state
-            except SpaceError as error:
-                if not problems:
-                    most = min(most, automaton.shapes.work + WORK_PER_STATE * len(seen) + MAX_WORK_FOR_MORE)
-                _add(problems, error)
-                tried += 1
-                if len(problems) >= MAX_PROBLEMS:
-                    return True
-                if automaton.shapes.work + WORK_PER_STATE * (len(seen) + tried) > most:
-                    return True
-                continue
-            if following not in seen:
-                if len(seen) >= MAX_STATES or automaton.shapes.work + WORK_PER_STATE * (len(seen) + tried) > most:
-                    return bool(problems)
-                seen.add(following)
-                pending.append(following)
+    coverage = Coverage(automaton)
+    most = MAX_WORK_FOR_MORE if problems else max_work
+    for fault in coverage.walk():
+        if fault is not None:
+            if not problems:
+                most = min(most, coverage.work + MAX_WORK_FOR_MORE)
+            _add(problems, fault)
+            if len(problems) >= MAX_PROBLEMS:
+                return True
+        if coverage.work > most:
+            return bool(problems)
     return True
 
 
@@ -95,18 +83,18 @@ def _sample(decisions: Decisions, deriver: Deriver, count: int, problems: list[P
     total = decisions.count()
     draw = random.Random(0)
     indices = range(total) if total <= count else (draw.randrange(total) if k else 0 for k in range(count))
-    work, most = 0, MAX_WORK
+    work, most = 0, MAX_SAMPLED_WORK
     for number, index in enumerate(indices):
         if work > most and number >= WHOLE_SAMPLES:
             return
         choices = decisions.unrank(index).choices
         work += len(choices)
         try:
-            work += WORK_PER_LAYER * deriver.architecture(choices).layer_count
+            work += deriver.architecture(choices).layer_count
         except SpaceError as error:
             if not problems:
-                most = min(most, work + MAX_WORK_FOR_MORE)
-            work += WORK_PER_LAYER * len(choices)  # the number of layers of a failed network is unknown
+                most = min(most, work + MAX_SAMPLED_WORK // 5)
+            work += len(choices)  # the number of layers of a failed network is unknown
             _add(problems, error)
             if len(problems) >= MAX_PROBLEMS:
                 return

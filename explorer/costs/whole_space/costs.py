@@ -15,8 +15,11 @@ import numpy as np
 from explorer.costs.analytic import BYTES_PER_ELEMENT, SegmentCost, Totals, block_cost, costs_of, ops_cost
 from explorer.costs.whole_space.choices import ChoiceColumns
 from explorer.costs.whole_space.grouping import Numbered, Part, group_rows
+from explorer.costs.whole_space.identities import LANES, hash_texts, repeated
 from explorer.costs.whole_space.units import Table, Unit, Units
 from explorer.networks.architecture import MAX_LAYERS
+from explorer.networks.canonical import Extended, OpenEnd, add_block, add_ops, start_of
+from explorer.networks.dead_layers import without_dead_layers
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.space.choices import Lookup
 from explorer.space.derive.architecture import StageNumbers, stage_numbers
@@ -30,7 +33,12 @@ MAX_COST = 2**62  # below the largest int64, so that sums do not overflow
 
 Copies = tuple[tuple[Op, ...], tuple[Op, ...]]  # the layers that ``post`` and ``pre`` copy from a block
 NO_COPIES: Copies = ((), ())
+NOTHING: Extended = (), start_of(TensorShape(1, 1, 1))  # adds no text to a canonical sequence
 Values = tuple[int, ...]  # a row of a ``Table``
+
+
+class TooManyUnits(Exception):
+    """The networks have more distinct units than allowed."""
 
 
 class NetworkCosts:
@@ -39,11 +47,21 @@ class NetworkCosts:
     Args:
         space: The space.
         columns: Its choice columns.
+        with_hashes: Whether to compute the networks' identities too. Units that only cost the same are distinct then.
+        most_units: The largest number of distinct units; no limit by default.
+
+    Attributes:
+        made: The number of distinct units so far.
     """
 
-    def __init__(self, space: SearchSpace, columns: ChoiceColumns):
+    def __init__(
+        self, space: SearchSpace, columns: ChoiceColumns, with_hashes: bool = False, most_units: int | None = None
+    ):
         self.space = space
-        self.units = Units(space, columns)
+        self.units = Units(space, columns, by_cost=not with_hashes)
+        self.with_hashes, self.most_units, self.made = with_hashes, most_units, 0
+        self.ends: Numbered[OpenEnd] = Numbered()  # of canonical sequences
+        self.ends.number(start_of(space.input))
         self.shapes: Numbered[TensorShape] = Numbered()
         self.headers: Numbered[StageNumbers] = Numbered()  # with 0 for the number of blocks
         self.copies: Numbered[Copies] = Numbered()
@@ -60,7 +78,18 @@ class NetworkCosts:
 
         Raises:
             SpaceError: One of the networks cannot be built; the message has the place in the file.
+            TooManyUnits: There are more than ``most_units``.
         """
+        return self._rows(indices, codes).costs()
+
+    def hashes(self, indices: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Return the identities of derivations, equal for equal networks: (lanes, rows) of int64.
+
+        Takes and raises the same as a call; ``with_hashes`` must be true.
+        """
+        return self._rows(indices, codes).hashes
+
+    def _rows(self, indices: np.ndarray, codes: np.ndarray) -> _Rows:
         rows = _Rows(self, codes)
         try:
             rows.walk()
@@ -68,18 +97,23 @@ class NetworkCosts:
             raise self.space.error(str(fault), fault.place) from None
         for row in np.flatnonzero(rows.sums["layers"] > MAX_LAYERS)[:1]:
             self.space.architecture(int(indices[row]))  # raises the error with its reason
-        return rows.costs()
+        return rows
 
     def table(self, unit: Unit, what: str) -> Table:
         """Return the table of this kind of units. Its key has ``counts``, as choices differ between places."""
         return self._tables.setdefault((unit.kind, unit.stage, unit.counts, what), Table())
 
-    def values(self, cost: SegmentCost, layers: int, copies: Copies = NO_COPIES) -> Values:
+    def values(self, cost: SegmentCost, layers: int, added: Extended, copies: Copies = NO_COPIES) -> Values:
         """Return a row of a table. Raises Fault if sums of such rows could overflow int64."""
+        self.made += 1
+        if self.most_units is not None and self.made > self.most_units:
+            raise TooManyUnits
         if max(cost[1:]) * MAX_LAYERS >= MAX_COST:
             raise Fault((1, 1), f"a part of a network has a cost of {max(cost[1:]):,}, too large for a table of costs")
         number = self.copies.number(copies if self.copying else NO_COPIES)
-        return (*cost[1:], self.shapes.number(cost.shape), layers, number)
+        texts, end = added
+        end_number = self.ends.number(end) if self.with_hashes else 0
+        return (*cost[1:], self.shapes.number(cost.shape), layers, number, end_number, *hash_texts(texts))
 
 
 class _Rows:
@@ -95,6 +129,8 @@ class _Rows:
         self.shape = np.full(count, known.shapes.number(self.space.input), dtype=np.int64)
         self.place = np.zeros(count, dtype=np.int64)  # the number of blocks so far
         self.copies = np.zeros(count, dtype=np.int64)  # by number: the layers to copy from the previous block
+        self.end = np.zeros(count, dtype=np.int64)  # by number: the end of the canonical sequence
+        self.hashes = np.zeros((LANES, count), dtype=np.int64)
 
     def costs(self) -> dict[str, np.ndarray]:
         """Return every cost by name, after ``walk``."""
@@ -135,13 +171,16 @@ class _Rows:
         rows, j = self.all, 1
         while len(rows):
             unit = self.known.units.unit("first" if j == 1 else "block", k, j)
-            table, places = self._look_up(unit, rows, self._inputs(k, rows), self._block, j)
+            inputs = self._inputs(k, rows)
             if k == j == 1:
+                table, places = self._look_up(unit, rows, inputs, self._block_without_end, j, what="bare")
                 self._stem(table["copies"][places])
+            table, places = self._look_up(unit, rows, inputs, self._block, j)
             left = self.blocks[k - 1][rows] - j
             times = np.ones_like(left)
             if j > 1 and not unit.varies:
                 same = (table["shape"][places] == self.shape[rows]) & (table["jump"][places] == 1)
+                same &= table["end"][places] == self.end[rows]
                 times += same * left
             self._advance(table, places, rows, times)
             rows, j = rows[left >= times], j + 1
@@ -192,9 +231,11 @@ class _Rows:
             inputs: Further keys in addition to the unit's choices.
             make: Computes a missing unit for one row.
             place: The number of the block in its stage, from 1; 0 for other units.
-            what: Distinguishes tables of one kind.
+            what: Distinguishes tables of one kind: "bare" for units whose place in the canonical sequence is unknown.
         """
         parts = [*self.known.units.choices(unit, self.codes if rows is self.all else self.codes[:, rows]), *inputs]
+        if self.known.with_hashes and what != "bare":
+            parts.append(Part(self.end[rows], len(self.known.ends.values)))
         if unit.by_place:
             parts.append(_counter_part(self.place[rows] + place))
         if unit.by_total:
@@ -222,6 +263,13 @@ class _Rows:
         self.peak[here] = np.maximum(self.peak[here], table["peak"][places])
         self.shape[here] = table["shape"][places]
         self.copies[here] = table["copies"][places]
+        if self.known.with_hashes:
+            self.end[here] = table["end"][places]
+            for lane, own in enumerate(self.hashes):
+                factor, summand = table[f"factor{lane}"][places], table[f"summand{lane}"][places]
+                if not isinstance(times, int):
+                    factor, summand = repeated(factor, summand, times)
+                own[here] = own[here] * factor + summand
 
     # The costs of single units, derived from the choices of one row
 
@@ -244,32 +292,46 @@ class _Rows:
         _, stage, total = self._at(1, row)
         layers = space.deriver.stem_layers(self._answers(unit, row), stage.width, total)
         ops, _ = bind(copied(layers, posts), space.input, stage.width, 1, space.classes, "the stem")
-        return self._values(ops, space.input)
+        return self._values(ops, space.input, row)
 
     def _transition(self, unit: Unit, row: int, place: int) -> Values:
         x, stage, total = self._at(unit.stage, row)
         i = int(self.place[row]) + place
-        ops, _ = self.space.deriver.transition(self._answers(unit, row), unit.stage, stage, x, i, total, {})
-        return self._values(ops, x)
+        ops, _ = self.space.deriver.transition(self._answers(unit, row), unit.stage, stage, x, i, total)
+        return self._values(ops, x, row)
 
-    def _block(self, unit: Unit, row: int, place: int) -> Values:
+    def _block(self, unit: Unit, row: int, place: int, placed: bool = True) -> Values:
         x, stage, total = self._at(unit.stage, row)
         i = int(self.place[row]) + place
-        block, _ = self.space.deriver.block(self._answers(unit, row), unit.stage, place, stage, x, i, total, {})
+        block, _ = self.space.deriver.block(self._answers(unit, row), unit.stage, place, stage, x, i, total)
         copies = tuple(post_layers(block)), tuple(pre_layers(block))
-        return self.known.values(block_cost(block, x), max(1, block.layer_count), copies)
+        if not placed:
+            return self.known.values(block_cost(block, x), 1, NOTHING, copies)
+        live = without_dead_layers(block, x)
+        added = self._added(row, lambda end: add_block(end, live))
+        return self.known.values(block_cost(block, x), max(1, block.layer_count), added, copies)
+
+    def _block_without_end(self, unit: Unit, row: int, place: int) -> Values:
+        return self._block(unit, row, place, placed=False)
 
     def _head(self, unit: Unit, row: int, place: int) -> Values:
         x, stage, total = self._at(len(self.space.stages), row)
         pres = self._copies_at(row)[1]
-        ops, _ = self.space.deriver.head(self._answers(unit, row), x, stage.width, total, pres, {})
-        return self._values(ops, x)
+        ops, _ = self.space.deriver.head(self._answers(unit, row), x, stage.width, total, pres)
+        return self._values(ops, x, row, is_last=True)
 
     def _answers(self, unit: Unit, row: int) -> Lookup:
         return self.known.units.answers(unit, self.codes, row)
 
-    def _values(self, ops: tuple[Op, ...], x: TensorShape) -> Values:
-        return self.known.values(ops_cost(ops, x), len(ops))
+    def _values(self, ops: tuple[Op, ...], x: TensorShape, row: int, is_last: bool = False) -> Values:
+        texts, end = self._added(row, lambda end: add_ops(end, ops))
+        if is_last:
+            texts = (*texts, *end.texts())
+        return self.known.values(ops_cost(ops, x), len(ops), (texts, end))
+
+    def _added(self, row: int, add: Callable[[OpenEnd], Extended]) -> Extended:
+        """Return what a unit adds to the canonical sequence of a row; nothing if identities are not computed."""
+        return add(self.known.ends.values[int(self.end[row])]) if self.known.with_hashes else NOTHING
 
 
 def _counter_part(numbers: np.ndarray) -> Part:

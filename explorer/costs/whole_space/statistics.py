@@ -1,22 +1,58 @@
-"""Statistics of a space: the number of distinct networks and the ranges of their costs."""
+"""Statistics of a space: the number of distinct networks and the ranges of their costs.
+
+They are exact if that takes little time, and estimates from uniform draws otherwise. ``EXACT`` allows any time.
+"""
 
 from __future__ import annotations
 
+import math
+import random
 import statistics
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from explorer.analysis.quantities import COSTS
-from explorer.costs.whole_space.table import cost_batches
+from explorer.costs.whole_space.choices import ChoiceColumns
+from explorer.costs.whole_space.costs import NetworkCosts, TooManyUnits
+from explorer.costs.whole_space.identities import count_distinct
+from explorer.costs.whole_space.table import draw, rank_batches
 from explorer.networks.ops.base import OpCost
-from explorer.space.choices import Choice, Derivation
+from explorer.space.choices import Derivation
+from explorer.space.edits import change_choice, current_choices
 from explorer.space.search_space import SearchSpace
 
-MAX_ENUMERATED = 20_000  # derivations that are all derived to count the networks exactly
-ESTIMATION_SAMPLE = 100  # derivations from which a larger number of networks is estimated
-MAX_COSTED = 200_000  # derivations of a space whose costs are all computed
+Z_95 = 1.96  # standard deviations on either side of a 95% interval
 COST_SAMPLE = 10_000  # derivations drawn from a larger space
+COST_BATCH = 250  # of these in the first batch; each later one is twice as large
+ESTIMATION_SAMPLE = 100  # derivations from which a larger number of networks is estimated
+MIN_ESTIMATION_SAMPLE = 10
+ESTIMATION_WORK = 120_000  # layers of the networks derived for it, some 0.2 s
+WORK_PER_NETWORK = 100
+TESTED_CHOICES = 12  # of a derivation with more, so many drawn ones are tested
+TESTED_OPTIONS = 4  # of a choice with more other options, two drawn ones are tested
+
+MAX_LOGARITHM = 700.0  # the largest that ``exp`` takes
+
+Progress = Callable[[int], object]  # receives the number of finished derivations
+
+
+class Bounds(NamedTuple):
+    """Up to which size of a space its statistics are exact.
+
+    Attributes:
+        derivations: The largest number of derivations.
+        units: The largest number of distinct units to derive; None for no limit.
+    """
+
+    derivations: int
+    units: int | None
+
+
+MAX_UNITS = 2_500  # that are derived in some 0.3 s
+QUICK = Bounds(200_000, MAX_UNITS)
+EXACT = Bounds(20_000_000, None)  # bounded by the memory: some GB
 
 
 class NetworkCount(NamedTuple):
@@ -25,72 +61,80 @@ class NetworkCount(NamedTuple):
     Attributes:
         networks: The number.
         exact: Whether it is exact, not an estimate.
+        ci95: The 95% interval of an estimate; None if the number is exact.
     """
 
     networks: int
     exact: bool
+    ci95: tuple[int, int] | None = None
 
 
-def count_networks(space: SearchSpace, limit: int = MAX_ENUMERATED) -> NetworkCount:
+def count_networks(space: SearchSpace, bounds: Bounds = QUICK, progress: Progress = lambda rows: None) -> NetworkCount:
     """Count the distinct networks of a space.
 
-    The estimate is the number of derivations times the mean, over 100 uniform derivations, of
+    The estimate is the number of derivations times the mean, over up to 100 uniform derivations, of
     1 / (derivations of the same network). That number is estimated by changing one choice at a time: the numbers of
     options that keep the digest are multiplied.
 
     Args:
         space: The space.
-        limit: The largest number of derivations for an exact count, which builds them all.
+        bounds: Up to which size the count is exact.
+        progress: Called with the number of derivations counted so far.
     """
     total = space.count()
-    if total <= limit:
-        return NetworkCount(len({space.architecture(derivation).digest for derivation in space}), True)
-    shares = [1 / _spellings(space, derivation) for derivation in space.sample(ESTIMATION_SAMPLE)]
-    return NetworkCount(
-        max(1, round(total * statistics.fmean(shares))) if total < 10**15 else _scaled(total, shares), False
-    )
+    if total <= bounds.derivations:
+        columns = ChoiceColumns(space)
+        networks = NetworkCosts(space, columns, with_hashes=True, most_units=bounds.units)
+        try:
+            hashes = [networks.hashes(*batch) for batch in _batches(columns, total, progress)]
+            return NetworkCount(count_distinct(np.concatenate(hashes, axis=1)), True)
+        except TooManyUnits:
+            pass
+    shares = _estimated_shares(space)
+    mean, number = statistics.fmean(shares), len(shares)
+    half = Z_95 * statistics.stdev(shares) / math.sqrt(number)
+    # With equal draws the deviation is 0. What has not occurred in n draws has a probability of at most 3 / n.
+    low = max(0.0, min(mean - half, mean * (1 - 3 / number)))
+    high = min(1.0, max(mean + half, mean + (1 - mean) * 3 / number))
+    networks_low, networks_mean, networks_high = (max(1, _scaled(total, share)) for share in (low, mean, high))
+    return NetworkCount(networks_mean, False, (networks_low, networks_high))
 
 
-def _scaled(total: int, shares: list[float]) -> int:
-    # Integer arithmetic, since the total exceeds the precision of floats.
-    return total * round(statistics.fmean(shares) * 10**6) // 10**6
+def _scaled(total: int, share: float) -> int:
+    # Integer arithmetic, since the total can exceed the precision of floats.
+    return round(total * share) if total < 10**15 else total * round(share * 10**6) // 10**6
 
 
-def _spellings(space: SearchSpace, derivation: Derivation) -> int:
-    """Estimate how many derivations give the network of this derivation."""
-    own = space.architecture(derivation).digest
-    product = 1
-    for name, text in derivation.choices.items():
-        options = _options(space, derivation, name)
-        alike = 1
-        for option in options:
-            if option != text:
-                alike += space.architecture(_changed(space, derivation, name, option)).digest == own
-        product *= alike
-    return product
+def _estimated_shares(space: SearchSpace) -> list[float]:
+    """Return for uniform derivations 1 / (derivations of the same network), estimated."""
+    draws = random.Random(0)
+    shares: list[float] = []
+    work = 0
+    for derivation in space.sample(ESTIMATION_SAMPLE):
+        spellings, own_work = _spellings(space, derivation, draws)
+        shares.append(1 / spellings)
+        work += own_work
+        if work > ESTIMATION_WORK and len(shares) >= MIN_ESTIMATION_SAMPLE:
+            break
+    return shares
 
 
-def _options(space: SearchSpace, derivation: Derivation, name: str) -> tuple[str, ...]:
-    found: list[tuple[str, ...]] = []
-
-    def choose(choice: Choice) -> str:
-        if choice.name == name:
-            found.append(choice.options)
-        return derivation.choices[choice.name]
-
-    space.derive(choose)
-    return found[0]
-
-
-def _changed(space: SearchSpace, derivation: Derivation, name: str, option: str) -> Derivation:
-    """Return the derivation with one choice changed. Choices that this adds take their first alternative."""
-
-    def choose(choice: Choice) -> str:
-        if choice.name == name:
-            return option
-        return derivation.choices.get(choice.name, choice.options[0])
-
-    return space.derive(choose)
+def _spellings(space: SearchSpace, derivation: Derivation, draws: random.Random) -> tuple[float, int]:
+    """Estimate how many derivations give the network of this derivation; return this and the work."""
+    own = space.architecture(derivation)
+    choices = current_choices(space, derivation)
+    tested = choices if len(choices) <= TESTED_CHOICES else draws.sample(choices, TESTED_CHOICES)
+    logarithm, work = 0.0, 0
+    for name, options in tested:
+        others = [option for option in options if option != derivation.choices[name]]
+        drawn = others if len(others) <= TESTED_OPTIONS else draws.sample(others, 2)
+        alike = 0
+        for option in drawn:
+            changed = space.architecture(change_choice(space, derivation, name, option))
+            alike += changed.digest == own.digest
+            work += WORK_PER_NETWORK + changed.layer_count
+        logarithm += math.log(1 + alike * len(others) / max(1, len(drawn)))
+    return math.exp(min(logarithm * len(choices) / max(1, len(tested)), MAX_LOGARITHM)), work
 
 
 class CostRanges(NamedTuple):
@@ -98,31 +142,107 @@ class CostRanges(NamedTuple):
 
     Attributes:
         costs: For params, macs and activations the ``min``, ``median`` and ``max``.
+        median_ci95: For each of them the 95% interval of the median; None if it is exact.
         rows: The number of derivations.
         exact: Whether these are all derivations of the space, not a uniform sample.
         feasible: The fraction of them that satisfies the limits of the space.
+        feasible_ci95: The 95% interval of that fraction; None if it is exact.
     """
 
     costs: dict[str, dict[str, float]]
+    median_ci95: dict[str, tuple[int, int]] | None
     rows: int
     exact: bool
     feasible: float
+    feasible_ci95: tuple[float, float] | None
 
 
-def cost_ranges(space: SearchSpace) -> CostRanges:
-    """Return the ranges over all derivations up to 200,000, else over 10,000 distinct uniform draws (seed 0)."""
+def cost_ranges(space: SearchSpace, bounds: Bounds = QUICK, progress: Progress = lambda rows: None) -> CostRanges:
+    """Return the ranges over all derivations, or over up to 10,000 distinct uniform draws (seed 0) of a larger space.
+
+    Args:
+        space: The space.
+        bounds: Up to which size the ranges are exact.
+        progress: Called with the number of derivations costed so far.
+    """
     total = space.count()
-    rows = total if total <= MAX_COSTED else COST_SAMPLE
-    counted = [costs for _, _, costs in cost_batches(space, rows, seed=0)]
-    costs = {name: np.concatenate([part[name] for part in counted]) for name in COSTS}
+    columns = ChoiceColumns(space)
+    exact = total <= bounds.derivations
+    try:
+        counted = list(_all_costs(space, columns, bounds, progress)) if exact else []
+    except TooManyUnits:
+        exact = False
+    if not exact:
+        counted = list(_sampled_costs(space, columns))
+    costs = {name: np.concatenate([part[name] for part in counted]) for name in counted[0]}
+    feasible = costs.pop("feasible")
+    ascending = {name: np.sort(values) for name, values in costs.items()}
+    rows, share = len(feasible), float(np.mean(feasible))
+    return CostRanges(
+        {name: _range(values) for name, values in ascending.items()},
+        None if exact else {name: _median_ci95(values) for name, values in ascending.items()},
+        rows,
+        exact,
+        share,
+        None if exact else _share_ci95(share, rows),
+    )
+
+
+Costs = dict[str, np.ndarray]
+
+
+def _batches(columns: ChoiceColumns, total: int, progress: Progress) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield ranks and choices of all derivations."""
+    for indices in rank_batches(columns, total):
+        yield indices, columns.codes(indices)
+        progress(int(indices[-1]) + 1)
+
+
+def _all_costs(space: SearchSpace, columns: ChoiceColumns, bounds: Bounds, progress: Progress) -> Iterator[Costs]:
+    costs = NetworkCosts(space, columns, most_units=bounds.units)
+    return (_needed(space, costs(*batch)) for batch in _batches(columns, columns.total, progress))
+
+
+def _sampled_costs(space: SearchSpace, columns: ChoiceColumns) -> Iterator[Costs]:
+    """Yield the costs of uniform draws, until there are 10,000 or their units are as many as are derived quickly."""
+    costs = NetworkCosts(space, columns)
+    drawn = draw(columns.total, min(COST_SAMPLE, columns.total), seed=0)
+    drawn = drawn[np.random.default_rng(0).permutation(len(drawn))]  # so that the first ones are a uniform sample
+    start, step = 0, max(10, min(COST_BATCH, 20_000 // (len(columns.columns) + 1)))
+    before = 0
+    while start < len(drawn) and 2 * costs.made - before <= MAX_UNITS:  # if the next batch adds as many as the last
+        before = costs.made
+        indices = drawn[start : start + step]
+        yield _needed(space, costs(indices, columns.codes(indices)))
+        start, step = start + step, 2 * step
+
+
+def _needed(space: SearchSpace, costs: Costs) -> Costs:
+    """Return the costs that have a range, and ``feasible``: whether the limits are satisfied."""
+    known = {name: costs[name] for name in COSTS}
     # Limits on quantities that need training or a measurement are not checked here.
-    known = [limit.allows(costs) for limit in space.limits if limit.cost in costs]
-    feasible = float(np.mean(np.all(known, axis=0))) if known else 1.0
-    ranges = {key: _range(np.sort(costs[key])) for key in OpCost._fields}
-    return CostRanges(ranges, rows, rows == total, feasible)
+    allowed = [limit.allows(known) for limit in space.limits if limit.cost in known]
+    feasible = np.all(allowed, axis=0) if allowed else np.ones(len(known["params"]), dtype=bool)
+    return {**{key: known[key] for key in OpCost._fields}, "feasible": feasible}
 
 
 def _range(ascending: np.ndarray) -> dict[str, float]:
     low, high = (int(ascending[(len(ascending) - 1 + up) // 2]) for up in (0, 1))
     median = (low + high) / 2 if (low + high) % 2 else (low + high) // 2
     return {"min": int(ascending[0]), "median": median, "max": int(ascending[-1])}
+
+
+def _median_ci95(ascending: np.ndarray) -> tuple[int, int]:
+    """Return the interval of the median: the number of draws below it has a binomial distribution."""
+    last = len(ascending) - 1
+    half = Z_95 * math.sqrt(len(ascending)) / 2
+    low, high = max(0, math.floor(last / 2 - half)), min(last, math.ceil(last / 2 + half))
+    return int(ascending[low]), int(ascending[high])
+
+
+def _share_ci95(share: float, rows: int) -> tuple[float, float]:
+    """Return the interval of a fraction (Wilson 1927)."""
+    square = Z_95**2 / rows
+    middle = (share + square / 2) / (1 + square)
+    half = Z_95 / (1 + square) * math.sqrt(share * (1 - share) / rows + square / (4 * rows))
+    return min(share, middle - half), max(share, middle + half)

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pyarrow
-from pyarrow import parquet
 
 from explorer.analysis.quantities import COSTS
 from explorer.costs.whole_space.choices import ABSENT, MAX_INT64_COUNT, ChoiceColumns
@@ -23,8 +21,10 @@ from explorer.system.lazy_module import LazyModule
 
 if TYPE_CHECKING:
     import pandas
-else:
-    pandas = LazyModule("pandas")
+    import pyarrow
+    from pyarrow import parquet
+else:  # counting and costing a space need none of them
+    pandas, pyarrow, parquet = map(LazyModule, ("pandas", "pyarrow", "pyarrow.parquet"))
 
 MAX_ROWS = 100_000_000  # of an atlas: a few minutes and a file of some gigabytes
 MAX_BATCH_CELLS = 2**23  # rows times choices of a batch, which bounds the memory
@@ -152,13 +152,18 @@ def cost_batches(
     """
     columns = columns or ChoiceColumns(space)
     costs = NetworkCosts(space, columns)
-    step = min(MAX_BATCH_ROWS, max(1, MAX_BATCH_CELLS // (len(columns.columns) + 1)))
     drawn = None if rows == columns.total else draw(columns.total, rows, seed)
-    for start in range(0, rows, step):
-        end = min(start + step, rows)
-        indices = np.arange(start, end) if drawn is None else drawn[start:end]
+    for places in rank_batches(columns, rows):
+        indices = places if drawn is None else drawn[places[0] : places[-1] + 1]
         codes = columns.codes(indices)
         yield indices, codes, costs(indices, codes)
+
+
+def rank_batches(columns: ChoiceColumns, rows: int) -> Iterator[np.ndarray]:
+    """Yield the integers in [0, rows) in batches that fit into the memory and the cache."""
+    step = min(MAX_BATCH_ROWS, max(1, MAX_BATCH_CELLS // (len(columns.columns) + 1)))
+    for start in range(0, rows, step):
+        yield np.arange(start, min(start + step, rows))
 
 
 def _tables(space: SearchSpace, n: int | None, seed: int) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from explorer.costs.whole_space.choices import ChoiceColumns
 from explorer.costs.whole_space.grouping import Part
+from explorer.costs.whole_space.identities import LANES
 from explorer.networks.dead_layers import makes_zeros
 from explorer.networks.ops.base import Op
 from explorer.space.choices import Lookup
@@ -52,9 +53,10 @@ class Units:
     Args:
         space: The space.
         columns: Its choice columns.
+        by_cost: Whether options that always cost the same count as one.
     """
 
-    def __init__(self, space: SearchSpace, columns: ChoiceColumns):
+    def __init__(self, space: SearchSpace, columns: ChoiceColumns, by_cost: bool = True):
         self.space, self.columns = space, columns
         self._units: dict[tuple[str, int, str], Unit] = {}
         self._classes: dict[int, np.ndarray] = {}
@@ -62,7 +64,7 @@ class Units:
                  for root in self._reads(kind, stage)[1]]  # fmt: skip
         roots += [root for root in (space.stem, space.transition, space.head) if root is not None]
         for node in reachable(space.rules, roots):
-            if isinstance(node, Alternatives):
+            if by_cost and isinstance(node, Alternatives):
                 classes = self._cost_classes(node)
                 for column in columns.named(node.point):
                     self._classes[column] = classes
@@ -178,13 +180,29 @@ class Table:
     """The costs of the distinct units of one kind, in the order in which they are added.
 
     ``table[row]`` is an array with one integer per unit. ``shape`` is the number of the output shape, ``copies`` the
-    number of the layers that stem and head may copy; the other rows are those of ``SegmentCost``.
+    number of the layers that stem and head may copy, ``end`` the number of the end of the canonical sequence. Factors
+    and summands are those of ``hash_texts``; the other rows are those of ``SegmentCost``.
 
     Attributes:
         places: Key of a unit -> its index.
     """
 
-    ROWS = ("params", "macs", "activations", "weight_layers", "growth", "jump", "peak", "shape", "layers", "copies")
+    ROWS = (
+        *(
+            "params",
+            "macs",
+            "activations",
+            "weight_layers",
+            "growth",
+            "jump",
+            "peak",
+            "shape",
+            "layers",
+            "copies",
+            "end",
+        ),
+        *(f"{what}{lane}" for what in ("factor", "summand") for lane in range(LANES)),
+    )
 
     def __init__(self) -> None:
         self.places: dict[tuple[int, ...], int] = {}

@@ -6,8 +6,10 @@ points of its expressions. A point is visited once within its scope.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
+from explorer.networks.ops.base import TensorShape
 from explorer.space.count.questions import END, Answers, Reachability, State, UnitQuestions
 from explorer.space.count.unit_shapes import UnitShapes
 from explorer.space.derive.relevance import Relevance
@@ -37,7 +39,7 @@ class Automaton:
     Attributes:
         questions: The questions of each unit.
         place_variables: Those of the variables ``i`` and ``n`` that affect the shapes in states.
-        start: The first state.
+        entry: The beginning of the first unit.
 
     Raises:
         SpaceError: If the space cannot be walked.
@@ -51,7 +53,9 @@ class Automaton:
         if grammar.transition is not None:
             roots.append(grammar.transition)
         roots += [part for rule in grammar.stages for part in (rule.block, rule.first, *rule.shortcut_parts)]
-        relevance = Relevance(grammar.rules, (name for rule in grammar.stages for name in rule.shortcuts))
+        self._relevance = relevance = Relevance(
+            grammar.rules, (name for rule in grammar.stages for name in rule.shortcuts)
+        )
         self.place_variables = relevance.place_variables(roots) if self.carries_shapes else set()
         shaping = relevance.points(roots) if self.carries_shapes else None
         self.reachability = Reachability(grammar, questions, shaping)
@@ -61,10 +65,16 @@ class Automaton:
                 "a shortcut cannot have choices if shapes depend on 'n' and the number of blocks is a choice"
             )
         self._number = {point: index for index, point in enumerate(grammar.points)}
+        self._forgetful: dict[tuple[str, int], bool] = {}
         self._settled: dict[State, Settled] = {}
         self._steps: dict[State, tuple[Settled, ...]] = {}
         x = grammar.input if self.carries_shapes else None
-        self.start = self._settle(State("stem", 0, 0, 0, x, None, questions.listed(questions.stem), ()))
+        self.entry = State("stem", 0, 0, 0, x, None, questions.listed(questions.stem), ())
+
+    @cached_property
+    def start(self) -> Settled:
+        """The first state with an open question. Raises SpaceError if there is none."""
+        return self._settle(self.entry)
 
     @property
     def depends_on_open_total(self) -> bool:
@@ -89,11 +99,15 @@ class Automaton:
         return tuple(first[following] for following in question.options)
 
     def answered(self, state: State, option: int) -> Settled:
-        """Return the state after one answer.
+        """Return the state with the next open question after one answer.
 
         Raises:
             SpaceError: If no network has these answers.
         """
+        return self._settle(self.with_answer(state, option))
+
+    def with_answer(self, state: State, option: int) -> State:
+        """Return the state after one answer, in the same unit. Questions that are already answered may be next."""
         assert state.pending is not None
         question, answers = state.pending.question, state.answers
         number = self._number[question.point]
@@ -102,45 +116,65 @@ class Automaton:
             use += sum(1 for known, _, _ in answers if known == number)
         answers = tuple(sorted((*answers, (number, use, option))))
         pending = self.questions.listed(question.options[option], state.pending.next)
-        return self._settle(state._replace(pending=pending, answers=answers))
+        return state._replace(pending=pending, answers=answers)
+
+    def opened(self, state: State) -> State:
+        """Return the state with answered questions skipped; without ``pending`` if its unit is finished.
+
+        Answers that no longer matter are dropped.
+        """
+        pending = state.pending
+        known = {number: option for number, use, option in state.answers if use > 0}
+        while pending is not None:
+            question = pending.question
+            option = None if question.point.scope == "use" else known.get(self._number[question.point])
+            if option is None:
+                break
+            pending = self.questions.listed(question.again[option], pending.next)
+        asked = pending.reach if pending is not None else frozenset()
+        return state._replace(pending=pending, answers=self.reachability.needed_answers(state, asked))
 
     def _settle(self, state: State) -> Settled:
         """Return the next state with an open question: skip answered questions and finished units."""
         passed: list[tuple[State, int]] = []
         blocks = 0
+        block: State | None = None  # the last block that had no open question
         while state.kind != "end":
             if state in self._settled:
                 state, blocks = self._settled[state]
                 break
-            pending = state.pending
-            known = {number: option for number, use, option in state.answers if use > 0}
-            while pending is not None:
-                question = pending.question
-                option = None if question.point.scope == "use" else known.get(self._number[question.point])
-                if option is None:
-                    break
-                pending = self.questions.listed(question.again[option], pending.next)
-            if pending is not None:
+            opened = self.opened(state)
+            if opened.pending is not None:
                 passed.append((state, 0))
-                state = state._replace(pending=pending, answers=self.reachability.needed_answers(state, pending.reach))
+                state = opened
                 break
-            following = self._next_unit(state)
+            if state.kind == "block":
+                block = state
+            following = self.next_unit(opened)
             passed.append((state, following.left if state.kind == "numbers" else 0))
+            if following.left > 1 and block is not None and following == block._replace(left=following.left):
+                following = following._replace(left=1)  # all blocks up to the last repeat this one
             state = following
         for earlier, counted in reversed(passed):
             blocks = blocks or counted  # those of the last stage whose numbers were settled
             self._settled[earlier] = Settled(state, blocks)
         return Settled(state, blocks)
 
-    def _next_unit(self, state: State) -> State:
-        """Return the first state of the unit after a finished one."""
+    def next_unit(self, state: State) -> State:
+        """Return the beginning of the unit after a finished one.
+
+        Raises:
+            SpaceError: If it cannot be built.
+        """
         kind, stage, left, place, shape, numbers, _, own = state
         questions, listed, shapes = self.questions, self.questions.listed, self.shapes
         try:
-            if kind == "numbers":
+            if kind == "numbers" and not self.carries_shapes:
+                left = shapes.blocks(stage, own)
+            elif kind == "numbers":
                 numbers = shapes.numbers(stage, own)
                 left = numbers.blocks
-                if self.carries_shapes and stage == 1:
+                if stage == 1:
                     shape = shapes.after(state._replace(kind="stem", stage=0, numbers=numbers._replace(blocks=0)))
             elif self.carries_shapes and kind != "stem":
                 if kind in ("first", "block") and (of_shortcut := shapes.shortcut_questions(state)):
@@ -172,6 +206,27 @@ class Automaton:
         if stage < len(self.grammar.stages):
             return State("numbers", stage + 1, 0, place, shape, None, listed(questions.numbers[stage]), answers)
         return State("head", 0, 0, place, shape, carried, listed(questions.head), answers)
+
+    def output(self, state: State) -> TensorShape:
+        """Return the output shape of a finished unit. Raises SpaceError if it cannot be built."""
+        try:
+            return self.shapes.after(state)
+        except Fault as fault:
+            raise self.grammar.error(str(fault), fault.place) from None
+
+    def forgets_channels(self, kind: str, stage: int) -> bool:
+        """Whether all that a unit depends on of its input channels is whether a block changes them."""
+        key = kind, stage
+        if key not in self._forgetful:
+            self._forgetful[key] = self._forgets_channels(kind, stage)
+        return self._forgetful[key]
+
+    def _forgets_channels(self, kind: str, stage: int) -> bool:
+        if kind not in ("first", "block") or any(self.questions.shortcuts[stage - 1].values()):
+            return False
+        rule = self.grammar.stages[stage - 1]
+        changed = [shortcut.changed for shortcut in rule.shortcuts.values() if shortcut.changed is not None]
+        return self._relevance.forgets_channels(rule.first if kind == "first" else rule.block, changed)
 
     def _is_network(self, number: int) -> bool:
         return self.grammar.points[number].scope == "network"

@@ -243,9 +243,12 @@ class Reachability:
             after |= in_stage
         self.later["stem", 0] = frozenset(point for point in after if point.scope == "network")
         here["numbers", 1] |= here["stem", 0]  # the stem's shape is known when the first stage's width is
-        numbers = {("numbers", k): reach(of_stage) for k, of_stage in enumerate(questions.numbers, 1)}
-        if shaping is None:  # only the numbers of a stage are needed at their unit's end: how many blocks follow
+        needed = [reach(questions.of(rule.blocks)) for rule in grammar.stages]  # how many blocks follow
+        if shaping is None:  # nothing else is needed
             here, shaping = dict.fromkeys(here, frozenset()), frozenset()
+        else:
+            needed = [reach(of_stage) for of_stage in questions.numbers]
+        numbers = {("numbers", k): points for k, points in enumerate(needed, 1)}
         shaping = shaping.union(*numbers.values())
         self.here = {unit: (points & shaping) | numbers.get(unit, frozenset()) for unit, points in here.items()}
         after = self.here["head", 0]

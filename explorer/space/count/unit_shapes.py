@@ -8,13 +8,14 @@ from typing import Any
 from explorer.networks.ops.base import TensorShape
 from explorer.space.choices import Lookup
 from explorer.space.count.questions import Answers, Points, Question, State, Unit, UnitQuestions
-from explorer.space.derive.architecture import Deriver, StageNumbers, stage_numbers
-from explorer.space.derive.blocks import BlockInputs, bind, bind_head, copied, derive_block, derive_branch
+from explorer.space.derive.architecture import Deriver, StageNumbers, stage_blocks, stage_numbers
+from explorer.space.derive.blocks import BlockInputs, Bound, bind, bind_head, copied, derive_block, derive_branch
 from explorer.space.derive.layers import Layer, Resolver
 from explorer.space.derive.relevance import Relevance
 from explorer.space.grammar import Fault, Grammar, Node, Place, Point
 
 BINDING = 5  # the work of binding a layer, if reading a node is 1
+NUMBERS = 8  # likewise, of reading the numbers of a stage
 Key = tuple[Any, ...]
 
 
@@ -38,16 +39,28 @@ class UnitShapes:
         self._here = here
         self._deriver = Deriver(grammar, relevance)
         self._number = {point: index for index, point in enumerate(grammar.points)}
+        self._numbers: dict[Key, StageNumbers] = {}
         self._shapes: dict[Key, TensorShape] = {}
         self._faults: dict[Key, tuple[Place, str]] = {}  # not the exceptions: their tracebacks would keep every frame
         self._shortcuts: dict[Key, tuple[Question, ...]] = {}
+        self._bound: Bound = {}
         self.total = self._total_blocks()
         self.work = 0
 
     def numbers(self, stage: int, answers: Answers) -> StageNumbers:
         """Return the numbers of a stage. Raises Fault."""
+        read = self._here["numbers", stage]
+        key = stage, tuple(a for a in answers if self._grammar.points[a[0]] in read)
+        if key not in self._numbers:
+            resolver = Resolver(self._deriver.program, self._lookup(answers), {})
+            self._numbers[key] = stage_numbers(self._grammar.stages[stage - 1], resolver, stage)
+            self.work += NUMBERS
+        return self._numbers[key]
+
+    def blocks(self, stage: int, answers: Answers) -> int:
+        """Return the number of blocks of a stage. Raises Fault."""
         resolver = Resolver(self._deriver.program, self._lookup(answers), {})
-        return stage_numbers(self._grammar.stages[stage - 1], resolver, stage)
+        return stage_blocks(self._grammar.stages[stage - 1], resolver, stage)
 
     def after(self, state: State) -> TensorShape:
         """Return the output shape of a finished unit. Raises Fault."""
@@ -70,7 +83,7 @@ class UnitShapes:
         key = self._key(state)
         if key not in self._shortcuts:
             site = self._site(state)
-            branch = derive_branch(site)
+            branch = derive_branch(site, self._bound)
             self.work += site.resolver.nodes + BINDING * len(branch.ops)
             self._shortcuts[key] = () if branch.shortcut is None else parts[branch.shortcut]
         return self._shortcuts[key]
@@ -89,20 +102,20 @@ class UnitShapes:
         if state.kind == "stem":
             lookup = self._lookup(self._stem_answers(state.answers))
             layers = self._layers(self._deriver.resolver(lookup, x, numbers.width, self.total or 1), grammar.stem)
-            return bind(layers, x, numbers.width, 1, grammar.classes, "the stem")[1]
+            return bind(layers, x, numbers.width, 1, grammar.classes, "the stem", bound=self._bound)[1]
         lookup = self._lookup(state.answers)
         if state.kind == "head":
             layers = self._layers(self._deriver.resolver(lookup, x, numbers.width, self.total or 1), grammar.head)
-            return bind_head(layers, x, numbers.width, grammar.classes)[1]
+            return bind_head(layers, x, numbers.width, grammar.classes, self._bound)[1]
         if state.kind == "transition":
             assert grammar.transition is not None
             resolver = self._deriver.resolver(lookup, x, numbers.width, n, i, numbers.stride, numbers.dilation)
             layers = self._layers(resolver, grammar.transition)
             where = f"the transition to stage {state.stage}"
-            return bind(layers, x, numbers.width, numbers.stride, grammar.classes, where)[1]
+            return bind(layers, x, numbers.width, numbers.stride, grammar.classes, where, bound=self._bound)[1]
         site = self._site(state)
         try:
-            block, y = derive_block(site, opens_network=False)
+            block, y = derive_block(site, False, self._bound)
         except Fault:
             self.work += (1 + BINDING) * site.resolver.nodes  # as many layers as nodes may have been bound
             raise

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 from explorer.errors import ArchitectureError
 from explorer.networks.architecture import MAX_BLOCKS, MAX_LAYERS, Architecture
 from explorer.networks.block import Block, Stage
 from explorer.networks.ops.base import MAX_CHANNELS, MAX_STRIDE, Op, TensorShape
-from explorer.space.choices import Lookup, answers_in, with_choices
+from explorer.space.choices import Lookup, answers_in, choice_name, with_choices
 from explorer.space.derive.blocks import (
     BlockInputs,
     Bound,
@@ -27,7 +27,7 @@ from explorer.space.grammar import (
     Copied,
     Fault,
     Grammar,
-    Node,
+    Point,
     StageRule,
     Variable,
     point_of,
@@ -35,6 +35,10 @@ from explorer.space.grammar import (
 )
 
 MAX_DILATION = 64
+# What a deriver keeps for further networks: some 20 MB of each.
+MAX_KNOWN_NUMBERS = 50_000
+MAX_KNOWN_BLOCKS = 4_000
+MAX_BOUND_LAYERS = 50_000
 
 
 class StageNumbers(NamedTuple):
@@ -54,19 +58,47 @@ def stage_numbers(rule: StageRule, resolver: Resolver, k: int) -> StageNumbers:
     """
     of = f"of stage {k}"
     return StageNumbers(
-        resolver.whole(rule.blocks, "number of blocks", of, 1, MAX_BLOCKS, rule.place),
+        stage_blocks(rule, resolver, k),
         resolver.whole(rule.width, "width", of, 1, MAX_CHANNELS, rule.place),
         resolver.whole(rule.stride, "stride", of, 1, MAX_STRIDE, rule.place),
         resolver.whole(rule.dilation, "dilation", of, 1, MAX_DILATION, rule.place),
     )
 
 
+def stage_blocks(rule: StageRule, resolver: Resolver, k: int) -> int:
+    """Return the number of blocks of stage ``k``.
+
+    Raises:
+        Fault: If it is not a whole number in its range.
+    """
+    return resolver.whole(rule.blocks, "number of blocks", f"of stage {k}", 1, MAX_BLOCKS, rule.place)
+
+
+class BlockReads(NamedTuple):
+    """What the blocks of a stage read from outside.
+
+    Attributes:
+        points: The choice points.
+        i: Whether they read the variable ``i``.
+        n: Whether they read the variable ``n``.
+        vary_by_block: Whether blocks with the same input shape can differ, by a choice or by their number.
+        vary_by_use: Whether a choice is made at each use.
+    """
+
+    points: tuple[Point, ...]
+    i: bool
+    n: bool
+    vary_by_block: bool
+    vary_by_use: bool
+
+
 class Deriver:
     """Derives the networks of one grammar, whole or unit by unit.
 
     In the methods, ``lookup`` returns the options of the unit's choices, ``n`` is the number of blocks of the network,
-    ``i`` the number of a block in the network, ``k`` the stage and ``j`` the block in the stage, all from 1. ``bound``
-    contains the layers that were bound earlier in the same network.
+    ``i`` the number of a block in the network, ``k`` the stage and ``j`` the block in the stage, all from 1.
+
+    Blocks and layers that occur in several networks are derived once: their networks share one object.
 
     Args:
         grammar: The grammar.
@@ -77,7 +109,11 @@ class Deriver:
         self.grammar = grammar
         named = (name for stage in grammar.stages for name in stage.shortcuts)
         self.program = Program(grammar.rules, named, only)
-        self._varying: dict[tuple[Node, int], bool] = {}
+        self._reads: dict[tuple[int, bool], BlockReads] = {}
+        self._names: dict[tuple[int, int], tuple[str, ...]] = {}
+        self._numbers: dict[Hashable, StageNumbers] = {}
+        self._blocks: dict[Hashable, tuple[Block, TensorShape]] = {}
+        self._bound: Bound = {}
 
     def architecture(self, choices: Mapping[str, str]) -> Architecture:
         """Return the network of a derivation.
@@ -103,43 +139,103 @@ class Deriver:
             ArchitectureError: If the whole cannot be built.
         """
         grammar = self.grammar
-        bound: Bound = {}
-        numbers = [
-            stage_numbers(rule, Resolver(self.program, answers_in(choices, f"stage{k}"), {}), k)
-            for k, rule in enumerate(grammar.stages, 1)
-        ]
+        self._forget()
+        numbers = [self._known_numbers(choices, k) for k in range(1, len(grammar.stages) + 1)]
         n = sum(stage.blocks for stage in numbers)
         width = numbers[0].width
         stem_layers = self.stem_layers(answers_in(choices, "stem"), width, n)
-        stem, x = self._stem(stem_layers, (), width, bound)
+        stem, x = self._stem(stem_layers, (), width)
         stages: list[Stage] = []
         i = layers = 0
         for k, (rule, stage) in enumerate(zip(grammar.stages, numbers), 1):
             transition: tuple[Op, ...] = ()
             if k > 1 and grammar.transition is not None:
                 lookup = answers_in(choices, f"stage{k}.transition")
-                transition, x = self.transition(lookup, k, stage, x, i + 1, n, bound)
+                transition, x = self.transition(lookup, k, stage, x, i + 1, n)
             blocks: list[Block] = []
-            made: dict[tuple[Node, int, TensorShape, bool], tuple[Block, TensorShape]] = {}
-            for j in range(1, stage.blocks + 1):
-                i += 1
-                item = rule.first if j == 1 else rule.block
-                key = item, self.stride(k, j, stage), x, _opens(rule, i)
-                if key not in made or self._varies_by_block(rule, item):
-                    lookup = answers_in(choices, f"stage{k}.block{j}")
-                    made[key] = self.block(lookup, k, j, stage, x, i, n, bound)
-                block, x = made[key]
-                blocks.append(block)
-                layers += max(1, block.layer_count)
+            repeats = not self.reads(k, False).vary_by_block
+            while (j := len(blocks) + 1) <= stage.blocks:
+                entered = x
+                block, x = self._known_block(choices, k, j, stage, x, i + 1, n)
+                times = stage.blocks + 1 - j if repeats and j > 1 and x == entered else 1
+                blocks += [block] * times
+                i += times
+                layers += max(1, block.layer_count) * times
                 if layers > MAX_LAYERS:
                     raise Fault(rule.place, f"more than {MAX_LAYERS:,} layers in the first {i} of the {n:,} blocks")
             stages.append(Stage(tuple(blocks), transition))
         posts = post_layers(stages[0].blocks[0])
         if posts and any(isinstance(layer.what, Copied) for layer in stem_layers):
-            stem, _ = self._stem(stem_layers, posts, width, bound)
+            stem, _ = self._stem(stem_layers, posts, width)
         pres = pre_layers(stages[-1].blocks[-1])
-        head, _ = self.head(answers_in(choices, "head"), x, numbers[-1].width, n, pres, bound)
+        head, _ = self.head(answers_in(choices, "head"), x, numbers[-1].width, n, pres)
         return Architecture(grammar.input, grammar.classes, stem, tuple(stages), head)
+
+    def _known_numbers(self, choices: Mapping[str, str], k: int) -> StageNumbers:
+        """Return the numbers of stage ``k``, computed earlier if another network has them."""
+        rule, unit = self.grammar.stages[k - 1], f"stage{k}"
+        names = self._names.get((k, 0))
+        if names is None:
+            points = filter(None, map(point_of, reachable(self.grammar.rules, rule.numbers)))
+            names = self._names[k, 0] = tuple(choice_name(point, unit) for point in dict.fromkeys(points))
+        answers = tuple(map(choices.get, names))
+        found = self._numbers.get((k, answers))
+        if found is None:
+            found = stage_numbers(rule, Resolver(self.program, answers_in(choices, unit), {}), k)
+            if answers == tuple(map(choices.get, names)) and not any(".use" in name for name in names):
+                self._numbers[k, answers] = found
+        return found
+
+    def _known_block(
+        self, choices: Mapping[str, str], k: int, j: int, stage: StageNumbers, x: TensorShape, i: int, n: int
+    ) -> tuple[Block, TensorShape]:
+        """Return block ``j`` of stage ``k`` and its output shape, derived earlier if another network has it."""
+        reads = self.reads(k, j == 1)
+        unit = f"stage{k}.block{j}"
+        if reads.vary_by_use:
+            return self.block(answers_in(choices, unit), k, j, stage, x, i, n)
+        place = k, j if reads.vary_by_block else min(j, 2)
+        names = self._names.get(place)
+        if names is None:
+            names = self._names[place] = tuple(choice_name(point, unit) for point in reads.points)
+        answers = tuple(map(choices.get, names))
+        opens = _opens(self.grammar.stages[k - 1], i)
+        counted = i if reads.i else 0, n if reads.n else 0
+        key = k, j == 1, x, stage.width, self.stride(k, j, stage), stage.dilation, opens, counted, answers
+        found = self._blocks.get(key)
+        if found is None:
+            found = self.block(answers_in(choices, unit), k, j, stage, x, i, n)
+            if answers == tuple(map(choices.get, names)):  # else the mapping answers only when it is asked
+                self._blocks[key] = found
+        return found
+
+    def reads(self, k: int, opens_stage: bool) -> BlockReads:
+        """Return what blocks of stage ``k`` read: its first block, or the later ones."""
+        found = self._reads.get((k, opens_stage))
+        if found is None:
+            rule = self.grammar.stages[k - 1]
+            roots = [rule.first if opens_stage else rule.block, *rule.shortcut_parts]
+            nodes = list(reachable(self.grammar.rules, roots))
+            points = dict.fromkeys(point for point in map(point_of, nodes) if point is not None)
+            variables = {node.name for node in nodes if isinstance(node, Variable)}
+            scopes = {point.scope for point in points}
+            found = self._reads[k, opens_stage] = BlockReads(
+                tuple(points),
+                i="i" in variables,
+                n="n" in variables,
+                vary_by_block="i" in variables or not scopes.isdisjoint(("block", "use")),
+                vary_by_use="use" in scopes,
+            )
+        return found
+
+    def _forget(self) -> None:
+        """Drop blocks and layers of earlier networks if there are many."""
+        if len(self._blocks) > MAX_KNOWN_BLOCKS:
+            self._blocks = {}
+        if len(self._bound) > MAX_BOUND_LAYERS:
+            self._bound = {}
+        if len(self._numbers) > MAX_KNOWN_NUMBERS:
+            self._numbers = {}
 
     # Units, one by one
 
@@ -147,30 +243,29 @@ class Deriver:
         """Return the stem's layers; ``post`` is still to be copied from the first block. Raises Fault."""
         return self.resolver(lookup, self.grammar.input, width, n).layers(self.grammar.stem)
 
-    def _stem(self, layers: Sequence[Layer], posts: Sequence[Op], width: int, bound: Bound) -> BoundOps:
+    def _stem(self, layers: Sequence[Layer], posts: Sequence[Op], width: int) -> BoundOps:
         grammar = self.grammar
-        return bind_path(copied(layers, posts), grammar.input, width, 1, grammar.classes, "the stem", bound)
+        return bind_path(copied(layers, posts), grammar.input, width, 1, grammar.classes, "the stem", self._bound)
 
-    def transition(
-        self, lookup: Lookup, k: int, stage: StageNumbers, x: TensorShape, i: int, n: int, bound: Bound
-    ) -> BoundOps:
+    def transition(self, lookup: Lookup, k: int, stage: StageNumbers, x: TensorShape, i: int, n: int) -> BoundOps:
         """Return the transition that opens stage ``k``, and its output shape. Raises Fault."""
         resolver = self.resolver(lookup, x, stage.width, n, i, stage.stride, stage.dilation)
         assert self.grammar.transition is not None
         layers = copied(resolver.layers(self.grammar.transition))
         where = f"the transition to stage {k}"
-        return bind_path(layers, x, stage.width, stage.stride, self.grammar.classes, where, bound)
+        return bind_path(layers, x, stage.width, stage.stride, self.grammar.classes, where, self._bound)
 
     def block(
-        self, lookup: Lookup, k: int, j: int, stage: StageNumbers, x: TensorShape, i: int, n: int, bound: Bound
+        self, lookup: Lookup, k: int, j: int, stage: StageNumbers, x: TensorShape, i: int, n: int
     ) -> tuple[Block, TensorShape]:
         """Return block ``j`` of stage ``k``, and its output shape. Raises Fault."""
-        return derive_block(self.block_inputs(lookup, k, j, stage, x, i, n, f"stage {k}, block {j}"), i == 1, bound)
+        inputs = self.block_inputs(lookup, k, j, stage, x, i, n, f"stage {k}, block {j}")
+        return derive_block(inputs, i == 1, self._bound)
 
-    def head(self, lookup: Lookup, x: TensorShape, width: int, n: int, pres: Sequence[Op], bound: Bound) -> BoundOps:
+    def head(self, lookup: Lookup, x: TensorShape, width: int, n: int, pres: Sequence[Op]) -> BoundOps:
         """Return the head with ``pres`` in place of ``pre``, and its output shape. Raises Fault."""
         layers = self.resolver(lookup, x, width, n).layers(self.grammar.head)
-        return bind_head(copied(layers, pres), x, width, self.grammar.classes, bound)
+        return bind_head(copied(layers, pres), x, width, self.grammar.classes, self._bound)
 
     def block_inputs(
         self, lookup: Lookup, k: int, j: int, stage: StageNumbers, x: TensorShape, i: int, n: int, where: str
@@ -201,18 +296,6 @@ class Deriver:
     def stride(self, k: int, j: int, stage: StageNumbers) -> int:
         """Return the stride of block ``j`` of stage ``k``: that of the stage if it has no transition and ``j`` is 1."""
         return stage.stride if j == 1 and (k == 1 or self.grammar.transition is None) else 1
-
-    def _varies_by_block(self, rule: StageRule, item: Node) -> bool:
-        """Whether blocks of one stage with the same input shape can differ, by a choice or by their number."""
-        key = item, id(rule)
-        if key not in self._varying:
-            self._varying[key] = any(
-                (point is not None and point.scope in ("block", "use"))
-                or (isinstance(node, Variable) and node.name in ("i", "n"))
-                for node in reachable(self.grammar.rules, [item, *rule.shortcut_parts])
-                for point in [point_of(node)]
-            )
-        return self._varying[key]
 
 
 def _opens(rule: StageRule, i: int) -> bool:

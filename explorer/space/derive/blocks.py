@@ -32,7 +32,7 @@ class BoundLayer(NamedTuple):
     stride: int
 
 
-# Bound layers of one network by ``Layer.key``, input shape, width and own stride: a repeated layer is bound once and is
+# Bound layers of one grammar by ``Layer.key``, input shape, width and own stride: a repeated layer is bound once and is
 # one op.
 Bound = dict[Hashable, BoundLayer]
 BoundOps = tuple[tuple[Op, ...], TensorShape]  # the ops and their output shape
@@ -62,7 +62,7 @@ def bind(
         resolver: The choices made so far, for messages.
         exactly: Whether a constant stride is an error where ``stride`` is 1.
         place: The place of an error of the stride if there are no layers.
-        bound: Layers that were bound earlier in the same network.
+        bound: Layers that were bound earlier.
 
     Returns:
         The ops and their output shape.
@@ -231,7 +231,7 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
     Args:
         site: The inputs of the block.
         opens_network: Whether it is the first block of the network.
-        bound: Layers that were bound earlier in the same network.
+        bound: Layers that were bound earlier.
 
     Raises:
         Fault: If the block cannot exist.

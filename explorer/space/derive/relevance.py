@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Op, check_argument
+from explorer.networks.ops.conv import Conv
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
@@ -25,6 +26,7 @@ from explorer.space.grammar import (
     Variable,
     Word,
     point_of,
+    reachable,
 )
 
 
@@ -131,6 +133,40 @@ class Relevance:
         """Return the choice points that affect shapes in the expressions ``roots``."""
         found = (point_of(node) for node in self._relevant(roots))
         return frozenset(point for point in found if point is not None)
+
+    def forgets_channels(self, block: Node, changed: Iterable[Node]) -> bool:
+        """Whether a block depends on the number of its input channels only by whether it changes them.
+
+        This is so if the branch and each shortcut of a block that changes its shape start with a dense convolution,
+        apart from layers for which any number of channels will do, and nothing reads ``in``.
+
+        Args:
+            block: The block.
+            changed: The shortcuts if the block changes its shape.
+        """
+        parts = [block, *changed]
+        return all(map(self._starts_dense, parts)) and not any(
+            (isinstance(node, Variable) and node.name == "in")
+            or (isinstance(node, MergeItem) and node.merge.spelling == "cat")
+            for node in reachable(self.rules, parts)
+        )
+
+    def _starts_dense(self, node: Node) -> bool:
+        """Whether the first layer of each choice that is not neutral is a dense convolution; False if none is."""
+        if isinstance(node, Reference):
+            return self._starts_dense(self.rules[node.name])
+        if isinstance(node, Alternatives):
+            return all(map(self._starts_dense, node.options))
+        if isinstance(node, Repeat):
+            return node.counts[0] > 0 and self._starts_dense(node.item)
+        if isinstance(node, Group):
+            first = next((item for item in node.items if not self.is_neutral(item)), None)
+            return first is not None and self._starts_dense(first)
+        return (
+            isinstance(node, OpItem)
+            and node.op is Conv
+            and not any(argument.field == "groups" for argument, _ in node.arguments)
+        )
 
     def _relevant(self, roots: Iterable[Node]) -> Iterator[Node]:
         pending = list(roots)

@@ -1,0 +1,151 @@
+"""All distinct units of a space: every block with each input shape and the choices that its shape depends on.
+
+Walks that arrive at a unit in the same state, but with other numbers of blocks left or of input channels, are followed
+together. A unit that does not read its input channels is derived for one or two numbers of them, not for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from explorer.errors import SpaceError
+from explorer.space.count.automaton import Automaton
+from explorer.space.count.questions import State
+
+WORK_PER_STATE = 10
+KINDS = ("numbers", "transition", "first", "first's shortcut", "block", "block's shortcut")  # of a stage, in order
+
+
+# The walks that arrive at a unit in one state: the number of blocks left in the stage, including this one, -> the
+# numbers of input channels that occur with it. Outside of stages 0 blocks are left.
+Arrivals = dict[int, set[int]]
+
+
+class Coverage:
+    """Derives all distinct units of one space.
+
+    Args:
+        automaton: The walks of the space, with shapes.
+
+    Attributes:
+        work: The work so far: the nodes read, and a weight for each state.
+    """
+
+    def __init__(self, automaton: Automaton):
+        self._automaton = automaton
+        self._known: dict[State, Arrivals] = {}
+        self._waiting: dict[tuple[str, int], dict[State, Arrivals]] = {}  # by unit: those that are not followed yet
+        self._shortcut_of: dict[tuple[State, int], set[State]] = {}  # by shortcut and channels: the blocks
+        self._states = 0
+
+    @property
+    def work(self) -> int:
+        return self._automaton.shapes.work + WORK_PER_STATE * self._states
+
+    def walk(self) -> Iterator[SpaceError | None]:
+        """Derive the units in order, and yield often: the error if a unit cannot be built, else None."""
+        entry = self._automaton.entry
+        assert entry.shape is not None
+        self._arrive(entry, {0: {entry.shape.channels}})
+        stages = range(1, len(self._automaton.grammar.stages) + 1)
+        for unit in (("stem", 0), *((kind, stage) for stage in stages for kind in KINDS), ("head", 0)):
+            while waiting := self._waiting.pop(unit, None):
+                for state, arrivals in waiting.items():
+                    for finished in self._finished(state):
+                        try:
+                            if finished is not None:
+                                self._leave(state, finished, arrivals)
+                            yield None
+                        except SpaceError as error:
+                            yield error
+
+    def _finished(self, state: State) -> Iterator[State | None]:
+        """Yield the states at the end of a unit, one for each distinct combination of its choices, and None between."""
+        automaton = self._automaton
+        seen: set[State] = set()
+        pending = [state]
+        while pending:
+            self._states += 1
+            state = automaton.opened(pending.pop())
+            if state in seen:
+                continue
+            seen.add(state)
+            if state.pending is not None:
+                pending += [automaton.with_answer(state, option) for option in {*automaton.alike(state)}]
+                yield None
+            else:
+                yield state
+
+    def _leave(self, begun: State, finished: State, arrivals: Arrivals) -> None:
+        """Derive a unit for all its arrivals, which then arrive at the next unit. Raises SpaceError."""
+        following = self._automaton.next_unit
+        if finished.kind == "numbers" and finished.stage > 1:  # the input shape is not read
+            after = following(finished)
+            self._arrive(after, {after.left: arrivals[0]})
+            return
+        for state, several in self._inputs(finished, arrivals):
+            assert state.shape is not None
+            for left in ({1, 2} & {min(each, 2) for each in several}) or {0}:  # the last block, one that others follow
+                after = following(state._replace(left=left))
+                assert after.shape is not None or after.kind == "end"
+                made = {after.shape.channels} if after.shape is not None else set()
+                if after.kind == "block":
+                    most = max(several) if self._is_loop(begun, state, after) else 0
+                    fewer = range(1, most) if most else [each - 1 for each in several if each > 1]
+                    self._arrive(after, dict.fromkeys(fewer, made))
+                elif finished.kind == "numbers":
+                    self._arrive(after, {after.left: made})
+                elif after.kind in ("numbers", "head"):
+                    self._arrive(after, {0: made})
+                elif after.kind != "end":
+                    if after.kind == "block's shortcut":
+                        self._shortcut_of.setdefault((_merged(after), state.shape.channels), set()).add(begun)
+                    self._arrive(after, dict.fromkeys([each for each in several if min(each, 2) == left], made))
+
+    def _inputs(self, finished: State, arrivals: Arrivals) -> Iterator[tuple[State, set[int]]]:
+        """Yield the state with numbers of input channels that stand for all arrivals, and the blocks left with each."""
+        shape = finished.shape
+        assert shape is not None
+        channels = set().union(*arrivals.values())
+
+        def with_channels(number: int) -> State:
+            return finished._replace(shape=shape._replace(channels=number))
+
+        if len(channels) == 1 or not self._automaton.forgets_channels(finished.kind, finished.stage):
+            for each in sorted(channels):
+                yield with_channels(each), {left for left, several in arrivals.items() if each in several}
+            return
+        # All that matters is whether the block keeps the number of channels.
+        made = self._automaton.output(with_channels(min(channels))).channels
+        if made in channels:
+            yield with_channels(made), {left for left, several in arrivals.items() if made in several}
+        yield with_channels(min(channels - {made})), {left for left, several in arrivals.items() if several - {made}}
+
+    def _is_loop(self, begun: State, state: State, after: State) -> bool:
+        """Whether a block leads to its own state, so that any smaller number of blocks can be left in it.
+
+        Args:
+            begun: The beginning of the block, or of its shortcut.
+            state: Its end, with its input channels.
+            after: The beginning of the next block.
+        """
+        assert state.shape is not None and after.shape is not None
+        blocks = {begun} if begun.kind == "block" else self._shortcut_of.get((begun, state.shape.channels), set())
+        return state.shape.channels == after.shape.channels and _merged(after) in blocks
+
+    def _arrive(self, state: State, arrivals: Arrivals) -> None:
+        """Add walks at the beginning of a unit, unless they are known."""
+        key = _merged(state)
+        known = self._known.setdefault(key, {})
+        for left, channels in arrivals.items():
+            new = channels - known.get(left, set())
+            if new:
+                known.setdefault(left, set()).update(new)
+                waiting = self._waiting.setdefault((key.kind, key.stage), {}).setdefault(key, {})
+                waiting.setdefault(left, set()).update(new)
+
+
+def _merged(state: State) -> State:
+    """Return the state without what ``Arrivals`` collects."""
+    assert state.shape is not None
+    return state._replace(left=0, shape=state.shape._replace(channels=0))
