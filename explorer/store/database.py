@@ -187,17 +187,6 @@ class Database:
                 " data written now is lost; put the file back and run the same command again"
             )
 
-    def require_space(self) -> None:
-        """Raise StoreError if the disk of an SQLite database has less than FREE_BYTES free, before a long search."""
-        if self.file is None:
-            return
-        free = shutil.disk_usage(self.file.resolve().parent).free
-        if free < FREE_BYTES:
-            raise StoreError(
-                f"{self.shown}: only {free / 2**20:.0f} MiB are free on its disk, a search needs "
-                f"{FREE_BYTES / 2**20:.0f}; free some, or give another --storage"
-            )
-
     @property
     def in_memory(self) -> bool:
         """Whether the database is in memory, so that no other process can open it."""
@@ -247,15 +236,9 @@ def open_for_reading(storage: str | os.PathLike[str]) -> Database:
     """
     url = parse_storage(storage)
     shown, file = shown_storage(url), sqlite_file(url)
-    if file is None:
-        database = Database(_engine(url, poolclass=NullPool), shown, None)
-    else:
-        if not file.exists():
-            raise StoreError(
-                f"{shown}: there is no file {file}; 'explorer search' creates it, or give another --storage"
-            )
-        check_file(file, shown)
-        database = Database(reading_engine(file, without_locks(file, shown)), shown, file)
+    if file is not None and not file.exists():
+        raise StoreError(f"{shown}: there is no file {file}; 'explorer search' creates it, or give another --storage")
+    database = _unchecked(url)
     with database.read() as connection:
         check_no_views(connection, shown)
         earlier = migrations.found_version(connection, shown) < migrations.SCHEMA_VERSION
@@ -265,23 +248,52 @@ def open_for_reading(storage: str | os.PathLike[str]) -> Database:
     return database
 
 
+def open_if_present(storage: str | os.PathLike[str] | None) -> Database | None:
+    """Open a database for reading if it exists and has tables of the explorer; return None otherwise.
+
+    Args:
+        storage: A URL or a path, as for ``open_for_reading``. None: a new database in memory, which has no tables.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    if storage is None:
+        return None
+    url = parse_storage(storage)
+    if (file := sqlite_file(url)) is not None and not (file.exists() and file.stat().st_size):
+        return None
+    with _unchecked(url).read() as connection:
+        present = inspect(connection).has_table(version.name)
+    return open_for_reading(storage) if present else None
+
+
+def _unchecked(url: URL) -> Database:
+    """Return a database for reading, whose tables have not been checked."""
+    shown, file = shown_storage(url), sqlite_file(url)
+    if file is None:
+        return Database(_engine(url, poolclass=NullPool), shown, None)
+    check_file(file, shown)
+    return Database(reading_engine(file, without_locks(file, shown)), shown, file)
+
+
 def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
     """Open a database for writing. Missing tables are created, tables of an earlier schema version are migrated.
+
+    A command makes its checks before this call, so that a refused command does not change the database.
 
     Args:
         storage: A URL or a path, as for ``open_for_reading``. None: a new database in memory.
 
     Raises:
-        StoreError: The file is not a database, the tables are of a later version, or they are of an earlier version and
-            a worker of that version runs. Nothing is written.
+        StoreError: The file is not a database, the tables are of a later version, or a worker of the tables' earlier
+            version runs. Nothing is written.
     """
-    check_storage(storage)
     if storage is None:
         engine = _engine(URL.create("sqlite"), poolclass=StaticPool, connect_args={"check_same_thread": False})
         database = Database(engine, "memory", None)
     else:
-        check_storage(storage)
         url = parse_storage(storage)
+        _check_place(url)
         shown, file = shown_storage(url), sqlite_file(url)
         if file is None:
             database = Database(_engine(url, pool_pre_ping=True), shown, None)
@@ -337,7 +349,7 @@ def _make_tables(database: Database) -> None:
 def check_storage(storage: str | os.PathLike[str] | None) -> None:
     """Raise StoreError if a storage cannot be written to, as far as this can be checked without opening it.
 
-    Called before long work whose result is stored.
+    Called before long work whose result is stored. The disk of an SQLite database must have FREE_BYTES free.
 
     Args:
         storage: A URL or a path, as for ``open_for_reading``. None: a database in memory, which can be written to.
@@ -345,6 +357,15 @@ def check_storage(storage: str | os.PathLike[str] | None) -> None:
     if storage is None:
         return
     url = parse_storage(storage)
+    _check_place(url)
+    file = sqlite_file(url)
+    if file is not None and (free := shutil.disk_usage(file.resolve().parent).free) < FREE_BYTES:
+        found = f"only {free / 2**20:.0f} MiB are free on its disk, a search needs {FREE_BYTES / 2**20:.0f}"
+        raise StoreError(f"{shown_storage(url)}: {found}; free some, or give another --storage")
+
+
+def _check_place(url: URL) -> None:
+    """Raise StoreError if the file of an SQLite database cannot be created or written to, or is no database."""
     shown, file = shown_storage(url), sqlite_file(url)
     if file is not None:
         if not file.parent.is_dir():

@@ -45,7 +45,7 @@ from explorer.store.rows import (
     trial_row,
 )
 from explorer.store.schema import architectures, trials
-from explorer.store.studies import find_study
+from explorer.store.studies import find_study, open_study
 from explorer.system.files import remove
 
 _log = logging.getLogger(__name__)
@@ -55,19 +55,19 @@ class NumberTaken(Exception):
     """Another worker has started the trial with this number; read its trials, then propose again."""
 
 
-def open_writer(storage: str | None, name: str, worker: str) -> StudyWriter:
+def open_writer(storage: str, name: str, worker: str) -> StudyWriter:
     """Open an existing study for writing.
 
     Args:
-        storage: A URL or a path; None for a database in memory.
+        storage: A URL or a path.
         name: The study's name. Empty: the only study of the storage.
         worker: The name of the worker, from ``new_worker``.
 
     Raises:
         StoreError: The storage cannot be written to, or has no study of this name.
     """
-    database = open_for_writing(storage)
-    return StudyWriter(find_study(database, name), worker)
+    found = open_study(storage, name)  # a study that does not exist is refused before a database is migrated
+    return StudyWriter(find_study(open_for_writing(storage), found.name), worker)
 
 
 @dataclass(frozen=True)

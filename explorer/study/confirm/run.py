@@ -143,7 +143,6 @@ def run_confirmation(
     wanted = {Wanted(trial.digest, epochs, seed): trial for seed in drawn for trial in largest_first}
     database = open_for_writing(storage)
     try:
-        database.require_space()
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
         writer = ConfirmationWriter(find_study(database, study.name), new_worker())
         executor = ProcessPool(Retraining(work, precisions), workers, reused=device.startswith("cuda"))
