@@ -42,6 +42,7 @@ from explorer.store.sqlite_file import (
     check_file,
     check_pages,
     check_writable,
+    explain,
     has_locks,
     identity,
     make_durable,
@@ -205,7 +206,7 @@ class Database:
             raise UnstorableValue(f"{self.shown}: cannot {verb} this database: {error}") from error
         except SQLAlchemyError as error:
             kind = UnstorableValue if isinstance(error, _UNSTORABLE) else StoreError
-            raise kind(f"{self.shown}: cannot {verb} this database: {driver_message(error)}") from error
+            raise kind(f"{self.shown}: cannot {verb} this database: {explain(error, self.file)}") from error
         except DamagedRow as error:
             raise StoreError(f"{self.shown}: {error}; the row is damaged, restore a backup of the database") from error
 
@@ -260,7 +261,7 @@ def open_if_present(storage: str | os.PathLike[str] | None) -> Database | None:
     if storage is None:
         return None
     url = parse_storage(storage)
-    if (file := sqlite_file(url)) is not None and not (file.exists() and file.stat().st_size):
+    if (file := sqlite_file(url)) and not (file.exists() and file.stat().st_size):
         return None
     with _unchecked(url).read() as connection:
         present = inspect(connection).has_table(version.name)
@@ -358,8 +359,7 @@ def check_storage(storage: str | os.PathLike[str] | None) -> None:
         return
     url = parse_storage(storage)
     _check_place(url)
-    file = sqlite_file(url)
-    if file is not None and (free := shutil.disk_usage(file.resolve().parent).free) < FREE_BYTES:
+    if (file := sqlite_file(url)) and (free := shutil.disk_usage(file.resolve().parent).free) < FREE_BYTES:
         found = f"only {free / 2**20:.0f} MiB are free on its disk, a search needs {FREE_BYTES / 2**20:.0f}"
         raise StoreError(f"{shown_storage(url)}: {found}; free some, or give another --storage")
 
