@@ -16,6 +16,7 @@ its lease and its claim on the network, so a worker that is killed at any time l
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ class NumberTaken(Exception):
     """Another worker has started the trial with this number; read its trials, then propose again."""
 
 
-def open_writer(storage: str, name: str, worker: str) -> StudyWriter:
+def open_writer(storage: str | os.PathLike[str], name: str, worker: str) -> StudyWriter:
     """Open an existing study for writing.
 
     Args:
