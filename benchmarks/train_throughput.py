@@ -39,7 +39,8 @@ from explorer.training.batches import Images
 from explorer.training.device import autocast, process_settings
 from explorer.training.recipe import recipe
 from explorer.training.relu import bitwise_relu
-from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph, make_optimiser
+from explorer.training.sgd import SGD
+from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph
 
 SPACE = "published/cifar_resnet.yaml"  # its index 0 is ResNet-20, shortcut option A
 BATCH = 128
@@ -189,7 +190,7 @@ def ours(
     place = torch.device(device)
     net = build_network(architecture, seed).to(place, memory_format=torch.channels_last).train()
     images = Images(data.train, data, place)
-    step = TrainingStep(net, make_optimiser(net, settings), images, settings, data.shift, autocast(place, precision))
+    step = TrainingStep(net, SGD(net, settings), images, settings, data.shift, autocast(place, precision))
     take_step = ReplayedStep(step, capture_cuda_graph) if graph and place.type == "cuda" else step
     for epoch in range(1, 1_000_000):
         fast = bitwise_relu(net) if (device, precision) == ("cpu", "bfloat16") else nullcontext()

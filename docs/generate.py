@@ -54,7 +54,7 @@ ROLES = {
     "activation": "Activations",
     "attention": "Attention",
     "regulariser": "Regularisers",
-    "scale": "Scales, gates and shuffling",
+    "scale": "Scales, gates, shuffling and zero",
     "pool": "Pooling and subsampling",
     "linear": "The classifier",
 }

@@ -40,6 +40,7 @@ _PUBLIC = {
     "Scorer": ("explorer.scoring.zero_cost", "Scorer"),
     "score": ("explorer.scoring.zero_cost", "score_architecture"),
     "search": ("explorer.study.search", "search"),
+    "train_pairs": ("explorer.study.pairs.run", "train_pairs"),
     "train": ("explorer.training.run", "train_architecture"),
 }
 

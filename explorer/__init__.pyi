@@ -18,6 +18,7 @@ from explorer.space.search_space import load_space as load_space
 from explorer.space.search_space import parse_space as parse_space
 from explorer.store.studies import open_study as open_study
 from explorer.study.confirm.run import confirm as confirm
+from explorer.study.pairs.run import train_pairs as train_pairs
 from explorer.study.search import search as search
 from explorer.system.device_lock import Pause as Pause
 from explorer.training.gradient_flow import gradient_flow as gradients
@@ -46,5 +47,6 @@ __all__ = [
     "score",
     "search",
     "train",
+    "train_pairs",
 ]
 __version__: str

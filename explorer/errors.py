@@ -20,16 +20,32 @@ it and exits with status 2. ``assert`` is only for errors that a bug in the expl
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from typing import Any, NamedTuple
 
 # Comparing a word with very many names is slow: above this number, only names of the same first letter and a similar
 # length are compared.
 MANY_NAMES = 200
+MISSPELT = 0.74  # similarity, 0 to 1: that of two words of four letters of which two changed places is 0.75
+EXCERPT_CHARACTERS = 160  # of a line of a file
 
 
 class ExplorerError(Exception):
     """Base class of all errors that a user can cause."""
+
+
+class Edit(NamedTuple):
+    """A replacement of a part of a text.
+
+    Attributes:
+        start: Offset of the part, in characters from 0.
+        end: Offset after the part.
+        text: The new text of the part.
+    """
+
+    start: int
+    end: int
+    text: str
 
 
 class Problem(NamedTuple):
@@ -40,14 +56,36 @@ class Problem(NamedTuple):
         line: Line, from 1.
         column: Column, from 1.
         message: What is wrong.
+        excerpt: The line of the file; empty if it is unknown.
+        fixes: The line as it can be written, or several of which one is needed; none without a suggestion. A file with
+            all suggested lines loads, unless it has errors without a suggestion.
+        edits: Edits of the file that may fix the error, the most probable first.
     """
 
     source: str
     line: int
     column: int
     message: str
+    excerpt: str = ""
+    fixes: tuple[str, ...] = ()
+    edits: tuple[Edit, ...] = ()
 
     def __str__(self) -> str:
+        joint = " " if self.message.endswith("?") else "; "
+        lines = " or ".join(f"`{line}`" for line in self.fixes)
+        return f"{self._found()}{joint}write {lines}" if lines else self._found()
+
+    def shown(self) -> str:
+        """Return the error with the line of the file, a caret below the column, and the suggested line."""
+        lines = [self._found()]
+        if self.excerpt.strip():
+            first = max(0, self.column - 1 - EXCERPT_CHARACTERS // 2)
+            part = "".join(c if c.isprintable() else " " for c in self.excerpt[first : first + EXCERPT_CHARACTERS])
+            lines += [f"    {part}", " " * (4 + self.column - 1 - first) + "^"]
+        lines += [f"{'     or' if number else '  write'} `{line}`" for number, line in enumerate(self.fixes)]
+        return "\n".join(lines)
+
+    def _found(self) -> str:
         return f"{self.source}:{self.line}:{self.column}: {self.message}"
 
 
@@ -64,6 +102,18 @@ class SpaceError(ExplorerError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.source, p.line, p.column)))
         super().__init__("\n".join(map(str, self.problems)))
+
+    def shown(self) -> str:
+        """Return the errors with their lines of the file, a caret at each place, and the suggested lines.
+
+        A line that several errors suggest is shown once, after the last of them.
+        """
+        nexts = [*self.problems[1:], None]
+        once = (
+            problem._replace(fixes=() if after and after.fixes == problem.fixes else problem.fixes)
+            for problem, after in zip(self.problems, nexts)
+        )
+        return "\n".join(problem.shown() for problem in once)
 
     def __reduce__(self) -> tuple[type[SpaceError], tuple[tuple[Problem, ...]]]:
         return (type(self), (self.problems,))
@@ -143,12 +193,6 @@ SYNONYMS = {
     **dict.fromkeys(("randomsearch", "uniform"), "random"),
     **dict.fromkeys(("hyperband", "asha", "sha", "successivehalving", "median"), "rungs"),
     **dict.fromkeys(("off", "never", "no"), "none"),
-    **dict.fromkeys(("batchnorm", "batchnorm2d", "norm"), "bn"),
-    **dict.fromkeys(("conv2d", "convolution", "conv"), "conv3x3"),
-    **dict.fromkeys(("linear", "dense"), "fc"),
-    **dict.fromkeys(("adaptiveavgpool2d", "globalavgpool", "globalaveragepooling"), "gap"),
-    **dict.fromkeys(("swish",), "silu"),
-    **dict.fromkeys(("squeezeexcitation", "seblock"), "se"),
 }
 
 
@@ -157,6 +201,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
     The suggestion is the names that differ only in case and punctuation; else the name in SYNONYMS; else the one or two
     most similar names.
+
+    Args:
+        word: The unknown name.
+        known: The valid names.
+    """
+    near = similar_names(word, known)
+    return f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+
+
+def similar_names(word: str, known: Iterable[str]) -> list[str]:
+    """Return the known names that an unknown name probably stands for, as ``did_you_mean`` suggests them.
 
     Args:
         word: The unknown name.
@@ -171,8 +226,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         near = [SYNONYMS[plain]]
     if not near:
         lower = {name.lower(): name for name in names}
-        near = [lower[name] for name in get_close_matches(word[:64].lower(), lower, n=2, cutoff=0.6)]
-    return f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+        close = get_close_matches(word[:64].lower(), lower, n=2, cutoff=0.6)
+        near = [lower[name] for name in close if _is_misspelling(word[:64].lower(), name)]
+    return near
+
+
+def _is_misspelling(word: str, name: str) -> bool:
+    """Whether a word is a misspelling or an abbreviation of a name; 'flatten' is none of 'attn'."""
+    return name.startswith(word) or word.startswith(name) or SequenceMatcher(None, name, word).ratio() >= MISSPELT
 
 
 def _plain(word: str) -> str:

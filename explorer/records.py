@@ -160,8 +160,7 @@ class TrialRecord:
         architecture: The network as JSON text.
         choices: Choice point -> text of the alternative.
         costs: Name -> value: params, macs, activations and others.
-        objectives: Name -> value, for a complete or cached trial. A stopped trial has only its zero-cost scores, if
-            these are measured.
+        objectives: Name -> value, for a complete or cached trial. A stopped trial has only measured zero-cost scores.
         result: The result of the training.
         reason: Why the trial failed, was rejected or interrupted.
         same_as: The number of the trial whose values a cached trial has.
@@ -171,14 +170,15 @@ class TrialRecord:
         environment: The machine and versions of the training.
         latency: Details of a measured ``latency_ms``: its ``environment`` (``LatencyEnvironment.to_dict``), whether it
             was ``contended``, the ``notes`` on other load, and on a GPU the ``device_state`` of ``Latency``.
-        failure: The kind of failure of a failed trial, a key of ``FAILURES``; empty for an interrupted trial and for
-            one that failed because the trial of the same network did.
+        failure: The kind of failure, a key of ``FAILURES``; empty if the trial of the same network failed before.
         weights: SHA-256 of the file of its weights; empty if they were not saved.
         started: Start time in seconds since 1970.
         finished: End time in seconds since 1970.
         revision: Increases with every change to a trial of the study.
         duration: Seconds of the last attempt by a monotonic clock; None in older records.
         expected: The predicted final objectives of a stopped trial, for samplers; empty if unknown.
+        counterpart: Of a trial that ``explorer effects --pairs`` proposed: its ``twin``, a trial that differs only in
+            ``factor`` and has the same seed and ``precision``; then the ``objective`` and the ``asked`` choice.
     """
 
     number: int
@@ -203,11 +203,12 @@ class TrialRecord:
     revision: int = 0
     duration: float | None = None
     expected: Mapping[str, float] = field(default_factory=dict)
+    counterpart: Mapping[str, Any] = field(default_factory=dict)
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         """Restore a pickled record. One of an earlier version has no values of the fields that were added later."""
         names = [each.name for each in fields(self)]
-        for later in ("expected", "duration", "failure")[: len(names) - len(state)]:
+        for later in ("counterpart", "expected", "duration", "failure")[: len(names) - len(state)]:
             names.remove(later)
         self.__init__(**dict(zip(names, state)))  # type: ignore[misc]
 

@@ -17,6 +17,7 @@ import pytest
 from explorer.store import database
 from explorer.store.sqlite_file import make_durable
 from explorer.study.workers.pool import PRELOADED
+from explorer.system.cores import usable_cores
 
 SEED = int(os.environ.get("EXPLORER_TEST_SEED", "0"))
 
@@ -28,13 +29,26 @@ hypothesis.settings.load_profile("fixed")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Tests that run side by side have a core each: two threads of torch on one core wait for one another most of the
-    # time. Set before torch is imported, and for the processes that tests start.
+    # Tests that run side by side have at most a core each: two threads of torch on one core wait for one another most
+    # of the time. A training with several threads in spite of this waits without using the core (libgomp would use it).
+    # Set before torch is imported, and for the processes that tests start.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # A process has one fork server, which knows what whoever starts it asks for. Started here for all that tests ask
     # of it, no trial imports torch for itself, and no writer the store, whichever test comes first.
     forkserver.set_forkserver_preload([*PRELOADED, "explorer.study.search", "tests.store.conftest"])
     forkserver.ensure_running()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Return the number of workers of ``-n auto``: three for two cores.
+
+    A third of the time of the tests is spent waiting for processes, locks and clocks, without a core.
+    """
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # pytest-xdist reads it
+    return (3 * usable_cores() + 1) // 2
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 120.0) -> None:
     """Return as soon as ``condition()`` is true; fail after ``seconds``."""
     end = time.monotonic() + seconds
     while not condition():

@@ -52,8 +52,6 @@ def test_functions_of_an_architecture_refuse_other_values(wrong):
         ("cifar-10", ("cifar10", "cifar100"), "cifar10"),
         ("CIFAR100", ("cifar10", "cifar100"), "cifar100"),
         ("NSGA-II", SAMPLERS, "nsga2"),
-        ("nn.Conv2d", ("conv3x3", "bn"), "conv3x3"),
-        ("BatchNorm2d", ("conv3x3", "bn"), "bn"),
     ],
 )
 def test_a_common_term_gives_the_explorers_name(word, known, meant):

@@ -149,7 +149,7 @@ def test_a_network_saved_whole_is_loaded():
         ("explorer.grammar.neighbours", "neighbours", "explorer.space.edits"),
         ("explorer.scoring.correlation", "rank_correlations", "explorer.analysis.ranking"),
         ("explorer.study.comparison", "compare_spaces", "explorer.study.compare"),
-        ("explorer.effects", "choice_effects", "explorer.analysis.effects.estimate"),
+        ("explorer.effects", "choice_effects", "explorer.analysis.effects"),
         ("explorer.export.code", "write_code", "explorer.export.model_py.code"),
         ("explorer.export.check", "check_code", "explorer.export.verify.check"),
     ],

@@ -1,4 +1,4 @@
-"""Users' scripts are checked by mypy against the types of the public functions."""
+"""mypy checks the package, and users' scripts against the types of the public functions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import inspect
 import subprocess
 import sys
 import typing
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -64,13 +66,31 @@ WRONG = {
 }
 
 
-@pytest.mark.slow  # mypy reads torch, pandas and sqlalchemy; only a run shows what a user's type checker sees
-def test_a_users_script_is_type_checked(tmp_path):
+@pytest.fixture
+def mypy(pytestconfig) -> Callable[..., subprocess.CompletedProcess]:
+    """Run mypy in a folder. All runs share one cache, because mypy takes half a minute to read torch and pandas."""
+    # pytest's cache is kept between runs of the tests and not committed.
+    command = [sys.executable, "-m", "mypy", "--cache-dir", str(pytestconfig.cache.mkdir("mypy"))]
+
+    def check(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True)
+
+    return check
+
+
+@pytest.mark.slow
+def test_types_are_right(mypy):
+    """mypy in strict mode finds no error in the package."""
+    found = mypy(Path(__file__).parents[1])
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+@pytest.mark.slow  # only a run of mypy shows what a user's type checker sees
+def test_a_users_script_is_type_checked(mypy, tmp_path):
     """mypy --strict accepts a right script, and rejects each wrong call."""
     script = tmp_path / "script.py"
     script.write_text(RIGHT + "\n".join(WRONG) + "\n")
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", script.name]
-    lines = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout.splitlines()
+    lines = mypy(tmp_path, "--strict", "--no-error-summary", script.name).stdout.splitlines()
     errors = [line for line in lines if ": error: " in line]
     first = RIGHT.count("\n") + 1
     assert [line.split(":")[1] for line in errors] == [str(first + place) for place in range(len(WRONG))], lines

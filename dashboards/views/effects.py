@@ -7,19 +7,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from explorer.analysis.effects import (
-    Effect,
-    choice_effects,
-    comparable,
-    interactions,
-    levels_of,
-    quantity,
-    varying_choices,
-)
-from explorer.analysis.effects.conditional import conditional_effects
-from explorer.analysis.effects.contrast import Contrasts
-from explorer.analysis.effects.curves import level_curves
-from explorer.analysis.effects.fitted import fitted_contrasts
+from explorer.analysis.effects import Effect, EffectModel, comparable, levels_of, quantity, varying_choices
 from explorer.analysis.quantities import is_maximised
 from explorer.dashboard.data.effects import clearest_factor, clearest_pairs, effect_rows, effects_csv, points_name
 from explorer.dashboard.data.trials import quantities
@@ -58,8 +46,7 @@ class Asked(NamedTuple):
         objective: Name of the objective.
         cost: Name of the cost.
         unit: Unit of the objective.
-        maximised: Whether larger objectives are better.
-        space: Choices and cost of the networks of the space; None if they cannot be listed.
+        model: The model of the objective, which is fitted once.
     """
 
     key: tuple[object, ...]
@@ -67,14 +54,7 @@ class Asked(NamedTuple):
     objective: str
     cost: str
     unit: Unit
-    maximised: bool
-    space: list[tuple[dict[str, str], float]] | None
-
-    def contrasts(self) -> Contrasts:
-        """Return the fitted model of the objective."""
-        return cached(
-            (*self.key, "fitted"), lambda: fitted_contrasts(self.known, self.objective, self.cost, self.space)
-        )
+    model: EffectModel
 
 
 def draw() -> None:
@@ -96,10 +76,13 @@ def draw() -> None:
     known = cached((*key, "known"), lambda: comparable(records, objective, cost))
     try:
         with st.spinner("Estimating the effects"):
-            space = cached((*key, "space"), lambda: space_networks(study, known, cost))
-            effects = cached(
-                (*key, "effects"), lambda: choice_effects(known, objective, cost, maximised=maximised, space=space)
+            model = cached(
+                (*key, "model"),
+                lambda: EffectModel(
+                    known, objective, cost, maximised=maximised, space=space_networks(study, known, cost)
+                ),
             )
+            effects = cached((*key, "effects"), model.effects)
     except StudyError as error:
         show_message(f"{error}.")
         return
@@ -107,7 +90,7 @@ def draw() -> None:
         show_message("All networks have the same choices, so there are no effects to show.")
         return
     unit = unit_of(objective, [quantity(record, objective) for record in known])
-    asked = Asked(key, known, objective, cost, unit, maximised, space)
+    asked = Asked(key, known, objective, cost, unit, model)
     _draw_answers(asked, effects)
     _draw_curves(asked, effects)
     factors = cached((*key, "factors"), lambda: varying_choices(known))
@@ -174,7 +157,7 @@ def _draw_curves(asked: Asked, effects: Sequence[Effect]) -> None:
             key=f"curves_levels_{factor}",
         )  # fmt: skip
     own = [effect for effect in effects if effect.factor == factor]
-    curves = cached((*key, "curves", factor), lambda: level_curves(asked.contrasts(), factor, asked.maximised))
+    curves = cached((*key, "curves", factor), lambda: asked.model.curves(factor))
     draw_figure(
         cached((*key, "over_cost", factor, *shown), lambda: curves_figure(curves, own, shown, asked.unit, asked.cost)),
         "curves",
@@ -193,7 +176,7 @@ def _draw_interactions(asked: Asked, factors: list[str]) -> None:
         return
     key, known, unit = asked.key, asked.known, asked.unit
     with st.spinner("Estimating the interactions"):
-        found = cached((*key, "interactions"), lambda: interactions(known, asked.objective, asked.cost))
+        found = cached((*key, "interactions"), asked.model.interactions)
     pairs = cached((*key, "pairs"), lambda: clearest_pairs(found))
     left, right = st.columns(2, gap="medium")
     with left:
@@ -215,7 +198,7 @@ def _draw_interactions(asked: Asked, factors: list[str]) -> None:
             "Under each", others, index=place, format_func=safe_text, key=f"interaction_columns_{rows}"
         )
     with right:
-        under = cached((*key, "under", rows, columns), lambda: conditional_effects(asked.contrasts(), rows, columns))
+        under = cached((*key, "under", rows, columns), lambda: asked.model.conditional_effects(rows, columns))
         own = [each for each in found if {each.factor, each.other} == {rows, columns}]
         if any(each.effect is not None for each in under):
             draw_figure(

@@ -25,6 +25,7 @@ from explorer.dashboard.text import safe_text
 from explorer.errors import ExplorerError, StoreError
 from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
+from explorer.space.choices import point_names
 from explorer.space.search_space import SearchSpace
 from explorer.store import Study
 
@@ -59,9 +60,9 @@ def draw() -> None:
     with left:
         st.subheader("Choice points", anchor=False)
         points = [
-            {"choice": safe_text(point.name, "cell"), "scope": f"per {point.scope}", "options": len(point.options),
+            {"choice": safe_text(name, "cell"), "scope": f"per {point.scope}", "options": len(point.options),
              "alternatives": safe_text(" | ".join(point.options), "cell", length=400)}
-            for point in space.points
+            for point, name in point_names(space).items()
         ]  # fmt: skip
         st.dataframe(pandas.DataFrame(points), hide_index=True, width="stretch", height="content")
     with right:

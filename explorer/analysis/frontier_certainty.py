@@ -229,7 +229,7 @@ def stay_probabilities(costs: Sequence[float], values: Sequence[Sequence[float]]
 
 
 def next_repeats(networks: Sequence[Trainings], y: str, number: int, running: Mapping[str, int]) -> list[int]:
-    """Return the networks whose next training tells most about which ones stay on the front.
+    """Return the networks whose next training is most informative about which ones stay on the front.
 
     These are the networks of largest p (1 - p) / K with p the probability to stay and K the trainings so far: whether
     they stay is uncertain, and one more training changes what is known of them. Before ``FEW_DEGREES`` degrees of

@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from explorer.cli.streams import is_broken_pipe, log_as_lines, print_message, use_fail_safe_streams
-from explorer.errors import ExplorerError, did_you_mean, one_line
+from explorer.errors import ExplorerError, SpaceError, did_you_mean, one_line
 from explorer.system.signals import Interrupted, end_in_order, ignored_signals_repeated, signal_name
 
 # Command -> its module and its line in the overview.
@@ -166,6 +166,8 @@ def _run(args: list[str], debug: bool) -> int:
             # click's message would show the text after the blank, which may be part of a password.
             message = "a storage URL with blanks in it must be quoted"
         return _report(f"{where}{message}", 2, debug)
+    except SpaceError as error:
+        return _report(error.shown(), 2, debug)
     except ExplorerError as error:
         return _report(str(error), 2, debug)
     except WorkFailed as error:

@@ -29,21 +29,21 @@ BF16_FLAGS = ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16")
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check; its attributes are the fields of ``explorer doctor --json``.
+    """The result of one check; its attributes are fields of ``explorer doctor --json``.
 
     Attributes:
         name: What was checked.
         ok: Whether the check passed.
         found: What was found.
         needed: Whether a search cannot run without it.
-        mend: Suggested fix; empty if there is nothing to fix.
+        fix: Suggested fix; empty if there is nothing to fix.
     """
 
     name: str
     ok: bool
     found: str
     needed: bool = False
-    mend: str = ""
+    fix: str = ""
 
 
 def examine(storage: str, data_dir: str | None = None) -> list[Check]:
@@ -97,8 +97,8 @@ def _packages() -> Iterator[Check]:
     """Check the explorer's dependencies, one check per package."""
     for requirement in _requirements(""):
         found, ok = _installed(requirement)
-        mend = "" if ok else _pip([requirement])
-        yield Check(_name(requirement), ok, found, True, mend)
+        fix = "" if ok else _pip([requirement])
+        yield Check(_name(requirement), ok, found, True, fix)
 
 
 def _extras() -> Iterator[Check]:
@@ -108,7 +108,7 @@ def _extras() -> Iterator[Check]:
         states = [(requirement, *_installed(requirement)) for requirement in wanted]
         missing = [requirement for requirement, _, ok in states if not ok]
         found = ", ".join(f"{_name(requirement)} {found}" for requirement, found, _ in states)
-        yield Check(f"[{extra}]", not missing, found or "unknown", mend=_pip(missing) if missing else "")
+        yield Check(f"[{extra}]", not missing, found or "unknown", fix=_pip(missing) if missing else "")
 
 
 def _extra_names() -> list[str]:
@@ -179,7 +179,7 @@ def _memory() -> Check:
     if total < machine_memory():
         found += " (the limit of its container)"
     found += f", {available_memory() / 2**30:.1f} GiB of it free"
-    return Check("memory", ok, found, mend="" if ok else f"search with --workers {workers}")
+    return Check("memory", ok, found, fix="" if ok else f"search with --workers {workers}")
 
 
 def _gpu() -> Check:
@@ -199,12 +199,12 @@ def _gpu() -> Check:
         )
     if driver_version:
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "a CPU-only build"
-        mend = "install the CUDA build of this torch version from the index that pytorch.org names for the driver"
+        fix = "install the CUDA build of this torch version from the index that pytorch.org names for the driver"
         return Check(
             "gpu",
             False,
             f"driver {driver_version}, {nvml}, but torch {torch.__version__}, {built}, finds no GPU",
-            mend=mend,
+            fix=fix,
         )
     return Check("gpu", True, "none; networks are trained on the CPU")
 
@@ -299,8 +299,8 @@ def _disk(storage: str) -> Check:
     except (ExplorerError, OSError) as error:
         return Check("disk", False, str(error), True, "name another folder with --storage")
     ok = free >= MIN_DISK_BYTES
-    mend = "" if ok else f"free {MIN_DISK_BYTES / 2**20:.0f} MiB, or name another folder with --storage"
-    return Check("disk", ok, f"{free / 2**30:.1f} GiB free in {folder}", True, mend)
+    fix = "" if ok else f"free {MIN_DISK_BYTES / 2**20:.0f} MiB, or name another folder with --storage"
+    return Check("disk", ok, f"{free / 2**30:.1f} GiB free in {folder}", True, fix)
 
 
 def _cache() -> Check:
@@ -312,8 +312,8 @@ def _cache() -> Check:
         folder.mkdir(parents=True, exist_ok=True)
         _write_in(folder)
     except OSError as error:
-        mend = "name another folder with XDG_CACHE_HOME; without a cache every training decodes its images again"
-        return Check("cache", False, f"{folder}: {error.strerror}", mend=mend)
+        fix = "name another folder with XDG_CACHE_HOME; without a cache every training decodes its images again"
+        return Check("cache", False, f"{folder}: {error.strerror}", fix=fix)
     return Check("cache", True, f"{folder}, {shutil.disk_usage(folder).free / 2**30:.1f} GiB free")
 
 
@@ -327,9 +327,9 @@ def _data(data_dir: str | None) -> Check:
     ]
     absent = [entry.name for entry in entries if entry.state == "missing"]
     damaged = [entry.problem for entry in entries if entry.state == "damaged"]
-    mend = f"explorer data fetch {absent[0]}" if absent else ""
+    fix = f"explorer data fetch {absent[0]}" if absent else ""
     listed = f"{', '.join(found)}; not in {data_root(data_dir)}: {', '.join(absent)}" if absent else ", ".join(found)
-    return Check("data", not damaged, "; ".join([listed, *damaged]), mend=mend)
+    return Check("data", not damaged, "; ".join([listed, *damaged]), fix=fix)
 
 
 def _browser() -> Check:
@@ -338,5 +338,5 @@ def _browser() -> Check:
         name = webbrowser.get().name
     except webbrowser.Error:
         name = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "firefox"))), "")
-    mend = "" if name else "open the dashboard in a browser on another machine, through ssh -L 8501:localhost:8501"
-    return Check("browser", bool(name), name or "none on this machine", mend=mend)
+    fix = "" if name else "open the dashboard in a browser on another machine, through ssh -L 8501:localhost:8501"
+    return Check("browser", bool(name), name or "none on this machine", fix=fix)

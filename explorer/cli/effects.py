@@ -1,19 +1,35 @@
-"""``explorer effects``: what the choices of a study do, all else equal, at equal cost, and on the frontier."""
+"""``explorer effects``: what the choices of a study do, all else equal, at equal cost, and on the frontier.
+
+With ``--pairs`` it trains counterparts of trained networks first, so that the intervals become narrower.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from explorer.analysis.quantities import FRACTIONS
-from explorer.cli.options import as_json, print_json, print_table, storage
+from explorer.cli import WorkFailed
+from explorer.cli.amounts import Whole
+from explorer.cli.options import as_json, choices_line, data_dir, device, print_json, print_table, storage
+from explorer.cli.setting_options import setting_options
 from explorer.cli.studies import X_HELP, Y_HELP, mix, warn_of_mixed_latencies
-from explorer.store import open_study
+from explorer.store import Study, open_study
+from explorer.study.settings import SearchSettings
+from explorer.system.signals import raise_interrupted
 
 if TYPE_CHECKING:  # the functions import it when they are called
-    from explorer.analysis.effects import Effect, EqualCost, Frontier, Interaction, Paired
+    from explorer.analysis.effects import Effect, EffectModel, EqualCost, Frontier, Interaction, Narrowing, Paired
+    from explorer.study.events import Progress
+    from explorer.study.pairs.run import Pairs
+
+OF_TRAININGS = ("seconds", "workers", "trial_seconds", "trial_memory", "retry_failed")  # settings of a search
+ONLY_WITH_PAIRS = (*OF_TRAININGS, "dry_run", "device", "data_dir")
 
 
 @click.command()
@@ -29,6 +45,17 @@ if TYPE_CHECKING:  # the functions import it when they are called
     is_flag=True,
     help="Show by how much the effect of a choice differs between the levels of another; with --json, only this.",
 )
+@click.option(
+    "--pairs",
+    type=Whole(1, 10_000),
+    metavar="N",
+    help="First train the N counterparts of trained networks that narrow the intervals most. The same command resumes;"
+    " a larger N adds some.",
+)
+@click.option("--dry-run", is_flag=True, help="With --pairs: show the counterparts and what they tell; train nothing.")
+@setting_options(each for each in SearchSettings.described() if each.name in OF_TRAININGS)
+@device
+@data_dir
 @mix
 @as_json
 @storage
@@ -38,37 +65,142 @@ def effects(
     x: str | None,
     y: str | None,
     between: bool,
+    pairs: int | None,
     mix_environments: bool,
     as_json: bool,
     storage: str,
+    **options: Any,
 ) -> None:
     """Estimate the effect of each choice of STUDY on OBJECTIVE, against the most frequent level.
 
-    All else equal, at equal COST, and on the frontier; docs/effects.md explains the three answers.
+    All else equal, at equal COST, and on the frontier; docs/effects.md explains the three answers. --pairs N trains
+    networks that differ from trained ones in one choice, with the same seeds, and then estimates the effects again.
     """
-    from explorer.analysis.effects import choice_effects, interactions
-    from explorer.study.space_networks import space_networks
-
     opened = open_study(storage, study)
     x, y = opened.axes(x, y)
     opened.require_known((x, y))
     if not mix_environments:
         opened.require_one_environment((x, y))
-    records = opened.trials(full=False)
-    pairs = interactions(records, y, x, factor) if between else []
-    if as_json and between:
-        print_json([each.to_json() for each in pairs])
+    if pairs is not None:
+        if between:
+            raise click.UsageError("--interactions and --pairs exclude each other; run --pairs first")
+        _run_pairs(opened, pairs, x, y, factor, as_json, options)
     else:
-        maximised = {"max": True, "min": False}.get(opened.objectives.get(y, ""))
-        networks = space_networks(opened, records, x)
-        found = choice_effects(records, y, x, factor, maximised=maximised, space=networks)
-        if as_json:
-            print_json([effect.to_json() for effect in found])
-        else:
-            _print_effects(found, x, y)
-            if between:
-                _print_interactions(pairs, y)
+        _require_pairs()
+        _estimate(opened, x, y, factor, between, as_json)
     warn_of_mixed_latencies(opened, (x, y), on_stderr=as_json)
+
+
+def _estimate(study: Study, x: str, y: str, factor: str | None, between: bool, as_json: bool) -> None:
+    """Print the effects, or the interactions."""
+    model = _fit(study, x, y)
+    if as_json:
+        print_json([each.to_json() for each in (model.interactions(factor) if between else model.effects(factor))])
+        return
+    _print_effects(model.effects(factor), x, y)
+    if between:
+        _print_interactions(model.interactions(factor), y)
+
+
+def _fit(study: Study, x: str, y: str) -> EffectModel:
+    from explorer.analysis.effects import EffectModel
+    from explorer.study.space_networks import space_networks
+
+    records = study.trials(full=False)
+    maximised = {"max": True, "min": False}.get(study.objectives.get(y, ""))
+    return EffectModel(records, y, x, maximised=maximised, space=space_networks(study, records, x))
+
+
+def _require_pairs() -> None:
+    """Raise UsageError for an option that has no effect without ``--pairs``."""
+    ctx = click.get_current_context()
+    for each in ctx.command.params:
+        typed = ctx.get_parameter_source(str(each.name)) is ParameterSource.COMMANDLINE
+        if typed and each.name in ONLY_WITH_PAIRS:
+            raise click.UsageError(f"{each.opts[0]} has an effect only with --pairs N")
+
+
+def _run_pairs(
+    study: Study, pairs: int, x: str, y: str, factor: str | None, as_json: bool, options: dict[str, Any]
+) -> None:
+    """Train counterparts and print them, the intervals before and after, and the effects."""
+    from explorer.study import show_progress
+    from explorer.study.pairs.run import run_pairs
+
+    with ExitStack() as display:
+        shown: list[Progress] = []
+
+        def before(proposed: Pairs) -> None:
+            if not as_json:
+                _print_pairs(proposed, y)
+            shown.append(display.enter_context(show_progress()))
+
+        found = run_pairs(
+            study, pairs, factor=factor, x=x, y=y, before=before, progress=lambda event: shown[0](event), **options
+        )
+    estimated = [] if options["dry_run"] else _fit(study, x, y).effects(factor)
+    if as_json:
+        print_json(_pairs_json(found, estimated))
+    else:
+        _print_pairs(found, y)
+        if estimated:
+            click.echo()
+            _print_effects(estimated, x, y)
+            click.echo(f"{found.ended}, {found.seconds:.0f} s; a larger --pairs adds counterparts")
+    if found.signal:
+        raise_interrupted(found.signal)
+    if found.broken or found.failed:
+        raise WorkFailed(found.ended)
+
+
+def _pairs_json(found: Pairs, estimated: Sequence[Effect]) -> dict[str, Any]:
+    """Return the document of ``--pairs --json``."""
+    achieved = {(each.factor, each.level): each for each in found.achieved}
+
+    def interval(each: Narrowing) -> dict[str, Any]:
+        now = achieved.get((each.factor, each.level))
+        return {
+            **{"factor": each.factor, "level": each.level, "reference": each.reference},
+            **{"half_width_before": each.before, "half_width_expected": each.after},
+            "half_width_achieved": None if now is None else now.before,
+            **{"pairs_before": each.pairs_before, "pairs_expected": each.pairs_after},
+            "pairs_achieved": None if now is None else now.pairs_before,
+        }
+
+    return {
+        **{"study": found.study.name, "storage": found.study.storage},
+        **{"objective": found.question.objective, "cost": found.question.cost, "asked": found.question.factor},
+        "trainings": [asdict(each) for each in found.trainings],
+        "intervals": [interval(each) for each in found.expected],
+        "effects": [effect.to_json() for effect in estimated],
+        **{"ended": found.ended, "seconds": found.seconds},
+    }
+
+
+def _print_pairs(found: Pairs, y: str) -> None:
+    """Print the counterparts before the trainings, and the widths of the intervals."""
+    scale, unit = (100.0, f"percentage points of {y}") if y in FRACTIONS else (1.0, y)
+    achieved = {(each.factor, each.level): each for each in found.achieved}
+    if not achieved:
+        about = found.question.factor or "all choices"
+        click.echo(f"{len(found.trainings)} trainings that tell most about {about}, each with the seed of its twin:\n")
+        print_table(
+            {"trial": "right", "twin": "right", "differs in": "left", "state": "left", "choices": "left"},
+            [(each.trial, each.twin, each.factor, each.state, choices_line(each.choices)) for each in found.trainings],
+        )
+    click.echo(f"\nhalf-widths of the 95% intervals all else equal, in {unit}:\n")
+    headings = ("pairs", "expected pairs", "half-width", "expected", *(("achieved",) if achieved else ()))
+    print_table(
+        {**dict.fromkeys(("choice", "level", "against"), "left"), **dict.fromkeys(headings, "right")},
+        [
+            (
+                *(each.factor, each.level, each.reference, each.pairs_before, each.pairs_after),
+                *(f"{scale * value:.3g}" for value in (each.before, each.after)),
+                *((f"{scale * achieved[each.factor, each.level].before:.3g}",) if achieved else ()),
+            )
+            for each in found.expected
+        ],
+    )
 
 
 def _print_effects(found: Sequence[Effect], x: str, y: str) -> None:

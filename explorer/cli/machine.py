@@ -177,14 +177,15 @@ def doctor(data_dir: str | None, as_json: bool, storage: str) -> None:
     checks = examine(storage, data_dir)
     ok = healthy(checks)
     if as_json:
-        print_json({"ok": ok, "checks": [asdict(check) for check in checks]})
+        # "mend" is the former name of "fix".
+        print_json({"ok": ok, "checks": [{**asdict(check), "mend": check.fix} for check in checks]})
     else:
         out = console()
         for check in checks:
             mark = "ok" if check.ok else ("MISSING" if check.needed else "absent")
             out.print(plain(f"{mark:<8} {check.name}: {check.found}"))
-            if check.mend:
-                out.print(plain(f"         -> {check.mend}"))
+            if check.fix:
+                out.print(plain(f"         -> {check.fix}"))
         out.print(plain("a search has all that it needs" if ok else "a search lacks what is marked MISSING"))
     if not ok:
         lacking = ", ".join(check.name for check in checks if check.needed and not check.ok)

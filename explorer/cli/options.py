@@ -21,6 +21,7 @@ from explorer.cli.setting_options import setting_option
 from explorer.cli.streams import print_message
 from explorer.errors import ExplorerError
 from explorer.space.language.parse import parse_shape
+from explorer.space.lint.lint import Lint
 from explorer.store.passwords import HIDDEN, has_password
 from explorer.system.files import require_writable
 from explorer.system.plain_text import printable
@@ -164,6 +165,15 @@ def begins_with(path: Path, start: str) -> bool:
 def print_json(document: Any) -> None:
     """Print plain data as a JSON document."""
     click.echo(json.dumps(document, indent=2))
+
+
+def print_warnings(warnings: Sequence[Lint]) -> None:
+    """Print the warnings of a space on standard error, and how to silence them."""
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if warnings:
+        names = ", ".join(dict.fromkeys(warning.name for warning in warnings))
+        click.echo(f"to silence them, add this line to the file: allow: [{names}]", err=True)
 
 
 def console() -> Console:

@@ -22,6 +22,7 @@ from explorer.cli.options import (
     format_percent,
     plain,
     print_json,
+    print_warnings,
     storage,
     storage_words,
 )
@@ -89,7 +90,12 @@ def search(config: tuple[str, ...], print_config: bool, as_json: bool, **options
     if space is None:
         ctx = click.get_current_context()
         raise click.MissingParameter(ctx=ctx, param=next(each for each in ctx.command.params if each.name == "space"))
-    _report(_run_with_progress(run_search, load_space(space), **values), as_json)
+    read = load_space(space)
+    # The data set replaces the file's input.
+    warnings = [warning for warning in read.warnings if warning.name != "input-order"]
+    print_warnings(warnings)
+    result = _run_with_progress(run_search, read, **values)
+    _report(result, as_json, {"warnings": [warning.to_dict() for warning in warnings]})
 
 
 def _config(values: Mapping[str, Any]) -> str:
@@ -138,8 +144,11 @@ def _run_with_progress(search: Callable[..., SearchResult], *args: Any, **settin
             raise WorkFailed(str(error)) from error
 
 
-def _report(result: SearchResult, as_json: bool) -> None:
-    """Print the result of a search. Raises WorkFailed if it failed, and repeats the signal that interrupted it."""
+def _report(result: SearchResult, as_json: bool, more: Mapping[str, Any] | None = None) -> None:
+    """Print the result of a search, as JSON with ``more``.
+
+    Raises WorkFailed if it failed, and repeats the signal that interrupted it.
+    """
     study = result.study
     x, y = study.plane
     frontier = study.frontier(x, y, mix_environments=True)
@@ -156,6 +165,7 @@ def _report(result: SearchResult, as_json: bool) -> None:
                 "seconds": result.seconds,
                 "ended": result.ended,
                 **study.savings(),
+                **(more or {}),
             }
         )
     else:

@@ -26,11 +26,12 @@ from explorer.cli.options import (
     plain,
     print_json,
     print_table,
+    print_warnings,
     storage,
     with_input,
 )
 from explorer.costs.analytic import count_cost
-from explorer.space.choices import Derivation
+from explorer.space.choices import Derivation, point_names
 from explorer.space.search_space import SearchSpace, load_space
 
 
@@ -56,7 +57,10 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
     with nullcontext() if as_json else console().status("counting networks"):
         networks, exact = count_networks(read)
         ranges = cost_ranges(read)
-    choices = [{"name": p.name, "scope": p.scope, "alternatives": list(p.options)} for p in read.points]
+    choices = [
+        {"name": name, "scope": point.scope, "alternatives": list(point.options)}
+        for point, name in point_names(read).items()
+    ]
     if as_json:
         print_json(
             {
@@ -74,9 +78,11 @@ def space(space: str, as_json: bool, override: Input | None) -> None:
                 "costs_exact": ranges.exact,
                 "limits": [str(limit) for limit in read.limits],
                 "feasible_share": ranges.feasible,
+                "warnings": [warning.to_dict() for warning in read.warnings],
             }
         )
         return
+    print_warnings(read.warnings)
     out = console()
     out.print(f"{read.name}: {read.about}" if read.about else read.name, markup=False)
     out.print(f"input {read.input}, {read.classes} classes", markup=False)

@@ -99,11 +99,17 @@ def trials(study: str, as_json: bool, storage: str) -> None:
                 *(_quantity(record, name) for name in quantities),
                 "" if record.seconds is None else f"{record.seconds:.1f}",
                 record.attempt,
-                record.reason or choices_line(record.choices),
+                record.reason or f"{_counterpart_of(record)}{choices_line(record.choices)}",
             )
             for record in records
         ],
     )
+
+
+def _counterpart_of(record: TrialRecord) -> str:
+    """Return of which trial another one is the counterpart, empty if of none."""
+    known = record.counterpart
+    return f"counterpart of {known['twin']} in {known['factor']}: " if known else ""
 
 
 def trial_json(record: TrialRecord) -> dict[str, Any]:
@@ -123,6 +129,7 @@ def trial_json(record: TrialRecord) -> dict[str, Any]:
         "attempt": record.attempt,
         **({"failure": record.failure} if record.failure else {}),
         **({"latency": dict(record.latency)} if record.latency else {}),
+        **({"counterpart": dict(record.counterpart)} if record.counterpart else {}),
         "seed": record.seed,
     }
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 from explorer.analysis.quantities import COSTS
 from explorer.networks.architecture import Architecture, require_architecture
 from explorer.networks.block import Block, MergeStep, Parts, Step, steps
+from explorer.networks.dead_layers import without_dead_layers
 from explorer.networks.ops.base import FREE, Op, TensorShape
 from explorer.networks.ops.merge import Merge
 from explorer.networks.walk import PlacedBlock
@@ -158,8 +159,8 @@ def ops_cost(ops: tuple[Op, ...], x: TensorShape) -> SegmentCost:
 
 
 def block_cost(block: Block, x: TensorShape) -> SegmentCost:
-    """Return the cost of a block for an input of shape ``x``."""
-    return _block_cost(block.parts(x), x, {})
+    """Return the cost of a block for an input of shape ``x``, without its dead layers."""
+    return _block_cost(without_dead_layers(block, x).parts(x), x, {})
 
 
 # The counts of one op for one input shape: output elements; params, macs, activations; whether it is a weight layer;

@@ -18,17 +18,7 @@ from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
 import explorer
-from explorer.analysis.effects import (
-    Effect,
-    choice_effects,
-    comparable,
-    interactions,
-    levels_of,
-    quantity,
-    varying_choices,
-)
-from explorer.analysis.effects.curves import level_curves
-from explorer.analysis.effects.fitted import fitted_contrasts
+from explorer.analysis.effects import Effect, EffectModel, comparable, levels_of, quantity, varying_choices
 from explorer.analysis.frontier_certainty import certainty_text
 from explorer.analysis.quantities import LATENCY, is_maximised
 from explorer.dashboard.data.effects import clearest_factor, effect_rows
@@ -168,12 +158,12 @@ def _effect_sections(
 ) -> Iterable[str]:
     known, maximised = comparable(records, y, x), is_maximised(y, study.objectives)
     unit = unit_of(y, [quantity(record, y) for record in known])
-    space = space_networks(study, known, x)
     try:
-        effects = choice_effects(known, y, x, maximised=maximised, space=space)
+        model = EffectModel(known, y, x, maximised=maximised, space=space_networks(study, known, x))
     except StudyError as error:
         yield f"<h2>What each choice does</h2><p>{_escaped(error)}.</p>"
         return
+    effects = model.effects()
     if not effects:
         return
     figures["effects"] = effects_figure(effects[:MAX_ROWS], unit, x)
@@ -181,11 +171,10 @@ def _effect_sections(
     yield _effects_table(effects, unit, x)
     factor = clearest_factor(effects)
     own = [effect for effect in effects if effect.factor == factor]
-    curves = level_curves(fitted_contrasts(known, y, x, space), factor, maximised)
-    figures["curves"] = curves_figure(curves, own, levels_of(known, factor)[:MAX_LEVELS], unit, x)
+    figures["curves"] = curves_figure(model.curves(factor), own, levels_of(known, factor)[:MAX_LEVELS], unit, x)
     reference = f"The colours are levels of {factor}; the reference is {own[0].reference}."
     yield _section("Objective over cost", "curves", f"{CURVES_CAPTION} {reference}")
-    found = interactions(known, y, x)
+    found = model.interactions()
     if found:
         figures["together"] = matrix_figure(found, unit)
         yield _section("Interactions of choices", "together", MATRIX_CAPTION)

@@ -59,7 +59,7 @@ class Run(NamedTuple):
         """Return the stride that the language gives each op if the text states none."""
         stride = self.place.stride
         layers = [
-            Layer(_spelled_class([step]), _size(step.op), {}, False, (1, 1), None, pools=_pools(step.op))
+            Layer(_spelled_class([step]), step.op.spelled_size, {}, False, (1, 1), None, pools=_pools(step.op))
             for step in self.steps
         ]
         by_rule = strides_by_rule(layers, stride)
@@ -145,16 +145,7 @@ def _spelled_class(steps: list[Step]) -> type[Op]:
 
 def _pools(op: Op) -> bool:
     """Return whether the text of the op has no size, so that the op takes the block's stride."""
-    return op.pools(_size(op))
-
-
-def _size(op: Op) -> int | None:
-    """Return the K of ``KxK`` in the text; None if the text has no size, as for an op that pools by its stride."""
-    if op.sized is False:
-        return None
-    window: Any = op
-    pools = op.sized is None and window.kernel == window.stride > 1 and not window.padding
-    return None if pools else window.kernel
+    return op.pools(op.spelled_size)
 
 
 def _spell_column(column: list[tuple[Step, int]], places: list[Place], classes: int) -> list[str]:
@@ -180,7 +171,7 @@ def _reads_back(cls: type[Op], ops: list[Op], given: dict[Argument, list[Any]], 
     def reads(index: int) -> bool:
         values = {argument.field: values[index] for argument, values in given.items()}
         try:
-            return cls.bind(_size(ops[index]), values, contexts[index]) == ops[index]
+            return cls.bind(ops[index].spelled_size, values, contexts[index]) == ops[index]
         except (ArchitectureError, TypeError):  # a required argument is missing
             return False
 
@@ -198,7 +189,8 @@ def _arguments(cls: type[Op], ops: list[Op], contexts: list[Context], places: li
         by_ratio = {by_field["ratio"]: ratios, **{a: values for a, values in given.items() if a is not squeeze}}
         related = squeeze in given and _relation(squeeze, given[squeeze], places)
         plain = len(set(ratios)) == 1 or not (related or any(ratio.denominator > 1 for ratio in ratios))
-        if plain and all(_reads_back(cls, ops, by_ratio, contexts)):
+        is_read = min(ratios) >= 1  # the language reads a ratio below 1 as the share
+        if is_read and plain and all(_reads_back(cls, ops, by_ratio, contexts)):
             return by_ratio
     return given
 
@@ -206,7 +198,7 @@ def _arguments(cls: type[Op], ops: list[Op], contexts: list[Context], places: li
 def _text(cls: type[Op], op: Op, given: dict[Argument, str]) -> str:
     """Write an op with the texts of its arguments."""
     shown = [text if a.field in POSITIONAL else f"{a.name}={text}" for a, text in given.items() if text]
-    size = _size(op)
+    size = op.spelled_size
     name = cls.spelling + (f"{size}x{size}" if size else "")
     return f"{name}({', '.join(shown)})" if shown else name
 

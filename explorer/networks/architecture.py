@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
+from operator import is_
 from typing import Any
 
 from explorer.errors import ArchitectureError
@@ -40,7 +41,7 @@ class Architecture:
         input: The shape of an image: channels, height, width.
         classes: The number of classes.
         stem: The ops before the first stage.
-        stages: The stages, at least one, each with at least one block.
+        stages: The stages, at least one, each with at least one block; without dead layers (``dead_layers``).
         head: The ops after the last stage; their output is (classes, 1, 1).
         output: The output shape of the head.
 
@@ -82,6 +83,15 @@ class Architecture:
                 f"the head has the output {output}, {self.classes} classes need {self.classes}x1x1; end it with 'fc'"
             )
         object.__setattr__(self, "output", output)
+        live = [segment.block for segment in self.segments if type(segment) is PlacedBlock]
+        if not all(map(is_, live, chain.from_iterable([stage.blocks for stage in self.stages]))):
+            object.__setattr__(self, "stages", tuple(self._live_stages(live)))
+
+    def _live_stages(self, blocks: Iterable[Block]) -> Iterator[Stage]:
+        """Yield the stages with the blocks replaced by ``blocks``."""
+        left = iter(blocks)
+        for stage in self.stages:
+            yield replace(stage, blocks=tuple(islice(left, len(stage.blocks))))
 
     @property
     def layer_count(self) -> int:
@@ -175,13 +185,11 @@ class Architecture:
                 wanted = "[channels, height, width]" if key == "input" else "a whole number"
                 raise ArchitectureError(f"{key}: expected {wanted}, found {str(data[key])[:80]!r}")
         stages = _listed(data["stages"], "stages")
-        made = cls(
-            TensorShape(*data["input"]),
-            data["classes"],
-            _ops_from_json(data["stem"], "stem"),
-            tuple(_stage_from_json(stage, f"stages[{number}]") for number, stage in enumerate(stages)),
-            _ops_from_json(data["head"], "head"),
-        )
+        given = tuple(_stage_from_json(stage, f"stages[{number}]") for number, stage in enumerate(stages))
+        stem, head = (_ops_from_json(data[part], part) for part in ("stem", "head"))
+        made = cls(TensorShape(*data["input"]), data["classes"], stem, given, head)
+        if made.stages is not given:  # earlier versions hashed the dead layers too
+            return made
         for place, stated in (("in the file", str(data.get("digest", ""))), ("expected", digest)):
             if stated.startswith(f"{DIGEST_VERSION}-") and stated != made.digest:
                 raise ArchitectureError(f"the digest {place} is {stated[:60]!r}, its content gives {made.digest!r}")

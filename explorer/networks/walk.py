@@ -10,6 +10,7 @@ from typing import NamedTuple, ParamSpec, TypeVar
 
 from explorer.errors import ArchitectureError
 from explorer.networks.block import Block, Parts, Stage, Step, steps
+from explorer.networks.dead_layers import without_dead_layers
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Merge
 
@@ -89,7 +90,7 @@ class PlacedBlock(NamedTuple):
         number: The number of the block in its stage, from 1.
         module_index: The index of the block's module in the module of its stage, which starts with the ops of the
             transition.
-        block: The block.
+        block: The block, without dead layers.
         x: The input shape.
         parts: The block's ops with their shapes.
     """
@@ -146,6 +147,8 @@ def walk(
 ) -> Iterator[Segment]:
     """Yield the stem, then each stage's transition (mostly without ops) and blocks, then the head.
 
+    Dead layers of blocks (``dead_layers``) are left out.
+
     Args:
         image: The shape of an image, the input of the stem.
         stem: The ops of the stem.
@@ -161,16 +164,23 @@ def walk(
         made, y = at_place(f"the transition to stage {number}", steps, stage.transition, x)
         yield OpRun("transition", number, made, x, y)
         x = y
-        known: dict[tuple[int, TensorShape], Parts] = {}  # repeated blocks are computed once
+        known: dict[tuple[int, TensorShape], tuple[Block, Parts]] = {}  # repeated blocks are computed once
         for index, block in enumerate(stage.blocks, len(stage.transition)):
             place, key = index - len(stage.transition) + 1, (id(block), x)
-            parts = known.get(key)
-            if parts is None:
-                parts = known[key] = at_place(f"stage {number}, block {place}", block.parts, x)
-            yield PlacedBlock(number, place, index, block, x, parts)
+            if key not in known:
+                known[key] = at_place(f"stage {number}, block {place}", _live, block, x)
+            live, parts = known[key]
+            yield PlacedBlock(number, place, index, live, x, parts)
             x = parts.y
     made, y = at_place("head", steps, head, x)
     yield OpRun("head", len(stages) + 1, made, x, y)
+
+
+def _live(block: Block, x: TensorShape) -> tuple[Block, Parts]:
+    """Return the block without its dead layers, and its parts. Raises ArchitectureError if a shape does not fit."""
+    parts = block.parts(x)
+    live = without_dead_layers(block, x)
+    return live, parts if live is block else live.parts(x)
 
 
 def at_place(place: str, compute: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

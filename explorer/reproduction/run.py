@@ -21,7 +21,7 @@ from explorer.reproduction.experiment import GRADIENT_RATIO, Case, Experiment, S
 from explorer.reproduction.trials import FirstTraining, keep_as_trials
 from explorer.space.search_space import SearchSpace, load_space
 from explorer.store.confirmations import ConfirmationWriter, Wanted
-from explorer.store.database import DEFAULT_STORAGE, check_storage, open_for_writing
+from explorer.store.database import DEFAULT_STORAGE, check_storage, open_for_writing, open_if_present
 from explorer.store.lease import new_worker
 from explorer.store.study import Study
 from explorer.study.confirm.loop import ConfirmationLoop, Event
@@ -176,7 +176,7 @@ def _train(
     # The largest networks come first within a seed: the last trainings are short, so no core idles for long.
     largest_first = sorted(trials.values(), key=lambda trial: -trial.costs["macs"])
     wanted = {Wanted(trial.digest, size.epochs, seed): trial for seed in drawn for trial in largest_first}
-    name = check_resumable(plan)
+    name = check_resumable(plan, open_if_present(plan.settings.storage))
     database = open_for_writing(plan.settings.storage)
     try:
         study = open_or_create_study(plan, name, database)

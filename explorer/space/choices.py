@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from explorer.errors import ExplorerError
-from explorer.space.grammar import Fault, Point
+from explorer.space.grammar import Fault, Grammar, Point, point_of, reachable
 
 
 class Choice(NamedTuple):
@@ -82,6 +82,21 @@ def choice_name(point: Point, unit: str, use: int = 1) -> str:
     if point.scope == "block":
         return f"{point.name}@{unit}"
     return f"{point.name}@{unit}.use{use}"
+
+
+def point_names(grammar: Grammar) -> dict[Point, str]:
+    """Return the names of all choice points for a list: with its stage, ``stages.blocks@stage2``, for one that belongs
+    to a single stage of several."""
+    whole = {point_of(node) for node in reachable(grammar.rules, [grammar.stem, grammar.head])}
+    if grammar.transition is not None:
+        whole |= {point_of(node) for node in reachable(grammar.rules, [grammar.transition])}
+    found = [{point_of(node) for node in reachable(grammar.rules, stage.roots)} for stage in grammar.stages]
+    names = {}
+    for point in grammar.points:
+        own = [number for number, points in enumerate(found, 1) if point in points]
+        is_local = point.scope != "network" and point not in whole and len(own) == 1 < len(grammar.stages)
+        names[point] = f"{point.name}@stage{own[0]}" if is_local else point.name
+    return names
 
 
 def answers_in(choices: Mapping[str, str], unit: str) -> Lookup:

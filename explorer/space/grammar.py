@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from explorer.analysis.limits import Limit
-from explorer.errors import Problem, SpaceError
+from explorer.errors import Edit, Problem, SpaceError
 from explorer.networks.ops.base import Argument, Op, TensorShape
 from explorer.networks.ops.merge import Merge
 
 Place = tuple[int, int]  # line and column in the space file, from 1
+WHOLE: Place = (1, 1)  # an error of the whole file, or of what is asked of its space
 SCOPES = ("network", "stage", "block", "use")  # scopes of a choice, from the largest to the smallest
 MAX_NUMBER = 10**30  # numerators and denominators above it are errors
 
@@ -80,6 +81,9 @@ class Group(Node):
     @property
     def children(self) -> tuple[Node, ...]:
         return self.items
+
+
+IDENTITY = Group(())  # the default of ``shortcut.same``: no other node is this object
 
 
 @dataclass(eq=False, slots=True)
@@ -152,10 +156,17 @@ class Copied(Node):
 
 @dataclass(eq=False, slots=True)
 class Broken(Node):
-    """A part with an error that is already reported. Parts that depend on it raise the same error."""
+    """A part with an error that is already reported. Parts that depend on it raise the same error.
+
+    Attributes:
+        place: Its place in the file.
+        message: The error.
+        edits: Edits of the expression that may fix it.
+    """
 
     place: Place
     message: str
+    edits: tuple[Edit, ...] = ()
 
 
 # Values: nodes that represent numbers and words.
@@ -293,7 +304,8 @@ class StageRule:
         dilation: The dilation, the variable ``d``.
         block: Every block but the first.
         first: The block that opens the stage.
-        shortcuts: Rule name -> the shortcuts of blocks derived through that rule; the general ones under "".
+        shortcuts: Rule name -> the shortcuts of blocks derived through that rule, for rules that the stage's blocks
+            use; the general ones under "".
         place: The place of the stage in the file.
     """
 
@@ -316,6 +328,11 @@ class StageRule:
         """The expressions of all its shortcuts."""
         return tuple(part for shortcut in self.shortcuts.values() for part in shortcut.parts)
 
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        """All its expressions."""
+        return (*self.numbers, self.block, self.first, *self.shortcut_parts)
+
 
 @dataclass(frozen=True, eq=False)
 class Grammar:
@@ -335,6 +352,8 @@ class Grammar:
         rules: Rule name -> expression.
         points: All choice points.
         limits: The bounds on costs in a search.
+        places: The places of sections (``input``) and rules (``grammar.attn``) in the file.
+        allowed: The names of the warnings that the file silences.
     """
 
     name: str
@@ -350,7 +369,17 @@ class Grammar:
     rules: Mapping[str, Node]
     points: tuple[Point, ...]
     limits: tuple[Limit, ...]
+    places: Mapping[str, Place]
+    allowed: frozenset[str]
 
-    def error(self, message: str, place: Place = (1, 1)) -> SpaceError:
-        """Return the error with this file's name and the place."""
-        return SpaceError([Problem(self.source, *place, message)])
+    @property
+    def roots(self) -> list[Node]:
+        """The expressions that networks are made of."""
+        between = [] if self.transition is None else [self.transition]
+        return [self.stem, *between, *(root for stage in self.stages for root in stage.roots), self.head]
+
+    def error(self, message: str, place: Place = WHOLE) -> SpaceError:
+        """Return the error with this file's name and the place, by default that of the whole file."""
+        lines = self.text.split("\n", place[0])
+        excerpt = lines[place[0] - 1].rstrip("\r") if place != WHOLE and place[0] <= len(lines) else ""
+        return SpaceError([Problem(self.source, *place, message, excerpt)])

@@ -15,6 +15,7 @@ from explorer.space.grammar import SCOPES
 from explorer.space.language.names import KEYWORDS, VARIABLES
 from explorer.space.language.parse import KEYS, REQUIRED
 from explorer.space.language.sections import MAX_STAGES, SHORTCUT_KEYS, SOURCES, STAGE_KEYS, STAGE_NUMBERS
+from explorer.space.lint.names import LINTS
 
 SCHEMA_FILE = "space.schema.json"
 BOUND = r"^\s*(<=|>=|=<|=>|≤|≥|<|>)\s*([0-9][0-9_]*(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?\s*[A-Za-z]*\s*$"
@@ -34,6 +35,7 @@ ABOUT = {
     "grammar": "rules: name and expression; `|` separates alternatives",
     "vary": "scope of a rule: one choice per network, per stage, per block, or per use",
     "limits": "bounds on costs in a search, as in <= 50M",
+    "allow": "names of warnings that are not shown for this file",
 }
 
 
@@ -67,6 +69,7 @@ def schema() -> dict[str, Any]:
             "properties": {cost: {"type": "string", "pattern": BOUND} for cost in BEFORE_TRAINING},
             "additionalProperties": False,
         },
+        "allow": {"anyOf": [{"enum": list(LINTS)}, {"type": "array", "items": {"enum": list(LINTS)}}]},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -21,9 +21,11 @@ from explorer.space.choices import Choice, Chooser, Derivation, named_choices
 from explorer.space.count.decisions import Decisions
 from explorer.space.derive.architecture import Deriver
 from explorer.space.derive.layers import Program
+from explorer.space.fixes import with_fixes
 from explorer.space.grammar import Grammar
 from explorer.space.language.parse import content, parse_grammar
 from explorer.space.language.yaml import MAX_BYTES
+from explorer.space.lint.lint import Lint, find_lints
 from explorer.space.shipped import find_space
 from explorer.space.validate import validate
 from explorer.system.files import read_regular
@@ -72,6 +74,14 @@ def parse_space(text: str | bytes, source: str = "<space>") -> SearchSpace:
         data = text.encode() if isinstance(text, str) else text
     except UnicodeEncodeError as error:
         raise SpaceError([Problem(source, 1, 1, f"not UTF-8: {error.reason}")]) from None
+    try:
+        return _parsed(data, source)
+    except SpaceError as error:
+        normal = data.decode("utf-8-sig", "replace").replace("\r\n", "\n")
+        raise with_fixes(error, normal, lambda fixed: _parsed(fixed.encode(), source)) from None
+
+
+def _parsed(data: bytes, source: str) -> SearchSpace:
     grammar, problems = parse_grammar(data, source)
     return _set_validated(SearchSpace(**vars(grammar)), problems)
 
@@ -119,6 +129,11 @@ class SearchSpace(Grammar):
         """Parse the text again. Earlier versions pickled further attributes, which are not needed."""
         grammar, _ = parse_grammar(state["text"].encode(), state["source"])
         vars(self).update(vars(grammar), **{name: state[name] for name in PICKLED})
+
+    @cached_property
+    def warnings(self) -> tuple[Lint, ...]:
+        """What is valid but probably not meant, by its place in the file, without what the file allows."""
+        return find_lints(self, lambda: self.architecture(0))
 
     def count(self) -> int:
         """Return the exact number of derivations. A choice counts only if it occurs, given the other choices.

@@ -290,6 +290,14 @@ def _is_latency(value: Any) -> bool:
     )
 
 
+def _is_counterpart(value: Any) -> bool:
+    """Return whether a value describes of which trial another one is the counterpart; an empty dict if of none."""
+    if type(value) is not dict:
+        return False
+    texts = ("factor", "precision", "objective", "asked")
+    return not value or (whole(0).passes(value.get("twin")) and all(type(value.get(each)) is str for each in texts))
+
+
 def _are_settings(value: Any) -> bool:
     types = {"data": str, "evaluate": str, "split": dict, "recipe": dict, "costs": list, "objectives": dict}
     return (
@@ -312,6 +320,7 @@ def _are_objectives(value: Any) -> bool:
 
 RESULT = Stored(load=read_result, dump=_dump_result)
 LATENCY = Check(_is_latency, "an object with the environment of a measurement, or an empty object")
+COUNTERPART = Check(_is_counterpart, "an object with a twin and the question, or an empty object")
 SETTINGS = Check(_are_settings, "an object of a study's settings")
 OBJECTIVES = Check(_are_objectives, 'an object of objectives, each "max" or "min"')
 LIMITS = list_of(_is_limit, "a list of limits")

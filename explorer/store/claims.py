@@ -7,7 +7,7 @@ other workers may resume the trial. Each function is part of a transaction that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
@@ -17,11 +17,29 @@ from explorer.records import TrialRecord
 from explorer.store import lease
 from explorer.store.database import RETRY_SECONDS
 from explorer.store.lease import RETRIES, HeldLease, LeaseWatch
-from explorer.store.rows import lock_study, next_revision, now, select_trials, short, to_record
-from explorer.store.schema import claims, trials
+from explorer.store.rows import (
+    Proposal,
+    insert_once,
+    lock_study,
+    next_revision,
+    now,
+    proposal_row,
+    select_trials,
+    short,
+    to_record,
+)
+from explorer.store.schema import architectures, claims, trials
 from explorer.store.study import Study
 
 T = TypeVar("T")
+# Columns of a trial that waits for its first worker. It is stored as one that was interrupted before it began.
+WAITING = {
+    "state": "failed",
+    "resumable": True,
+    "in_order": True,
+    "reason": "waits for a worker",
+    "lease_until": None,
+}
 
 
 def of_trial(study_id: int, number: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
@@ -65,6 +83,28 @@ def claim_network(connection: Connection, study_id: int, digest: str, number: in
     if holding.state == "running" or holding.resumable:
         return {**values, "same_as": holder}
     return {**values, **_shared_result(holding), "finished": now(connection), "lease_until": None}
+
+
+def insert_trial(
+    connection: Connection, study_id: int, number: int, proposal: Proposal, worker: str, values: Mapping[str, Any]
+) -> None:
+    """Insert a trial. It claims its network, unless it ends without evaluation.
+
+    Args:
+        connection: A connection of a transaction that has locked the study.
+        study_id: The study's row.
+        number: The trial's number.
+        proposal: The network and its costs.
+        worker: The name of the worker.
+        values: Other values of columns; with a state if the trial does not run now.
+    """
+    network = {"digest": proposal.digest, "json": proposal.architecture}
+    insert_once(connection, architectures, "digest", network)
+    claimed: dict[str, Any] = {"worker": worker}
+    if "state" not in values or values.get("resumable"):
+        claimed = claim_network(connection, study_id, proposal.digest, number, worker)
+    own = {"study_id": study_id, "number": number}
+    connection.execute(trials.insert().values(**{**proposal_row(proposal), **own, **claimed, **values}))
 
 
 def end_waiting_trials(connection: Connection, study_id: int, holder: int, revision: int) -> list[int]:
@@ -154,6 +194,36 @@ class TrialLeases:
     worker: str
     watch: LeaseWatch = field(default_factory=LeaseWatch, compare=False, repr=False)
     held: set[int] = field(default_factory=set, compare=False, repr=False)
+
+    def queue(self, proposals: Sequence[Proposal], known: Collection[int]) -> list[TrialRecord] | None:
+        """Add trials of counterparts, which wait until ``resume`` starts them.
+
+        Args:
+            proposals: Networks of which no trial has begun.
+            known: The numbers of all trials of counterparts so far.
+
+        Returns:
+            The trials. None if another worker has added such trials, or has begun a trial of one of the networks.
+
+        Raises:
+            StoreError: The database cannot be written to.
+        """
+
+        def work(connection: Connection) -> list[TrialRecord] | None:
+            of_study = trials.c.study_id == self.study.id
+            present = connection.scalars(select(trials.c.number).where(of_study, trials.c.counterpart != "{}"))
+            digests = claims.c.digest.in_([each.digest for each in proposals])
+            begun = connection.execute(select(claims.c.number).where(claims.c.study_id == self.study.id, digests))
+            if set(present) != set(known) or begun.first() is not None:
+                return None
+            first = connection.scalar(select(func.count()).where(of_study)) or 0
+            started, revision = now(connection), next_revision(connection, self.study.id)
+            for number, proposal in enumerate(proposals, first):
+                values = {"started": started, "revision": revision, **WAITING}
+                insert_trial(connection, self.study.id, number, proposal, self.worker, values)
+            return self._records(connection, list(range(first, first + len(proposals))))
+
+        return self._write(work)
 
     def interrupt(self, reason: str, crashed: bool = False) -> list[TrialRecord]:
         """Interrupt all running trials of this worker, so that any worker can resume them.

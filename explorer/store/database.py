@@ -37,13 +37,11 @@ from explorer.store.schema import check_no_triggers, check_no_views, check_table
 from explorer.store.sqlite_file import (
     BUSY_SECONDS,
     LOCK_WARNING_SECONDS,
-    NO_LOCKS,
     back_up,
     check_file,
     check_pages,
     check_writable,
     explain,
-    has_locks,
     identity,
     make_durable,
     reading_engine,
@@ -95,8 +93,7 @@ class Database:
                 "a study in memory cannot be sent to another process or written to a file;"
                 " search with storage='sqlite:///FILE'"
             )
-        url = self.engine.url if self.file is None else URL.create("sqlite", database=str(self.file.resolve()))
-        return open_for_reading, (url.render_as_string(hide_password=False),)
+        return open_for_reading, (self.url,)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Database:
         return self  # a handle: a copy would refer to the same database
@@ -187,6 +184,12 @@ class Database:
                 f"{self.shown}: the file {self.file} was removed or replaced while in use;"
                 " data written now is lost; put the file back and run the same command again"
             )
+
+    @property
+    def url(self) -> str:
+        """The URL with the password, and the absolute path of an SQLite file. Not for messages."""
+        url = self.engine.url if self.file is None else URL.create("sqlite", database=str(self.file.resolve()))
+        return url.render_as_string(hide_password=False)
 
     @property
     def in_memory(self) -> bool:
@@ -294,11 +297,11 @@ def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
         database = Database(engine, "memory", None)
     else:
         url = parse_storage(storage)
-        _check_place(url)
         shown, file = shown_storage(url), sqlite_file(url)
         if file is None:
             database = Database(_engine(url, pool_pre_ping=True), shown, None)
         else:
+            check_writable(file, shown)
             if file.exists() and file.stat().st_size:
                 check_pages(file, shown)
             url = URL.create("sqlite", database=str(file))
@@ -348,9 +351,10 @@ def _make_tables(database: Database) -> None:
 
 
 def check_storage(storage: str | os.PathLike[str] | None) -> None:
-    """Raise StoreError if a storage cannot be written to, as far as this can be checked without opening it.
+    """Raise StoreError if a storage cannot be written to, as far as this can be checked without writing.
 
-    Called before long work whose result is stored. The disk of an SQLite database must have FREE_BYTES free.
+    Called before long work whose result is stored, such as reading a large data set. It connects to a server, and the
+    disk of an SQLite database must have FREE_BYTES free.
 
     Args:
         storage: A URL or a path, as for ``open_for_reading``. None: a database in memory, which can be written to.
@@ -358,23 +362,14 @@ def check_storage(storage: str | os.PathLike[str] | None) -> None:
     if storage is None:
         return
     url = parse_storage(storage)
-    _check_place(url)
-    if (file := sqlite_file(url)) and (free := shutil.disk_usage(file.resolve().parent).free) < FREE_BYTES:
-        found = f"only {free / 2**20:.0f} MiB are free on its disk, a search needs {FREE_BYTES / 2**20:.0f}"
-        raise StoreError(f"{shown_storage(url)}: {found}; free some, or give another --storage")
-
-
-def _check_place(url: URL) -> None:
-    """Raise StoreError if the file of an SQLite database cannot be created or written to, or is no database."""
     shown, file = shown_storage(url), sqlite_file(url)
-    if file is not None:
-        if not file.parent.is_dir():
-            raise StoreError(f"{shown}: there is no folder {file.parent}; create it, or give another --storage")
-        check_writable(file, shown)
-        if not has_locks(file.resolve().parent):
-            raise StoreError(f"{shown}: {NO_LOCKS.format(folder=file.resolve().parent)}")
-        if file.exists() and file.stat().st_size:
-            check_file(file, shown)
+    if file is None:
+        with _unchecked(url).read():
+            return  # the server answers
+    check_writable(file, shown)
+    if (free := shutil.disk_usage(file.resolve().parent).free) < FREE_BYTES:
+        found = f"only {free / 2**20:.0f} MiB are free on its disk, a search needs {FREE_BYTES / 2**20:.0f}"
+        raise StoreError(f"{shown}: {found}; free some, or give another --storage")
 
 
 def database_file(storage: str | os.PathLike[str]) -> Path | None:

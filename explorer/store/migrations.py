@@ -119,7 +119,12 @@ def step_3() -> list[Change]:
     return [Change("explorer_confirmations", "measured", "'{}'", "VARCHAR DEFAULT '{}' NOT NULL")]
 
 
-STEPS = (step_2(), step_3())  # in order: the first leads from version 1 to version 2
+def step_4() -> list[Change]:
+    """Add of which trial another one is the counterpart."""
+    return [Change("explorer_trials", "counterpart", "'{}'", "VARCHAR DEFAULT '{}' NOT NULL")]
+
+
+STEPS = (step_2(), step_3(), step_4())  # in order: the first leads from version 1 to version 2
 SCHEMA_VERSION = 1 + len(STEPS)
 
 

@@ -131,6 +131,7 @@ class Proposal:
         seed: The seed of its training.
         sampler_notes: Notes of the sampler, which are returned to it when the trial is resumed.
         latency: How the cost ``latency_ms`` was measured; empty if it was not.
+        counterpart: As of ``TrialRecord``.
     """
 
     digest: str
@@ -140,6 +141,7 @@ class Proposal:
     seed: int
     sampler_notes: Mapping[str, Any] = field(default_factory=dict)
     latency: Mapping[str, Any] = field(default_factory=dict)
+    counterpart: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

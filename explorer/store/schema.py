@@ -36,6 +36,7 @@ from sqlalchemy import (
 from explorer.errors import StoreError
 from explorer.records import FAILURES, STATES
 from explorer.store.checking import (
+    COUNTERPART,
     DATA_PLACES,
     FLAG,
     LATENCY,
@@ -161,6 +162,7 @@ trials = Table(
     _column("expected", PlainText(), json_object(NUMBERS), server_default="{}"),  # objectives, of a stopped trial
     _column("epochs_given_up", Integer, whole(0), server_default="0"),  # of stopped trainings that were restarted
     _column("in_order", Boolean, FLAG, server_default=false()),  # interrupted by its search: no attempt is counted
+    _column("counterpart", PlainText(), json_object(COUNTERPART), server_default="{}"),  # of the trial ``twin``
     Index("explorer_trials_by_revision", "study_id", "revision"),
     Index("explorer_trials_by_digest", "study_id", "digest"),
 )

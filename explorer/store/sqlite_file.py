@@ -62,10 +62,19 @@ def check_file(file: Path, storage: str) -> None:
 
 
 def check_writable(file: Path, storage: str) -> None:
-    """Raise StoreError unless the file and its folder can be written to: SQLite creates two more files next to it."""
+    """Raise StoreError if an SQLite database cannot be written to, as far as this can be checked without opening it.
+
+    The folder must be writable too: SQLite creates two more files next to the database.
+    """
+    if not file.parent.is_dir():
+        raise StoreError(f"{storage}: there is no folder {file.parent}; create it, or give another --storage")
     for place in (file.resolve().parent, file):
         if place.exists() and not os.access(place, os.W_OK):
             raise StoreError(f"{storage}: {place} cannot be written to; copy the database, or give another --storage")
+    if not has_locks(file.resolve().parent):
+        raise StoreError(f"{storage}: {NO_LOCKS.format(folder=file.resolve().parent)}")
+    if file.exists() and file.stat().st_size:
+        check_file(file, storage)
 
 
 def check_pages(file: Path, storage: str) -> None:

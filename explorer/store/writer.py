@@ -8,6 +8,7 @@
     (proposal, network has ended in another trial) --> cached, or failed for the same reason
     (proposal, network runs in another trial) --> running, same_as --(that trial ends)--> cached or failed
     (proposal, a limit is exceeded) --> rejected
+    (proposals of counterparts) --> failed, resumable: they wait for a worker
 
 Each arrow is one transaction. Trials are numbered 0, 1, 2, ... without gaps. One transaction gives a trial its number,
 its lease and its claim on the network, so a worker that is killed at any time leaves no incomplete trial.
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,15 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 from explorer.records import State, TrialRecord
 from explorer.store import spool
 from explorer.store.checking import read_result
-from explorer.store.claims import TrialLeases, claim_network, end_waiting_trials, is_total_reached, of_trial, unfinished
+from explorer.store.claims import (
+    TrialLeases,
+    claim_network,
+    end_waiting_trials,
+    insert_trial,
+    is_total_reached,
+    of_trial,
+    unfinished,
+)
 from explorer.store.database import UnstorableValue, open_for_writing
 from explorer.store.lease import is_gone
 from explorer.store.rows import (
@@ -35,17 +44,15 @@ from explorer.store.rows import (
     Proposal,
     ending_row,
     insert_environment,
-    insert_once,
     lock_study,
     next_revision,
     now,
-    proposal_row,
     read_row,
     short,
     to_row,
     trial_row,
 )
-from explorer.store.schema import architectures, trials
+from explorer.store.schema import trials
 from explorer.store.studies import find_study, open_study
 from explorer.system.files import remove
 
@@ -206,11 +213,12 @@ class StudyWriter(TrialLeases):
 
         return self._write(work, on_retry=on_retry or (lambda: None))
 
-    def resume(self, total: int | None = None) -> TrialRecord | None:
+    def resume(self, total: int | None = None, among: Collection[int] | None = None) -> TrialRecord | None:
         """Resume the first interrupted trial, with its number and seed.
 
         Args:
             total: The most trials that are complete, stopped or running. None: no limit.
+            among: The numbers of the trials that may be resumed. None: all.
 
         Returns:
             The trial, in a state as returned by ``begin``: another trial of the network may have ended in the meantime.
@@ -224,6 +232,8 @@ class StudyWriter(TrialLeases):
             trials.c.state == "failed",
             trials.c.resumable,
         )
+        if among is not None:
+            interrupted = (*interrupted, trials.c.number.in_(among))
         if self.held:  # another worker may have failed one of them as lost although it runs here
             interrupted = (*interrupted, trials.c.number.not_in(self.held))
         first = select(trials).where(*interrupted).order_by(trials.c.number).limit(1)
@@ -343,15 +353,9 @@ class StudyWriter(TrialLeases):
             if is_total_reached(connection, self.study.id, total):
                 raise NumberTaken(f"the {total} trials of study {self.study.name!r} have all been started")
             started = now(connection)
-            row = {"digest": proposal.digest, "json": proposal.architecture}
-            insert_once(connection, architectures, "digest", row)
-            values = proposal_row(proposal) | {"study_id": self.study.id, "number": number}
-            values |= {"started": started, "revision": revision}
-            if refusal is None:
-                values |= claim_network(connection, self.study.id, proposal.digest, number, self.worker)
-            else:
-                values |= {"worker": self.worker, "finished": started, **refusal}
-            connection.execute(trials.insert().values(**values))
+            refused = {} if refusal is None else {"finished": started, **refusal}
+            values = {"started": started, "revision": revision, **refused}
+            insert_trial(connection, self.study.id, number, proposal, self.worker, values)
             return self._records(connection, [number])[0]
 
         return self._write(work)

@@ -9,6 +9,7 @@ from typing import Any
 from explorer.errors import StudyError
 from explorer.space.search_space import parse_space
 from explorer.store.studies import open_study
+from explorer.store.study import Study
 from explorer.study.recorded_training import find_data
 from explorer.study.search import SearchResult, run_search
 from explorer.training.recipe import Recipe
@@ -35,17 +36,30 @@ def join_search(storage: str, name: str, *, data_dir: str | Path | None = None, 
             f"study {study.name!r} was created with a function of the caller's ({function}); "
             "run the script that created it again: it then joins the study as another worker"
         )
+    space = parse_space(study.space_text, f"the space of study {study.name!r}")
+    return run_search(space, storage=storage, **recorded_settings(study, data_dir), **settings)
+
+
+def recorded_settings(study: Study, data_dir: str | Path | None = None) -> dict[str, Any]:
+    """Return the settings of a search that a study records, by name.
+
+    Args:
+        study: The study.
+        data_dir: Folder of the data; the place recorded in the study by default.
+
+    Raises:
+        DataError: The data are missing.
+    """
+    recorded = study.fingerprint
+    common = {"study": study.name, "objectives": study.objectives, "epochs": recorded["epochs"]}
+    if recorded["evaluate"] != "training":
+        return common
     place = find_data(study, data_dir)
-    return run_search(
-        parse_space(study.space_text, f"the space of study {study.name!r}"),
-        data=place["name"],
-        data_dir=place.get("data_dir"),
-        subset=recorded["split"].get("subset"),
-        skip_damaged=recorded["split"].get("damaged", 0) > 0,
-        objectives=study.objectives,
-        recipe=Recipe.from_json(json.dumps(recorded["recipe"])),
-        epochs=recorded["epochs"],
-        storage=storage,
-        study=study.name,
-        **settings,
-    )
+    return {
+        **common,
+        "data": place["name"],
+        "data_dir": place.get("data_dir"),
+        "subset": recorded["split"].get("subset"),
+        "skip_damaged": recorded["split"].get("damaged", 0) > 0,
+        "recipe": Recipe.from_json(json.dumps(recorded["recipe"])),
+    }

@@ -10,7 +10,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -20,7 +20,6 @@ from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.store import lease
 from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import save_gradient_flow
-from explorer.store.lease import RETRIES, renew_seconds
 from explorer.store.rows import Ending, Proposal
 from explorer.store.writer import NumberTaken, StudyWriter
 from explorer.study.budget import Budget
@@ -28,7 +27,7 @@ from explorer.study.candidates import Candidates
 from explorer.study.events import Event, EventKind, Progress, Status
 from explorer.study.plan import Plan
 from explorer.study.proposer import Proposer
-from explorer.study.retries import Retries
+from explorer.study.retries import Retries, failed_ending
 from explorer.study.samplers.registry import SamplerAdapter
 from explorer.study.seeds import seed_for
 from explorer.study.stopping.learning_curves import LearningCurves
@@ -56,6 +55,7 @@ class SearchLoop:
         budget: When to end.
         progress: Called with each event.
         retry_failed: Whether to retry failed trials of every kind.
+        only: The numbers of the only trials to run; no network is proposed. None: no such restriction.
 
     Attributes:
         interrupted: Set by a signal handler to end the loop.
@@ -75,6 +75,7 @@ class SearchLoop:
         budget: Budget,
         progress: Progress,
         retry_failed: bool = False,
+        only: Collection[int] | None = None,
     ):
         self.plan = plan
         self.writer = writer
@@ -96,13 +97,16 @@ class SearchLoop:
         self.waiting = False  # whether it waits for trials of workers that may be lost
         self.has_warned = False  # whether the warning about ignored answers of evaluate was given
         self.retry_failed = retry_failed
-        self.retries = Retries((), (), False)
+        self.retries = Retries((), False)
+        self.only = only
+        if only is not None:
+            self.proposer.exhausted = "all trainings have ended"
 
     def run(self) -> str:
         """Run trials until the budget is spent; return why the loop ended, which the caller reports."""
         self._recover_lost_trials()
         self._learn()
-        self.retries = self._earlier_failures()
+        self.retries = Retries(self.trial_index.among(self.only), self.retry_failed)
         self.report("begun")
         try:
             why = self._loop()
@@ -118,19 +122,14 @@ class SearchLoop:
             self._interrupt_running()
         if not self.broken:
             self._learn()
-            if not self.budget.has_failed() and not self.interrupted and (failures := self._only_failures()):
+            failures = "" if self.trial_index.done else self.retries.only_failures(self.trial_index.records.values())
+            if failures and not self.budget.has_failed() and not self.interrupted:
                 self.all_failed = True
                 why = f"{why}; {failures}"
         why = "interrupted; the same command resumes the study" if self.interrupted else why
         if summary := self.retries.summary(self.trial_index.records):
             _log.warning("%s", summary)
         return why
-
-    def _earlier_failures(self) -> Retries:
-        """Return the trials that failed before this run."""
-        records = self.trial_index.records.values()
-        failed = [record for record in records if record.state == "failed" and record.same_as is None]
-        return Retries(failed, (r.worker for r in records if r.state == "running"), self.retry_failed)
 
     def _interrupt_running(self) -> None:
         """Mark running trials as interrupted, to be resumed. If this cannot be written, their leases expire."""
@@ -152,7 +151,7 @@ class SearchLoop:
     def _loop(self) -> str:
         checked = time.monotonic()
         while not self.interrupted:
-            if time.monotonic() - checked >= renew_seconds():
+            if time.monotonic() - checked >= lease.renew_seconds():
                 self._recover_lost_trials()
                 checked = time.monotonic()
             why = self._start_trials()
@@ -175,15 +174,18 @@ class SearchLoop:
             _log.info("trial %d: stored a result that its worker could not store", record.number)
 
     def _waits_for_others(self) -> bool:
-        """Return whether to wait for trials of other workers that may be lost, in order to resume them."""
+        """Return whether to wait for trials of other workers: for those that may be lost, or for all of ``only``."""
         trial_index = self.trial_index
         wanted = not self.budget.spent(trial_index.done, 0, trial_index.median_seconds(), trial_index.unchanged)
+        if self.only is not None:
+            self.waiting = wanted and any(record.state == "running" for record in trial_index.among(self.only))
+            return self.waiting
         number = self.writer.uncertain() if wanted and not self.budget.has_failed() else 0
         if number and not self.waiting:
             _log.warning(
                 "waiting up to %.0f s for %d running trials of workers that cannot be seen from here (on another "
                 "machine or in another container): those whose worker is lost are resumed",
-                lease.LEASE_SECONDS + renew_seconds(),
+                lease.LEASE_SECONDS + lease.renew_seconds(),
                 number,
             )
         self.waiting = number > 0
@@ -192,10 +194,6 @@ class SearchLoop:
     def _failure_reason(self) -> str:
         failed, reason = self.budget.failed, self.retries.last_reason(self.trial_index.records.values())
         return f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {reason}"
-
-    def _only_failures(self) -> str:
-        """Return a message if all trials of the study failed; else an empty text."""
-        return "" if self.trial_index.done else self.retries.only_failures(self.trial_index.records.values())
 
     def _start_trials(self) -> str:
         """Start trials while there are free workers.
@@ -213,7 +211,8 @@ class SearchLoop:
                 return spent
             if self.budget.has_failed():
                 return self._failure_reason()
-            record = self.writer.resume(self.budget.target) or self._retry() or self._reopen() or self._propose()
+            record = self.writer.resume(self.budget.target, self.only) or self._retry()
+            record = record or (self._reopen() or self._propose() if self.only is None else None)
             if record is None and self.proposer.exhausted:
                 record = self._retry(last_resort=True)
             if record is None:
@@ -228,7 +227,8 @@ class SearchLoop:
                     record.architecture,
                     record.choices,
                     record.seed,
-                    self.curves.decision_epochs,
+                    self.curves.decision_epochs_of(record),
+                    record.counterpart.get("precision", ""),
                 )
                 self.executor.start(job, self._limits())
         return ""
@@ -306,7 +306,7 @@ class SearchLoop:
             return
         if isinstance(message, Epoch):
             reason = self.curves.add_epoch(record, message)
-            if message.epoch in self.curves.decision_epochs:
+            if message.epoch in self.curves.decision_epochs_of(record):
                 self.executor.answer(number, message.epoch, stop=bool(reason))
             if reason:
                 self.stopping[number] = reason
@@ -343,10 +343,7 @@ class SearchLoop:
         """Return the ending of a trial for the store."""
         reason = self.stopping.pop(record.number, "")
         if isinstance(message, Failure):
-            if message.resumable and record.attempt <= RETRIES:
-                return Ending("failed", reason=f"interrupted: {message.reason}", resumable=True)
-            last = f", in attempt {record.attempt} of {record.attempt}" if message.resumable else ""
-            return Ending("failed", reason=f"{message.reason}{last}", failure=message.kind)
+            return failed_ending(message, record.attempt)
         result, environment = message.result, message.environment
         if reason and result is not None and result.epochs < self.plan.epochs:
             scores = {name: score for name, score in message.measured.items() if name in SCORES}
@@ -383,13 +380,17 @@ class SearchLoop:
             raise
 
     def status(self) -> Status:
-        done, target, median = self.trial_index.done, self.budget.target, self.trial_index.median_seconds()
+        counts, median = self.trial_index.counts(self.only), self.trial_index.median_seconds()
+        done, target = (
+            counts["complete"] + counts["stopped"],
+            self.budget.target if self.only is None else len(self.only),
+        )
         times = [self.budget.seconds_left()]
         if target is not None and median is not None:
             times.append(max(0, target - done) * median / self.plan.workers)
         return Status(
             study=self.writer.study.name,
-            counts=self.trial_index.counts(),
+            counts=counts,
             target=target,
             seconds_left=min((seconds for seconds in times if seconds is not None), default=None),
             frontier=len(self.trial_index.frontier),

@@ -9,7 +9,7 @@ from typing import Any
 
 from explorer.analysis.limits import parse_limit
 from explorer.errors import StoreError
-from explorer.store.database import Database, open_if_present
+from explorer.store.database import Database
 from explorer.store.lease import is_gone
 from explorer.store.studies import change_study, check_name, create_study, find_study, study_names
 from explorer.store.study import Study
@@ -20,20 +20,20 @@ MAX_DATA_PLACES = 8  # recorded per study, the latest first: several machines ma
 _log = logging.getLogger(__name__)
 
 
-def check_resumable(plan: Plan) -> str:
+def check_resumable(plan: Plan, database: Database | None) -> str:
     """Return the name of the study that a search resumes or creates, if nothing refuses the search.
 
     The database is only read, because ``open_for_writing`` would migrate a database of an earlier version.
 
     Args:
         plan: The search.
+        database: Database of the studies, opened for reading; None if it does not exist yet.
 
     Raises:
         StoreError: The study was created with other settings, or the database cannot be read.
         StudyError: No network satisfies the limits of the study.
     """
     check_name(plan.name)
-    database = open_if_present(plan.settings.storage)
     if database is None:
         return plan.name
     name = _study_name(plan, database)

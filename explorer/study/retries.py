@@ -10,22 +10,33 @@ from collections import deque
 from collections.abc import Collection, Iterable, Mapping
 
 from explorer.records import RETRYABLE, TrialRecord
+from explorer.store.lease import RETRIES
+from explorer.store.rows import Ending
+from explorer.study.workers.jobs import Failure
 
 MAX_FAILURES = 5  # failed retries in a row, after which new networks come first
+
+
+def failed_ending(failure: Failure, attempt: int) -> Ending:
+    """Return the ending of a trial that failed in an attempt, counted from 1: it is resumed if its process died."""
+    if failure.resumable and attempt <= RETRIES:
+        return Ending("failed", reason=f"interrupted: {failure.reason}", resumable=True)
+    last = f", in attempt {attempt} of {attempt}" if failure.resumable else ""
+    return Ending("failed", reason=f"{failure.reason}{last}", failure=failure.kind)
 
 
 class Retries:
     """The failed trials of earlier runs.
 
     Args:
-        failures: All failed trials at the start of this run.
-        running: Workers that run now; their failures belong to this run.
+        records: The trials at the start of this run. Failures of workers that run now belong to this run.
         all_kinds: Whether to retry all kinds of failures.
     """
 
-    def __init__(self, failures: Iterable[TrialRecord], running: Iterable[str], all_kinds: bool):
-        active = set(running)
-        earlier = [record for record in failures if record.worker not in active]
+    def __init__(self, records: Collection[TrialRecord], all_kinds: bool):
+        active = {record.worker for record in records if record.state == "running"}
+        failed = [record for record in records if record.state == "failed" and record.same_as is None]
+        earlier = [record for record in failed if record.worker not in active]
         wanted = [record for record in earlier if all_kinds or record.failure in RETRYABLE]
         self._earlier = {record.number: record for record in earlier}
         # Trials with the fewest attempts come first: a trial that always fails does not delay the others.

@@ -11,7 +11,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Unpack
 
@@ -21,7 +21,7 @@ from explorer.errors import SearchFailed, StoreError, StudyError
 from explorer.records import ConfirmationRecord, TrialRecord
 from explorer.settings.settings import takes_settings
 from explorer.space.search_space import SearchSpace
-from explorer.store.database import Database, check_storage, open_for_writing
+from explorer.store.database import Database, check_storage, open_for_writing, open_if_present
 from explorer.store.lease import new_worker
 from explorer.store.studies import check_name, open_study
 from explorer.store.study import Study
@@ -114,12 +114,12 @@ def run_search(
     if settings.study is not None:
         check_name(settings.study)
     plan = make_plan(space, settings)
-    name = check_resumable(plan)
+    name = check_resumable(plan, open_if_present(settings.storage))
     database = open_for_writing(settings.storage)
     try:
         found = open_or_create_study(plan, name, database)
-        plan = _with_artifacts(plan.under(map(parse_limit, found.limits)), found)
-        loop = _make_loop(plan, found, _budget(plan, found, began), progress)
+        plan = with_artifacts(plan.under(map(parse_limit, found.limits)), found)
+        loop = make_loop(plan, found, _budget(plan, found, began), progress)
         try:
             with interrupt_on_signals(loop), renew_leases(loop.writer):
                 ended = loop.run()
@@ -233,7 +233,7 @@ def _train_repeats(loop: SearchLoop, ended: str) -> str:
     return why if repeats.interrupted or repeats.broken else f"{ended}; {why}"
 
 
-def _with_artifacts(plan: Plan, study: Study) -> Plan:
+def with_artifacts(plan: Plan, study: Study) -> Plan:
     """Return the plan with the study's folder of artifacts; remove leftovers of earlier runs from the folder."""
     if not isinstance(plan.work, Training) or study.database.in_memory:
         return plan
@@ -241,8 +241,10 @@ def _with_artifacts(plan: Plan, study: Study) -> Plan:
     return dataclasses.replace(plan, work=dataclasses.replace(plan.work, artifacts=study.artifacts))
 
 
-def _make_loop(plan: Plan, study: Study, budget: Budget, progress: Progress | None) -> SearchLoop:
-    """Connect the parts of a search."""
+def make_loop(
+    plan: Plan, study: Study, budget: Budget, progress: Progress | None, only: Collection[int] | None = None
+) -> SearchLoop:
+    """Connect the parts of a search. ``only``: as for ``SearchLoop``."""
     executor: Executor = ProcessPool(plan.work, plan.workers, plan.is_user_function, plan.reused)
     if plan.is_user_function and plan.workers == 1:
         executor = InProcess(plan.work)
@@ -251,4 +253,6 @@ def _make_loop(plan: Plan, study: Study, budget: Budget, progress: Progress | No
     writer = StudyWriter(study, new_worker())
     curves = LearningCurves(study, RULES[plan.stopping], plan.epochs)
     report = progress or (lambda event: None)
-    return SearchLoop(plan, candidates, writer, sampler, executor, curves, budget, report, plan.settings.retry_failed)
+    return SearchLoop(
+        plan, candidates, writer, sampler, executor, curves, budget, report, plan.settings.retry_failed, only
+    )

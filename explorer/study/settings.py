@@ -132,7 +132,7 @@ class SearchSettings(Settings):
     )
     repeats: int | None = setting(
         None,
-        "After the trials, train networks near the front again until the study has K such repeats: they tell how"
+        "After the trials, train networks near the front again until the study has K such repeats: they show how"
         " certain the front is.",
         Whole(),
         metavar="K",

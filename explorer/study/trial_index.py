@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from explorer.analysis.limits import Limit
 from explorer.analysis.pareto import non_dominated
@@ -25,7 +25,8 @@ class TrialIndex:
         records: Trials by number.
         digests: Networks that are not proposed again.
         frontier: Complete trials on the Pareto front, by number.
-        unchanged: Complete and stopped trials since the last one that enlarged the hypervolume.
+        unchanged: Complete and stopped trials since the last one that enlarged the hypervolume, without counterparts,
+            which no sampler proposed.
     """
 
     def __init__(self, study: Study, limits: Sequence[Limit] = ()):
@@ -48,7 +49,7 @@ class TrialIndex:
         for record in sorted(changed, key=lambda record: record.revision):  # in the order in which they ended
             if record.state in _EFFECTIVE:
                 grows = record.state == "complete" and self.joins_frontier(record.quantities)
-                self.unchanged = 0 if grows else self.unchanged + 1
+                self.unchanged = 0 if grows else self.unchanged + (not record.counterpart)
                 if grows:
                     self._extend_frontier(record)
         return changed
@@ -83,9 +84,14 @@ class TrialIndex:
             count += 1
         return count
 
-    def counts(self) -> dict[str, int]:
+    def among(self, numbers: Collection[int] | None) -> list[TrialRecord]:
+        """Return the trials with these numbers; all if it is None."""
+        return list(self.records.values()) if numbers is None else [self.records[number] for number in numbers]
+
+    def counts(self, numbers: Collection[int] | None = None) -> dict[str, int]:
+        """Return the number of trials by state, of all or of those with these numbers."""
         counts: dict[str, int] = dict.fromkeys(STATES, 0)
-        for record in self.records.values():
+        for record in self.among(numbers):
             counts[record.state] += 1
         return counts
 

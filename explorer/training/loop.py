@@ -31,7 +31,8 @@ from explorer.training.precision import choose_precision
 from explorer.training.recipe import Recipe, require_several_values
 from explorer.training.relu import bitwise_relu
 from explorer.training.settings import ON
-from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph, make_optimiser
+from explorer.training.sgd import SGD
+from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph
 
 
 def train_network(
@@ -90,7 +91,7 @@ def train_network(
         settings.enter_context(replace_faulty_convolutions(net))
         dropout = dropout_generator(torch_device)
         settings.enter_context(dropping_from(net, dropout))
-        optimiser = make_optimiser(net, recipe)
+        optimiser = SGD(net, recipe)
         train, validation = Images(data.train, data, torch_device), Images(data.validation, data, torch_device)
         batch_size = min(recipe.batch_size, len(train))
         if isinstance(net, Network):
@@ -235,12 +236,12 @@ def _dropout_seed(seed: int, epoch: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8])
 
 
-def _state(net: nn.Module, optimiser: torch.optim.SGD, average: WeightAverage | None) -> dict[str, Tensor]:
+def _state(net: nn.Module, optimiser: SGD, average: WeightAverage | None) -> dict[str, Tensor]:
     """Return all tensors that change in training by name; they are not copies."""
     state = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
     for name, parameter in net.named_parameters():
-        if "momentum_buffer" in optimiser.state[parameter]:
-            state[f"momentum.{name}"] = optimiser.state[parameter]["momentum_buffer"]
+        if parameter in optimiser.momentum:
+            state[f"momentum.{name}"] = optimiser.momentum[parameter]
     if average is not None:
         state |= {f"average.{name}": tensor for name, tensor in average.state().items()}
     return state

@@ -19,41 +19,10 @@ from explorer.training.augment import Draws, crop, cutout, horizontal_flip, mixu
 from explorer.training.averaging import WeightAverage
 from explorer.training.batches import Images
 from explorer.training.recipe import Recipe
+from explorer.training.sgd import SGD
 
 MIN_MICRO_BATCH = 8  # images; batch norm's statistics over fewer are too noisy
 _log = logging.getLogger(__name__)
-
-
-def make_optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """Return the recipe's SGD optimiser for ``net``.
-
-    The learning rate is a tensor on the weights' device, which each step sets. The momentum buffers are created as
-    zeros, which is equivalent to torch's creation in the first step, so that a checkpoint can restore them.
-
-    Args:
-        net: The network.
-        recipe: Momentum, Nesterov and weight decay.
-
-    Raises:
-        TrainingError: The network has no parameters.
-    """
-    parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    if not parameters:
-        raise TrainingError("the network has no parameters to train")
-    decays = recipe.weight_decay
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decays},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": decays if recipe.decay_vectors else 0.0},
-    ]
-    lr = torch.zeros((), dtype=torch.float32, device=parameters[0].device)
-    optimiser = torch.optim.SGD(
-        [group for group in groups if group["params"]],
-        lr=lr, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True,
-    )  # fmt: skip
-    if recipe.momentum:
-        for parameter in parameters:
-            optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-    return optimiser
 
 
 class TrainingStep:
@@ -61,7 +30,7 @@ class TrainingStep:
 
     Args:
         net: The network.
-        optimiser: Its optimiser, from ``make_optimiser``.
+        optimiser: Its optimiser.
         images: The training images.
         recipe: The recipe.
         shift: Pixels of padding for random crops.
@@ -75,7 +44,7 @@ class TrainingStep:
     def __init__(
         self,
         net: nn.Module,
-        optimiser: torch.optim.SGD,
+        optimiser: SGD,
         images: Images,
         recipe: Recipe,
         shift: int,
@@ -85,7 +54,7 @@ class TrainingStep:
         self.net, self.optimiser, self.images = net, optimiser, images
         self.recipe, self.shift, self.autocast, self.average = recipe, shift, autocast, average
         self.micro_batches = 1
-        self._lr = optimiser.param_groups[0]["lr"]
+        self._lr = optimiser.lr
         self._number = torch.zeros(1, dtype=torch.int64, device=self._lr.device)
         self._draws: Draws | None = None
         self._rates = self._losses = torch.zeros(0)
@@ -149,7 +118,7 @@ class TrainingStep:
         """
         partners = labels.flip(0)
         while True:
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimiser.zero_grad()
             try:
                 total = torch.zeros((), dtype=torch.float32, device=labels.device)
                 chunks = (tensor.chunk(self.micro_batches) for tensor in (images, labels, partners))
@@ -188,7 +157,7 @@ class TrainingStep:
             self.micro_batches,
         )
         if self._lr.is_cuda:
-            self.optimiser.zero_grad(set_to_none=True)
+            self.optimiser.zero_grad()
             torch.cuda.empty_cache()
 
 

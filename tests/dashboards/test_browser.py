@@ -98,23 +98,15 @@ PLACE = """number => {
 }"""
 
 
-def click_trial(page, number: int, shown) -> None:
-    """Click the point of a trial as a user does until ``shown`` appears, and retry because plotly draws before it
-    listens."""
-    from playwright.sync_api import TimeoutError as Late
-
-    for last in (False, False, True):
-        place, before = None, [0, 0]
-        while place != before:
-            before, place = place, page.wait_for_function(PLACE, arg=number).json_value()
-            page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
-            page.wait_for_timeout(300)
-        page.mouse.click(*place)
-        try:
-            return shown.wait_for(timeout=TIMEOUT_MS if last else TIMEOUT_MS / 3)
-        except Late:
-            if last:
-                raise
+def click_trial(page, number: int) -> None:
+    """Click the point of a trial once its text appears under the pointer: plotly draws a figure before it listens."""
+    text = page.locator(".hoverlayer .hovertext").filter(has_text=re.compile(rf"trial {number}(?!\d)"))
+    while not text.count():
+        x, y = page.wait_for_function(PLACE, arg=number).json_value()
+        page.mouse.move(x, y - 100)  # the text appears after a movement
+        page.mouse.move(x, y)
+        page.wait_for_timeout(100)
+    page.mouse.click(x, y)
 
 
 @pytest.mark.slow
@@ -128,7 +120,8 @@ def test_a_click_on_a_point_shows_its_network(browser, storage, address):
         expensive = study.frontier()[-1].number
         headline.get_by_text(f"trial {expensive} · complete").wait_for()
         shown = headline.get_by_text(f"trial {cheap.number} · complete · {cheap.objectives['accuracy']:.1%}")
-        click_trial(page, cheap.number, shown)
+        click_trial(page, cheap.number)
+        shown.wait_for()
         diagram = page.get_by_test_id("stGraphVizChart").first
         assert diagram.locator("g.node").count() >= 6
         assert "conv" in diagram.text_content()
@@ -167,6 +160,7 @@ def test_a_neighbour_opens_and_back_returns(browser, storage, address):
         assert "network=" in page.url
 
 
+@pytest.mark.slow  # every page in a browser; test_text.py checks the escaping
 def test_hostile_texts_stay_text(browser, address):
     """Hostile texts in the database open no dialog, create no element and send no request."""
     with visiting(browser, f"{address}/?study={quote(HOSTILE_NAME)}") as page:

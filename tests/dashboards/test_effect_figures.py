@@ -9,10 +9,9 @@ import math
 
 import pytest
 
-from explorer.analysis.effects import Effect, EqualCost, Frontier, Interaction, Paired, interactions
-from explorer.analysis.effects.conditional import ConditionalEffect, conditional_effects
+from explorer.analysis.effects import Effect, EffectModel, EqualCost, Frontier, Interaction, Paired, interactions
+from explorer.analysis.effects.conditional import ConditionalEffect
 from explorer.analysis.effects.curves import LevelCurve
-from explorer.analysis.effects.fitted import fitted_contrasts
 from explorer.dashboard.data.effects import (
     clearest_factor,
     clearest_pairs,
@@ -243,7 +242,7 @@ def crossed() -> list[TrialRecord]:
 def test_the_effect_under_each_level_is_drawn():
     """An effect is drawn under each level of the other choice, filled where it differs from that in the first row."""
     records = crossed()
-    under = conditional_effects(fitted_contrasts(records, "accuracy", "macs"), "attn", "order")
+    under = EffectModel(records).conditional_effects("attn", "order")
     figure = conditional_figure(under, interactions(records, "accuracy", "macs"), PERCENT)
     (trace,) = figure.data
     assert list(figure.layout.yaxis.ticktext) == ["post", "pre"]

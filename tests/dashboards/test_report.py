@@ -81,6 +81,7 @@ def test_the_command_writes_the_report(study, url, tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow  # it starts a browser
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")
 def test_the_report_works_offline_and_escapes_texts(url, tmp_path):
     """In an offline browser all figures are drawn and hostile texts stay text."""

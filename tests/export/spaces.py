@@ -115,7 +115,7 @@ head: conv1x1(5) gap
 stem: conv3x3(12) bn relu blurpool(s=2)
 stages:
   - {blocks: 2, width: 12, block: conv3x3 bn relu conv3x3 bn eca + relu}
-  - {blocks: 2, width: 24, stride: 2, block: conv1x1(w/2) bn relu conv3x3 bn cbam(r=3) blurpool relu conv1x1 bn +}
+  - {blocks: 2, width: 24, stride: 2, block: conv1x1(w/2) bn relu conv3x3 bn cbam(3) blurpool3x3(s=s) relu conv1x1 bn +}
   - {blocks: 2, width: 32, stride: 2, block: mixing}
   - {blocks: 2, width: 48, stride: 2, block: mixing}
 block: conv3x3 +

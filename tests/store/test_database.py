@@ -38,6 +38,7 @@ def create_and_begin(url: str, barrier, answers) -> None:
         answers.put(repr(error))
 
 
+@pytest.mark.slow  # sixteen processes; test_creating.py has a test with eight
 def test_eight_creators_of_one_file_all_succeed(tmp_path):
     """Eight processes create schema and study in one new file at once, twice, without a failure."""
     context = multiprocessing.get_context("forkserver")
@@ -219,7 +220,7 @@ def test_another_schema_version_is_refused(url, tmp_path, found, advice):
     connection.commit()
     connection.close()
     for opening in (open_for_reading, open_for_writing):
-        with pytest.raises(StoreError, match=f"of version {found}, this explorer reads versions 1 to 3; .*{advice}"):
+        with pytest.raises(StoreError, match=f"of version {found}, this explorer reads versions 1 to 4; .*{advice}"):
             opening(url)
 
 

@@ -34,7 +34,8 @@ def container():
     return CONTAINER
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow  # a lease expires in real time
+@pytest.mark.parametrize("workers", [1, 2])
 def test_two_containers_do_not_take_each_others_trials(url, tmp_path, start, container, workers):
     """Two searches under one host name, each in its own container, evaluate every trial once and store each result."""
     searches = [start("slower", 4, workers, lease=4.0, within=container) for _ in range(2)]

@@ -19,7 +19,7 @@ from explorer.system.device_lock import Pause
 from explorer.training.evaluation import BATCH_SIZE
 from explorer.training.loop import evaluate_network, train_network
 from explorer.training.recipe import recipe
-from explorer.training.step import make_optimiser
+from explorer.training.sgd import SGD
 from tests.training.small_network import small_network
 
 SMALL = recipe("quick_small")
@@ -199,8 +199,8 @@ def test_vectors_are_excluded_from_weight_decay():
     net = small_network()
     vectors = sum(parameter.numel() for parameter in net.parameters() if parameter.ndim <= 1)
     for name, expected in (("quick", 0), ("he2016", vectors)):
-        groups = make_optimiser(net, recipe(name)).param_groups
-        decayed = sum(parameter.numel() for group in groups if group["weight_decay"] for parameter in group["params"])
+        groups = SGD(net, recipe(name)).groups
+        decayed = sum(parameter.numel() for decay, group in groups if decay for parameter in group)
         assert decayed == sum(parameter.numel() for parameter in net.parameters()) - vectors + expected
 
 

@@ -15,7 +15,8 @@ from explorer.training.augment import draw_epoch
 from explorer.training.batches import Images
 from explorer.training.device import autocast
 from explorer.training.recipe import recipe
-from explorer.training.step import ReplayedStep, TrainingStep, make_optimiser
+from explorer.training.sgd import SGD
+from explorer.training.step import ReplayedStep, TrainingStep
 from tests.training.small_network import small_network
 
 PLACE = torch.device("cpu")
@@ -29,7 +30,7 @@ def digits():
 
 def make_step(digits, net, settings=PLAIN) -> TrainingStep:
     images = Images(digits.train, digits, PLACE)
-    return TrainingStep(net, make_optimiser(net, settings), images, settings, digits.shift, autocast(PLACE, "float32"))
+    return TrainingStep(net, SGD(net, settings), images, settings, digits.shift, autocast(PLACE, "float32"))
 
 
 def begin(step, digits, settings=PLAIN, epoch=1, steps=3):

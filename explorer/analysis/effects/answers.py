@@ -13,19 +13,20 @@ from explorer.errors import StudyError, did_you_mean
 from explorer.records import TrialRecord
 
 MAX_COMBINATIONS = 2**62  # of answers that are numbered in int64 at once
+LARGEST = 1e100  # the squares of larger values overflow
 
 
 def comparable(records: Iterable[TrialRecord], objective: str, cost: str) -> list[TrialRecord]:
     """Return the complete trials with a finite objective and a cost above 0, whose logarithm is compared.
 
-    A cached trial is no second training, so it is left out.
+    A cached trial is no second training, so it is left out, as are values above ``LARGEST``.
     """
     return [
         record
         for record in records
         if record.state == "complete"
-        and math.isfinite(quantity(record, objective))
-        and 0 < quantity(record, cost) < math.inf
+        and abs(quantity(record, objective)) <= LARGEST
+        and 0 < quantity(record, cost) <= LARGEST
     ]
 
 
@@ -87,9 +88,21 @@ class Networks:
         return self.factors.index(factor)
 
 
-def networks_of(records: Sequence[TrialRecord], objective: str, cost: str) -> Networks:
-    """Return the networks of trials that ``comparable`` returned."""
-    levels = {factor: levels_of(records, factor) for factor in varying_choices(records)}
+def networks_of(
+    records: Sequence[TrialRecord], objective: str, cost: str, leading: Mapping[str, Sequence[str]] | None = None
+) -> Networks:
+    """Return the networks of trials that ``comparable`` returned.
+
+    Args:
+        records: The trials.
+        objective: The objective.
+        cost: The cost.
+        leading: Choice -> levels that come first, in this order, for choices whose most frequent level does not.
+    """
+    levels = {
+        factor: list(dict.fromkeys([*(leading or {}).get(factor, ()), *levels_of(records, factor)]))
+        for factor in varying_choices(records)
+    }
     codes = codes_of([record.choices for record in records], levels)
     different, first, row = np.unique(codes, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")  # networks in the order of their first trial
@@ -177,3 +190,28 @@ def wanted_factors(known: Sequence[TrialRecord], networks: Networks, factor: str
         f"unknown factor {factor!r}; the choices that differ: {', '.join(factors) or 'none'}"
         f"{did_you_mean(factor, names)}"
     )
+
+
+def compared(
+    records: Iterable[TrialRecord], objective: str, cost: str, levels: Mapping[str, Sequence[str]] | None = None
+) -> tuple[list[TrialRecord], Networks]:
+    """Return the trials that can be compared, and their networks.
+
+    Args:
+        records: The trials.
+        objective: The objective.
+        cost: The cost.
+        levels: Choice -> its levels, the reference first. Default: the most frequent level first.
+
+    Raises:
+        StudyError: Objective and cost are the same quantity, or fewer than two networks can be compared.
+    """
+    if objective == cost:
+        raise StudyError(f"objective and cost are both {cost}; at equal {cost} every effect on it is 0")
+    known = comparable(records, objective, cost)
+    if len(known) < 2:
+        raise StudyError(
+            f"{len(known)} complete trials have {objective} and a {cost} above 0 (its logarithm is compared);"
+            " an effect needs at least two networks"
+        )
+    return known, networks_of(known, objective, cost, levels)

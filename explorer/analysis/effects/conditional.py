@@ -8,7 +8,7 @@ import numpy as np
 
 from explorer.analysis.effects.contrast import Contrasts, Estimate
 from explorer.analysis.effects.interactions import MIN_NETWORKS
-from explorer.analysis.effects.paired import pair_weights
+from explorer.analysis.effects.paired import paired_terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def conditional_effects(contrasts: Contrasts, factor: str, other: str) -> list[C
     combinations of the other choices exist under both.
 
     Args:
-        contrasts: As ``fitted_contrasts`` returns them.
+        contrasts: The fitted model.
         factor: The choice whose effect is wanted.
         other: The other choice.
     """
@@ -69,8 +69,6 @@ def conditional_effects(contrasts: Contrasts, factor: str, other: str) -> list[C
 
 def _estimate(contrasts: Contrasts, column: int, level: int, given: int, under: int) -> Estimate | None:
     """Return the difference between two levels where the choice ``given`` has the level ``under``."""
-    codes = contrasts.population.codes
-    rows = np.flatnonzero(codes[:, given] == under)
-    weights = np.zeros(len(codes))
-    weights[rows], pairs = pair_weights(codes[rows], column, level)
-    return contrasts.estimate(weights, contrasts.model.terms.of_pair(column, given)) if pairs else None
+    rows = np.flatnonzero(contrasts.population.codes[:, given] == under)
+    wanted = paired_terms(contrasts, rows, column, level)
+    return None if wanted is None else contrasts.estimate_terms(wanted, contrasts.model.terms.of_pair(column, given))

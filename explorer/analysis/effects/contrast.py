@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from explorer.analysis.effects.model import ChoiceModel
 from explorer.analysis.effects.population import Population
 
 CONFIDENCE = 0.95
+RANK_TOLERANCE = 1e-10  # of eigenvalues; one network of 1,000,000 has a share of 1e-6
+ROUNDING = 1e-12  # relative; smaller differences of values are errors of rounding
 MIN_REPEATS = 5  # degrees of freedom of repeated trainings from which their noise is used
 
 
@@ -50,12 +53,15 @@ class Contrasts:
         choices = self.model.terms.groups[len(networks.counts)].stop  # columns of the constant and of single choices
         self._separated = _separated(self.model.terms.of(networks.codes)[:, :choices])
         self._spread = float(networks.value.max() - networks.value.min())
+        if self._spread <= ROUNDING * np.abs(networks.value).max():
+            self._spread = 0.0
 
     def estimate(self, weights: np.ndarray, group: slice) -> Estimate:
         """Return the estimate of a weighted sum.
 
         Args:
-            weights: (networks of the population,) the weights.
+            weights: (draws of their costs, networks of the population) the weights, or (networks,) if they do not
+                depend on the costs.
             group: The terms that are asked about, which are not shrunk towards zero.
         """
         return self.estimate_terms(weights @ self.columns, group)
@@ -64,14 +70,17 @@ class Contrasts:
         """Return the estimate of a weighted sum of terms.
 
         Args:
-            wanted: (columns,) the weights.
+            wanted: (columns,) the weights, or (draws, columns) if they are uncertain themselves.
             group: The terms that are asked about, which are not shrunk towards zero.
         """
         from scipy.special import stdtr, stdtrit
 
-        mean, covariance = self.model.without_shrinkage(group)
-        variance = float(wanted @ covariance @ wanted) + self.model.lack_of_fit(wanted, covariance)
-        effect, error = float(wanted @ mean), float(np.sqrt(max(variance, 0.0)))
+        drawn = np.atleast_2d(wanted)
+        effects, draws = drawn @ self.model.unshrunk_mean(group), len(drawn)
+        variance = self.model.unshrunk_variance(drawn.mean(axis=0), group)
+        if draws > 1:
+            variance += (1 + 1 / draws) * float(np.var(effects, ddof=1))  # Rubin 1987
+        effect, error = float(effects.mean()), math.sqrt(variance)
         reach = float(stdtrit(self.model.free, 0.5 + CONFIDENCE / 2)) * error
         p = 2 * float(stdtr(self.model.free, -abs(effect) / error)) if error > 0 else float(effect == 0)
         return self.within_observed(Estimate(effect, (effect - reach, effect + reach), p))
@@ -81,7 +90,7 @@ class Contrasts:
         effect, low, high = (
             min(max(value, -self._spread), self._spread) for value in (estimate.effect, *estimate.ci95)
         )
-        return Estimate(effect, (low, high), estimate.p)
+        return Estimate(effect, (low, high), estimate.p if self._spread > 0 else 1.0)
 
     def separates(self, column: int, level: int) -> bool:
         """Return whether the trials separate the effect of a level from those of all other choices."""
@@ -109,7 +118,7 @@ def _fit(networks: Networks) -> ChoiceModel:
 
 def _separated(columns: np.ndarray) -> np.ndarray:
     """Return the projection onto the sums of terms that the networks determine."""
-    _, sizes, rows = np.linalg.svd(columns, full_matrices=False)
-    kept = rows[sizes > sizes[0] * max(columns.shape) * np.finfo(float).eps]
-    projection: np.ndarray = kept.T @ kept
+    sizes, vectors = np.linalg.eigh(columns.T @ columns)
+    kept = vectors[:, sizes > sizes[-1] * RANK_TOLERANCE]
+    projection: np.ndarray = kept @ kept.T
     return projection

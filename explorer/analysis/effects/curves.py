@@ -40,13 +40,13 @@ def level_curves(contrasts: Contrasts, factor: str, maximised: bool = True) -> l
     """Return the curve of each level of a choice, the most frequent level first.
 
     Args:
-        contrasts: As ``fitted_contrasts`` returns them.
+        contrasts: The fitted model.
         factor: The choice.
         maximised: Whether larger objectives are better.
     """
     networks, population = contrasts.networks, contrasts.population
     column = networks.place(factor)
-    means = contrasts.columns @ contrasts.model.without_shrinkage(contrasts.model.terms.of_choice(column))[0]
+    means = contrasts.columns @ contrasts.model.unshrunk_mean(contrasts.model.terms.of_choice(column))
     sign = -1 if maximised else 1
     out = []
     for code, level in enumerate(networks.levels[factor]):
@@ -62,26 +62,26 @@ def level_curves(contrasts: Contrasts, factor: str, maximised: bool = True) -> l
                 costs=tuple(costs),
                 values=tuple(values.tolist()),
                 trainings=tuple(networks.trainings[rows].tolist()),
-                curve=_curve(decades, population.cost[of_level], means[of_level]),
+                curve=_curve(decades, population.costs[:, of_level], means[of_level]),
                 frontier=tuple(sorted((costs[place], float(values[place])) for place in front)),
             )
         )
     return out
 
 
-def _curve(trained: np.ndarray, cost: np.ndarray, means: np.ndarray) -> tuple[tuple[float, float | None], ...]:
+def _curve(trained: np.ndarray, costs: np.ndarray, means: np.ndarray) -> tuple[tuple[float, float | None], ...]:
     """Return the mean over networks of like cost.
 
     Args:
         trained: Costs of the trained networks, in decades, ascending.
-        cost: Costs of the networks of the space, in decades.
+        costs: (draws, networks) costs of the networks of the space, in decades.
         means: Their estimated objectives.
     """
-    if not len(cost):
+    if not costs.size:
         return ()
     at = np.unique(np.linspace(trained[0], trained[-1], POINTS))
     like = np.searchsorted(trained, at + LIKE, "right") - np.searchsorted(trained, at - LIKE, "left")
-    curve = local_linear(cost, at) @ means
+    curve = np.mean([local_linear(cost, at) @ means for cost in costs], axis=0)
     return tuple(
         (float(10**decade), float(mean) if count >= MIN_LIKE else None) for decade, mean, count in zip(at, curve, like)
     )

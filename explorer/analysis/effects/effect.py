@@ -3,73 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Paired:
-    """All else equal: the mean difference between networks that differ only in this choice.
+class Answer:
+    """A difference of the objective between a level and its reference.
 
     Attributes:
-        effect: The mean difference of the objective, in its unit (accuracies are fractions).
+        effect: The mean difference, in the unit of the objective (accuracies are fractions).
         ci95: Its 95% confidence interval.
-        pairs: The number of pairs of trained networks.
-        cost_ratio: The geometric mean of the ratios of their costs, level / reference.
         significant: Whether the difference is not zero, corrected for the number of comparisons.
     """
 
     effect: float
     ci95: Interval
-    pairs: int
-    cost_ratio: float
-    significant: bool = False
+    significant: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
-class EqualCost:
-    """At equal cost: the difference between the mean objectives of networks of like cost, averaged over costs.
+class Paired(Answer):
+    """All else equal: the mean difference between networks that differ only in this choice.
 
     Attributes:
-        effect: The mean difference of the objective, in its unit; all costs from ``from`` to ``to`` have equal weight
-            on a logarithmic scale.
-        ci95: Its 95% confidence interval.
+        pairs: The number of pairs of trained networks.
+        cost_ratio: The geometric mean of the ratios of their costs, level / reference.
+    """
+
+    pairs: int
+    cost_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier(Answer):
+    """On the frontier: the difference between the best objectives under the same budget, averaged over budgets.
+
+    All budgets from ``low`` to ``high`` have equal weight on a logarithmic scale.
+
+    Attributes:
+        low: The lowest budget compared, ``from`` in JSON.
+        high: The highest budget compared, ``to`` in JSON.
+    """
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class EqualCost(Answer):
+    """At equal cost: the difference between the mean objectives of networks of like cost, averaged over costs.
+
+    All costs from ``low`` to ``high`` have equal weight on a logarithmic scale.
+
+    Attributes:
         low: The lowest cost compared, ``from`` in JSON.
         high: The highest cost compared, ``to`` in JSON.
         trials: The number of trained networks with this level from ``low`` to ``high``.
         reference_trials: The same of the reference level.
-        significant: Whether the difference is not zero, corrected for the number of comparisons.
     """
 
-    effect: float
-    ci95: Interval
     low: float
     high: float
     trials: int
     reference_trials: int
-    significant: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Frontier:
-    """On the frontier: the difference between the best objectives under the same budget, averaged over budgets.
-
-    Attributes:
-        effect: The mean difference of the objective, in its unit; all budgets from ``from`` to ``to`` have equal weight
-            on a logarithmic scale.
-        ci95: Its 95% confidence interval.
-        low: The lowest budget compared, ``from`` in JSON.
-        high: The highest budget compared, ``to`` in JSON.
-        significant: Whether the difference is not zero, corrected for the number of comparisons.
-    """
-
-    effect: float
-    ci95: Interval
-    low: float
-    high: float
-    significant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ class Effect:
         }
 
 
-def _to_json(answer: Paired | EqualCost | Frontier | None) -> dict[str, Any] | None:
+def _to_json(answer: Answer | None) -> dict[str, Any] | None:
     if answer is None:
         return None
     fields: Mapping[str, Any] = asdict(answer)

@@ -55,8 +55,8 @@ def _is_dense(costs: np.ndarray, at: np.ndarray) -> np.ndarray:
     return dense
 
 
-def equal_cost_weights(codes: np.ndarray, cost: np.ndarray, column: int, level: int, span: Span) -> np.ndarray | None:
-    """Return the weight of each network in the difference at equal cost; None if a level has no network.
+def equal_cost_weights(codes: np.ndarray, cost: np.ndarray, column: int, level: int, span: Span) -> np.ndarray:
+    """Return the weight of each network in the difference at equal cost, where each level has a network.
 
     Args:
         codes: (networks, factors) their answers.
@@ -68,8 +68,6 @@ def equal_cost_weights(codes: np.ndarray, cost: np.ndarray, column: int, level: 
     weights = np.zeros(len(codes))
     for sign, own in ((-1, 0), (1, level)):
         rows = np.flatnonzero(codes[:, column] == own)
-        if not len(rows):
-            return None
         weights[rows] = sign * local_linear(cost[rows], np.linspace(*span, STEPS)).mean(axis=0)
     return weights
 
@@ -96,5 +94,7 @@ def local_linear(cost: np.ndarray, at: np.ndarray) -> np.ndarray:
 def equal_cost_estimate(contrasts: Contrasts, column: int, level: int, span: Span) -> Estimate | None:
     """Return the difference at equal cost, level minus reference; None if the population lacks one of the levels."""
     population = contrasts.population
-    weights = equal_cost_weights(population.codes, population.cost, column, level, span)
-    return None if weights is None else contrasts.estimate(weights, contrasts.model.terms.of_choice(column))
+    if not {0, level} <= set(population.codes[:, column]):
+        return None
+    weights = np.stack([equal_cost_weights(population.codes, cost, column, level, span) for cost in population.costs])
+    return contrasts.estimate(weights, contrasts.model.terms.of_choice(column))

@@ -1,84 +1,33 @@
-"""The effects of choices, and their interactions, from the records of a study."""
+"""The three answers about each level of a choice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from explorer.analysis.effects.answers import Networks, comparable, networks_of, wanted_factors
 from explorer.analysis.effects.contrast import Contrasts, Estimate
-from explorer.analysis.effects.effect import Effect, EqualCost, Frontier, Interaction, Paired
+from explorer.analysis.effects.effect import Effect, EqualCost, Frontier, Paired
 from explorer.analysis.effects.equal_cost import Span, common_range, equal_cost_estimate
 from explorer.analysis.effects.frontier import FrontierAnswers
-from explorer.analysis.effects.interactions import pair_interactions
 from explorer.analysis.effects.notes import few_networks_note, no_range_note, not_separated_note, pairs_note
 from explorer.analysis.effects.paired import MIN_PAIRS, paired_estimate, trained_pairs
-from explorer.analysis.effects.population import Population, Space, population_of
 from explorer.analysis.effects.significance import significant
-from explorer.analysis.quantities import is_maximised
-from explorer.errors import StudyError
-from explorer.records import TrialRecord
 
 
-def choice_effects(
-    records: Iterable[TrialRecord],
-    objective: str = "accuracy",
-    cost: str = "macs",
-    factor: str | None = None,
-    *,
-    maximised: bool | None = None,
-    space: Space | None = None,
-) -> list[Effect]:
-    """Return the effect of each level of each choice, against the most frequent level.
-
-    Complete trials with both quantities are used; repeated trainings of a network count as one network with less
-    noise. Of equally frequent levels the first is the reference.
+def level_effects(contrasts: Contrasts, wanted: Sequence[str], maximised: bool, cost: str) -> list[Effect]:
+    """Return the effect of each level of some choices, against the most frequent level.
 
     Args:
-        records: The trials.
-        objective: The objective.
-        cost: The cost at which networks are compared.
-        factor: The choice; ``attn`` means every ``attn@...``. Default: all choices.
-        maximised: Whether larger values of the objective are better. Default: as for its name.
-        space: Choices and cost of all networks of the design space, or of a random sample of them, about which the
-            answers are. Default: all combinations of the levels that occur, with costs as the trials tell them.
-
-    Raises:
-        StudyError: The factor is unknown, objective and cost are the same quantity, or fewer than two networks can be
-            compared.
+        contrasts: The fitted model.
+        wanted: The choices.
+        maximised: Whether larger values of the objective are better.
+        cost: The name of the cost.
     """
-    known, networks = _compared(records, objective, cost)
-    wanted = wanted_factors(known, networks, factor)
-    if not wanted:
-        return []
-    contrasts = Contrasts(networks, population_of(networks, space))
-    better = is_maximised(objective) if maximised is None else maximised
-    answers = _Answers(contrasts, FrontierAnswers(contrasts, better), cost)
+    networks, answers = contrasts.networks, _Answers(contrasts, FrontierAnswers(contrasts, maximised), cost)
     found = [
         answers.of(networks.place(name), level) for name in wanted for level in range(1, len(networks.levels[name]))
     ]
     return _with_significance(found)
-
-
-def interactions(
-    records: Iterable[TrialRecord], objective: str = "accuracy", cost: str = "macs", factor: str | None = None
-) -> list[Interaction]:
-    """Return for each two choices by how much the effect of one differs between the levels of the other.
-
-    Args:
-        records: The trials.
-        objective: The objective.
-        cost: Trials without this cost are left out, as in ``choice_effects``.
-        factor: One of the two choices; ``attn`` means every ``attn@...``. Default: all choices.
-
-    Raises:
-        StudyError: As ``choice_effects``.
-    """
-    known, networks = _compared(records, objective, cost)
-    wanted = wanted_factors(known, networks, factor)
-    if len(networks.factors) < 2:
-        return []
-    return pair_interactions(Contrasts(networks, Population(networks.codes, networks.cost)), wanted)
 
 
 class _Answers:
@@ -150,16 +99,3 @@ def _with_significance(found: Sequence[tuple[Effect, Mapping[str, float]]]) -> l
             answer = replace(getattr(effects[place], name), significant=survives)
             effects[place] = replace(effects[place], **{name: answer})
     return effects
-
-
-def _compared(records: Iterable[TrialRecord], objective: str, cost: str) -> tuple[list[TrialRecord], Networks]:
-    """Return the trials that can be compared, and their networks."""
-    if objective == cost:
-        raise StudyError(f"objective and cost are both {cost}; at equal {cost} every effect on it is 0")
-    known = comparable(records, objective, cost)
-    if len(known) < 2:
-        raise StudyError(
-            f"{len(known)} complete trials have {objective} and a {cost} above 0 (its logarithm is compared);"
-            " an effect needs at least two networks"
-        )
-    return known, networks_of(known, objective, cost)

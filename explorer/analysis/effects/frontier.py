@@ -29,10 +29,8 @@ class FrontierAnswers:
 
     def __init__(self, contrasts: Contrasts, maximised: bool):
         self._contrasts, self._sign = contrasts, 1 if maximised else -1
-        order = np.argsort(contrasts.population.cost, kind="stable")
-        self._codes, self._cost = contrasts.population.codes[order], contrasts.population.cost[order]
-        self._values = self._sign * (contrasts.columns[order] @ contrasts.model.draws(DRAWS))
-        self._bests: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+        self._values = self._sign * (contrasts.columns @ contrasts.model.draws(DRAWS))
+        self._bests: dict[tuple[int, int], list[tuple[np.ndarray, np.ndarray]]] = {}
 
     def estimate(self, column: int, level: int, span: Span) -> Estimate | None:
         """Return the difference under the same budget, level minus reference; None if no network is cheap enough."""
@@ -41,16 +39,28 @@ class FrontierAnswers:
         budgets = np.linspace(*span, STEPS) + 1e-9
         bests = []
         for own in (0, level):
-            if (column, own) not in self._bests:
-                rows = np.flatnonzero(self._codes[:, column] == own)
-                self._bests[column, own] = self._cost[rows], np.maximum.accumulate(self._values[rows], axis=0)
-            cost, best = self._bests[column, own]
-            last = np.searchsorted(cost, budgets, "right") - 1
-            if last[0] < 0:
-                return None
-            bests.append(best[last].mean(axis=0))
+            means = []
+            for cost, best in self._best_by_cost(column, own):
+                last = np.searchsorted(cost, budgets, "right") - 1
+                if last[0] < 0:
+                    return None
+                means.append(best[last].mean(axis=0))
+            bests.append(np.concatenate(means))
         drawn = self._sign * (bests[1] - bests[0])
         effect, error = float(drawn.mean()), float(drawn.std())
         low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
         p = 2 * float(ndtr(-abs(effect) / error)) if error > 0 else float(math.isclose(effect, 0.0))
         return self._contrasts.within_observed(Estimate(effect, (float(low), float(high)), p))
+
+    def _best_by_cost(self, column: int, level: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return for each draw of the costs the ascending costs, and draws of the best objective up to each of them."""
+        if (column, level) not in self._bests:
+            population = self._contrasts.population
+            rows, draws = np.flatnonzero(population.codes[:, column] == level), len(population.costs)
+            found = []
+            for draw, costs in enumerate(population.costs[:, rows]):
+                order = np.argsort(costs, kind="stable")
+                values = self._values[rows[order], draw::draws]
+                found.append((costs[order], np.maximum.accumulate(values, axis=0)))
+            self._bests[column, level] = found
+        return self._bests[column, level]

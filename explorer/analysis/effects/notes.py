@@ -10,6 +10,7 @@ from explorer.analysis.effects.paired import MIN_PAIRS
 from explorer.analysis.effects.population import Population
 from explorer.analysis.quantities import quantity_named
 
+TRAIN_PAIRS = "'explorer effects --pairs N' trains networks that differ in one choice"
 FEW = 2  # trained networks with a level, up to which its answers rest on the model
 
 
@@ -29,17 +30,19 @@ def span_text(low: float, high: float, cost: str) -> str:
 
 def not_separated_note(factor: str) -> str:
     """Return the note on a level whose effect the trials do not separate from those of other choices."""
-    return f"the trials do not separate {factor} from the other choices; train networks that differ only in {factor}"
+    return f"the trials do not separate {factor} from the other choices; {TRAIN_PAIRS}"
 
 
 def pairs_note(factor: str, pairs: int) -> str:
     """Return the note on a level with too few pairs."""
-    return f"{pairs} trained pairs differ only in {factor}; {MIN_PAIRS} are needed"
+    counted = "1 trained pair differs" if pairs == 1 else f"{pairs} trained pairs differ"
+    return f"{counted} only in {factor}, {MIN_PAIRS} are needed; {TRAIN_PAIRS}"
 
 
 def few_networks_note(level: str, trials: int) -> str:
     """Return the note on a level with few networks."""
-    return f"only {trials} trained networks have {level}: the answers rest on the model" if trials <= FEW else ""
+    counted = "1 trained network has" if trials == 1 else f"{trials} trained networks have"
+    return f"only {counted} {level}: the answers rest on the model" if trials <= FEW else ""
 
 
 def no_range_note(networks: Networks, population: Population, column: int, level: int, cost: str) -> str:

@@ -50,5 +50,37 @@ def pair_weights(codes: np.ndarray, column: int, level: int) -> tuple[np.ndarray
 
 def paired_estimate(contrasts: Contrasts, column: int, level: int) -> Estimate | None:
     """Return the mean difference, level minus reference; None if no network of the space has a counterpart."""
-    weights, pairs = pair_weights(contrasts.population.codes, column, level)
-    return contrasts.estimate(weights, contrasts.model.terms.of_choice(column)) if pairs else None
+    wanted = paired_terms(contrasts, np.arange(len(contrasts.columns)), column, level)
+    return None if wanted is None else contrasts.estimate_terms(wanted, contrasts.model.terms.of_choice(column))
+
+
+def paired_terms(contrasts: Contrasts, rows: np.ndarray, column: int, level: int) -> np.ndarray | None:
+    """Return the weight of each term in the mean difference of pairs, (columns,); None if there is no pair.
+
+    Args:
+        contrasts: The fitted model.
+        rows: Which networks of the space are averaged.
+        column: The factor.
+        level: Its level, compared with level 0.
+    """
+    codes = contrasts.population.codes[rows]
+    if contrasts.population.sampled:
+        return _counterpart_terms(contrasts, codes, column, level)
+    weights, pairs = pair_weights(codes, column, level)
+    return weights @ contrasts.columns[rows] if pairs else None
+
+
+def _counterpart_terms(contrasts: Contrasts, codes: np.ndarray, column: int, level: int) -> np.ndarray | None:
+    """Return the weights as ``paired_terms``, from networks and their counterparts, which need not be among them."""
+    before = codes[(codes[:, column] == 0) | (codes[:, column] == level)]
+    if not len(before):
+        return None
+    known = np.concatenate([codes, contrasts.networks.codes])
+    for own in (0, level):
+        alone = (known[known[:, column] == own] < 0).all(axis=0)
+        before[:, alone] = -1  # the terms of a choice sum to zero over its levels
+    after = before.copy()
+    before[:, column], after[:, column] = 0, level
+    terms = contrasts.model.terms
+    difference: np.ndarray = terms.of(after).mean(axis=0) - terms.of(before).mean(axis=0)
+    return difference

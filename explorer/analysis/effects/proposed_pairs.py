@@ -8,19 +8,20 @@ to what they are, by the posterior of the model; a level that has too few pairs 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from explorer.analysis.effects.answers import Networks, comparable, networks_of, wanted_factors
-from explorer.analysis.effects.contrast import Contrasts
-from explorer.analysis.effects.paired import MIN_PAIRS, pair_weights
-from explorer.analysis.effects.population import Population, Space, population_of
+from explorer.analysis.effects.answers import Networks, codes_of, compared, wanted_factors
+from explorer.analysis.effects.contrast import CONFIDENCE, Contrasts
+from explorer.analysis.effects.paired import MIN_PAIRS, pair_weights, paired_terms
+from explorer.analysis.effects.population import Space, population_of
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
 
 MAX_CANDIDATES = 2_000  # of more, so many are drawn; it bounds the time
+MAX_LACK_OF_FIT = 3.0  # factor by which deviations from the model are expected to raise a variance, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,7 @@ def propose_pairs(
     *,
     possible: Callable[[Mapping[str, str]], bool] = lambda choices: True,
     space: Space | None = None,
+    begun: Iterable[Mapping[str, str]] = (),
 ) -> Proposal:
     """Return the trainings that would narrow the intervals of the effects all else equal most.
 
@@ -92,20 +94,66 @@ def propose_pairs(
         objective: The objective.
         cost: The cost.
         factor: The choice whose effects are wanted; ``attn`` means every ``attn@...``. Default: all choices.
-        possible: Whether the space has a network with these choices and no trial of it has begun.
+        possible: Whether the space has a network with these choices and no trial of it has begun. It is called for one
+            network after the other; those for which it returns True are proposed.
         space: As for ``choice_effects``.
+        begun: The choices of networks that are proposed or in training already; ``narrowing`` counts them too.
 
     Raises:
         StudyError: As ``choice_effects``; or ``count`` is below 1.
     """
     if count < 1:
         raise StudyError(f"a proposal has at least 1 training, found {count}")
-    known = comparable(records, objective, cost)
-    networks = networks_of(known, objective, cost)
+    known, networks = compared(records, objective, cost)
     wanted = [networks.place(name) for name in wanted_factors(known, networks, factor)]
-    contrasts = Contrasts(networks, population_of(networks, space))
-    proposer = _Proposer(contrasts, wanted, _Candidates(networks, wanted, known, possible))
-    return proposer.propose(count)
+    forecast = _Forecast(Contrasts(networks, population_of(networks, space)), wanted)
+    for code in codes_of(list(begun), networks.levels):
+        forecast.add(code)
+    candidates = _Candidates(networks, wanted, known)
+    columns = forecast.terms(candidates.codes)
+    open_ = np.ones(len(columns), bool)
+    trainings: list[ProposedTraining] = []
+    while len(trainings) < count and open_.any():
+        gains = forecast.gains(columns) + candidates.urgency(forecast.urgent())
+        place = int(np.argmax(np.where(open_, gains, -math.inf)))
+        open_ &= (candidates.codes != candidates.codes[place]).any(axis=1)
+        training = candidates.training(place)
+        if possible(training.choices):
+            forecast.add(candidates.codes[place])
+            trainings.append(training)
+    return Proposal(trainings, forecast.narrowing())
+
+
+def expected_narrowing(
+    records: Iterable[TrialRecord],
+    trainings: Iterable[Mapping[str, str]],
+    objective: str = "accuracy",
+    cost: str = "macs",
+    factor: str | None = None,
+    *,
+    space: Space | None = None,
+    levels: Mapping[str, Sequence[str]] | None = None,
+) -> list[Narrowing]:
+    """Return how much narrower given trainings are expected to make the intervals of the effects all else equal.
+
+    Args:
+        records: The trials.
+        trainings: The choices of each network to train.
+        objective: The objective.
+        cost: The cost.
+        factor: As for ``propose_pairs``.
+        space: As for ``choice_effects``.
+        levels: Choice -> its levels, the reference first. Default: as for ``choice_effects``.
+
+    Raises:
+        StudyError: As ``choice_effects``.
+    """
+    known, networks = compared(records, objective, cost, levels)
+    wanted = [networks.place(name) for name in wanted_factors(known, networks, factor)]
+    forecast = _Forecast(Contrasts(networks, population_of(networks, space)), wanted)
+    for code in codes_of(list(trainings), networks.levels):
+        forecast.add(code)
+    return forecast.narrowing()
 
 
 class _Candidates:
@@ -113,20 +161,11 @@ class _Candidates:
 
     Attributes:
         codes: (candidates, factors) their answers.
-        column: (candidates,) the factor in which each differs from its counterpart.
-        twin: (candidates,) the row of its counterpart among the trained networks.
     """
 
-    def __init__(
-        self,
-        networks: Networks,
-        wanted: list[int],
-        records: list[TrialRecord],
-        possible: Callable[[Mapping[str, str]], bool],
-    ):
+    def __init__(self, networks: Networks, wanted: list[int], records: Sequence[TrialRecord]):
         self._constant = {name: next(iter(texts)) for name, texts in networks.seen.items() if len(texts) == 1}
-        self._levels, self._possible = networks.levels, possible
-        self.trials = _first_trials(networks, records)
+        self._networks, self._trials = networks, _first_trials(networks, records)
         rows = []
         for column in wanted:
             for level in range(networks.counts[column]):
@@ -140,16 +179,23 @@ class _Candidates:
         table = table[[np.ascontiguousarray(row[:-2]).tobytes() not in trained for row in table]]
         if len(table) > MAX_CANDIDATES:
             table = table[np.sort(np.random.default_rng(0).choice(len(table), MAX_CANDIDATES, replace=False))]
-        self.codes, self.column, self.twin = table[:, :-2], table[:, -2], table[:, -1]
+        self.codes, self._column, self._twin = table[:, :-2], table[:, -2], table[:, -1]
 
-    def choices(self, place: int) -> dict[str, str]:
-        """Return the choices of a candidate."""
-        answers = zip(self._levels.items(), self.codes[place])
-        return self._constant | {name: levels[code] for (name, levels), code in answers if code >= 0}
+    def training(self, place: int) -> ProposedTraining:
+        """Return the training of a candidate."""
+        levels = self._networks.levels
+        answers = zip(levels.items(), self.codes[place])
+        choices = self._constant | {name: own[code] for (name, own), code in answers if code >= 0}
+        factor = self._networks.factors[self._column[place]]
+        return ProposedTraining(choices, factor, self._trials[int(self._twin[place])])
 
-    def is_possible(self, place: int) -> bool:
-        """Return whether the candidate can be trained."""
-        return self._possible(self.choices(place))
+    def urgency(self, effects: Iterable[tuple[int, int]]) -> np.ndarray:
+        """Return (candidates,) for how many of these effects, each a factor and a level, a candidate makes a pair."""
+        count = np.zeros(len(self.codes))
+        for column, level in effects:
+            own, twins = self.codes[:, column], self._networks.codes[self._twin, column]
+            count += (self._column == column) & ((own == level) | ((own == 0) & (twins == level)))
+        return count
 
 
 def _changed(code: np.ndarray, column: int, level: int, under: np.ndarray) -> np.ndarray:
@@ -168,7 +214,7 @@ def _changed(code: np.ndarray, column: int, level: int, under: np.ndarray) -> np
     return changed
 
 
-def _first_trials(networks: Networks, records: list[TrialRecord]) -> list[int]:
+def _first_trials(networks: Networks, records: Sequence[TrialRecord]) -> list[int]:
     """Return the number of the first trial of each network."""
     names = networks.factors
     first: dict[tuple[str | None, ...], int] = {}
@@ -177,88 +223,79 @@ def _first_trials(networks: Networks, records: list[TrialRecord]) -> list[int]:
     return list(first.values())  # networks are in the order of their first trial
 
 
-class _Proposer:
-    """Chooses candidates one by one, and follows the variances of all effects."""
+class _Forecast:
+    """The variances of effects all else equal while networks are added that are not trained yet.
 
-    def __init__(self, contrasts: Contrasts, wanted: list[int], candidates: _Candidates):
-        self._contrasts, self._candidates = contrasts, candidates
-        self._networks, model = contrasts.networks, contrasts.model
-        self._columns = model.terms.of(candidates.codes)
+    Args:
+        contrasts: Estimates of the trained networks.
+        wanted: The factors.
+    """
+
+    def __init__(self, contrasts: Contrasts, wanted: list[int]):
+        self._contrasts, self._networks = contrasts, contrasts.networks
         self._effects = [(column, level) for column in wanted for level in range(1, self._networks.counts[column])]
-        self._covariances = {
-            column: model.without_shrinkage(model.terms.of_choice(column))[1].copy() for column in wanted
-        }
-        self._wanted = [
-            pair_weights(contrasts.population.codes, column, level)[0] @ contrasts.columns
-            for column, level in self._effects
-        ]
+        model = contrasts.model
+        self._covariances = {column: model.covariance_to_expect(model.terms.of_choice(column)) for column in wanted}
+        everything, nothing = np.arange(len(contrasts.columns)), np.zeros(contrasts.columns.shape[1])
+        self._wanted = []
+        for effect in self._effects:
+            terms = paired_terms(contrasts, everything, *effect)
+            self._wanted.append(nothing if terms is None else terms)
         self._codes = self._networks.codes
 
-    def propose(self, count: int) -> Proposal:
-        """Return the proposal of up to ``count`` trainings."""
-        before, pairs = self._variances(), self._pairs()
-        open_ = np.ones(len(self._columns), bool)
-        trainings: list[ProposedTraining] = []
-        while len(trainings) < count and open_.any():
-            place = int(np.argmax(np.where(open_, self._gains(), -math.inf)))
-            same = (self._candidates.codes == self._candidates.codes[place]).all(axis=1)
-            open_ &= ~same
-            if not self._candidates.is_possible(place):
-                continue
-            self._train(place)
-            twin = int(self._candidates.twin[place])
-            trainings.append(
-                ProposedTraining(
-                    self._candidates.choices(place),
-                    self._networks.factors[self._candidates.column[place]],
-                    self._candidates.trials[twin],
-                )
-            )
-        after, pairs_after = self._variances(), self._pairs()
-        return Proposal(trainings, [self._narrowing(i, before, after, pairs, pairs_after) for i in range(len(before))])
+    def terms(self, codes: np.ndarray) -> np.ndarray:
+        """Return the (networks, columns) terms of networks."""
+        return self._contrasts.model.terms.of(codes)
 
-    def _gains(self) -> np.ndarray:
-        """Return for each candidate the sum of the relative reductions of variances, and of urgent pairs."""
-        gains = np.zeros(len(self._columns))
-        noise = self._contrasts.model.noise
+    def gains(self, columns: np.ndarray) -> np.ndarray:
+        """Return (networks,) the sum of the relative reductions of all variances by each network.
+
+        Args:
+            columns: (networks, columns) their terms.
+        """
+        gains = np.zeros(len(columns))
         for column, covariance in self._covariances.items():
-            ahead = self._columns @ covariance
-            known = noise + np.sum(ahead * self._columns, axis=1)
+            ahead = columns @ covariance
+            known = self._contrasts.model.expected_noise + np.sum(ahead * columns, axis=1)
             for (own, _), wanted in zip(self._effects, self._wanted):
                 if own == column and (now := float(wanted @ covariance @ wanted)) > 0:
                     gains += (ahead @ wanted) ** 2 / known / now
-        for (column, level), pairs in zip(self._effects, self._pairs()):
-            if pairs < MIN_PAIRS:
-                codes = self._candidates.codes[:, column]
-                twins = self._networks.codes[self._candidates.twin, column]
-                gains += (self._candidates.column == column) & ((codes == level) | ((codes == 0) & (twins == level)))
         return gains
 
-    def _train(self, place: int) -> None:
-        row = self._columns[place]
+    def urgent(self) -> list[tuple[int, int]]:
+        """Return the effects that have too few pairs for an answer, each as factor and level."""
+        return [effect for effect, pairs in zip(self._effects, self._pairs(self._codes)) if pairs < MIN_PAIRS]
+
+    def add(self, code: np.ndarray) -> None:
+        """Add a network by its answers."""
+        row = self.terms(code[None])[0]
         for covariance in self._covariances.values():
             ahead = covariance @ row
-            covariance -= np.outer(ahead, ahead) / (self._contrasts.model.noise + row @ ahead)
-        self._codes = np.concatenate([self._codes, self._candidates.codes[place][None]])
+            covariance -= np.outer(ahead, ahead) / (self._contrasts.model.expected_noise + row @ ahead)
+        self._codes = np.concatenate([self._codes, code[None]])
 
-    def _variances(self) -> list[float]:
-        return [
-            float(wanted @ self._covariances[column] @ wanted)
-            for (column, _), wanted in zip(self._effects, self._wanted)
-        ]
+    def narrowing(self) -> list[Narrowing]:
+        """Return the intervals now, and as expected with the added networks."""
+        pairs = zip(self._pairs(self._networks.codes), self._pairs(self._codes))
+        return [self._narrowing(place, *each) for place, each in enumerate(pairs)]
 
-    def _pairs(self) -> list[int]:
-        return [pair_weights(self._codes, column, level)[1] for column, level in self._effects]
+    def _pairs(self, codes: np.ndarray) -> list[int]:
+        return [pair_weights(codes, column, level)[1] for column, level in self._effects]
 
-    def _narrowing(
-        self, place: int, before: list[float], after: list[float], pairs: list[int], pairs_after: list[int]
-    ) -> Narrowing:
-        column, level = self._effects[place]
+    def _narrowing(self, place: int, pairs: int, pairs_after: int) -> Narrowing:
+        from scipy.special import stdtrit
+
+        (column, level), wanted, model = self._effects[place], self._wanted[place], self._contrasts.model
+        group = model.terms.of_choice(column)
+        low, high = self._contrasts.estimate_terms(wanted, group).ci95
+        _, covariance = model.without_shrinkage(group)
+        before, variance = (high - low) / 2, float(wanted @ covariance @ wanted)
+        lack = model.unshrunk_variance(wanted, group) / variance if variance > 0 else 1.0
+        ahead = float(wanted @ self._covariances[column] @ wanted) * min(lack, MAX_LACK_OF_FIT)
+        added = len(self._codes) - len(self._networks.codes)
+        after = float(stdtrit(model.free + added, 0.5 + CONFIDENCE / 2)) * math.sqrt(max(ahead, 0.0))
         factor = self._networks.factors[column]
-        population: Population = self._contrasts.population
-        weights = pair_weights(population.codes, column, level)[0]
-        low, high = self._contrasts.estimate(weights, self._contrasts.model.terms.of_choice(column)).ci95
-        ratio = math.sqrt(after[place] / before[place]) if before[place] > 0 else 1.0
         levels = self._networks.levels[factor]
-        half = (high - low) / 2
-        return Narrowing(factor, levels[level], levels[0], half, half * ratio, pairs[place], pairs_after[place])
+        return Narrowing(
+            factor, levels[level], levels[0], before, min(after, before) if added else before, pairs, pairs_after
+        )

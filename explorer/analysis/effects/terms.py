@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 
@@ -71,6 +72,7 @@ def _merged_counts(counts: Sequence[int]) -> list[int]:
     return [size + 1 for size in sizes]
 
 
+@functools.cache
 def _contrasts(count: int) -> np.ndarray:
     """Return (count + 1, count - 1) orthogonal contrasts; the rows of levels have norm 1, the last row is zero."""
     vectors = np.linalg.qr(np.concatenate([np.ones((count, 1)), np.eye(count)[:, 1:]], axis=1))[0][:, 1:]

@@ -9,6 +9,7 @@ import numpy as np
 
 from explorer.costs.whole_space.choices import ChoiceColumns
 from explorer.costs.whole_space.grouping import Part
+from explorer.networks.dead_layers import makes_zeros
 from explorer.networks.ops.base import Op
 from explorer.space.choices import Lookup
 from explorer.space.count.questions import Question, reach
@@ -169,7 +170,7 @@ class Units:
             if layer is not None and layer.is_free and isinstance(op := layer.what, Op):
                 cost = type(op).cost
                 own = () if cost is Op.cost else tuple(getattr(op, field.name) for field in fields(op))
-                return ((op.role, cost, own),)
+                return ((op.role, cost, own, makes_zeros(op)),)
         return None
 
 

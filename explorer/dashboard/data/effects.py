@@ -8,11 +8,9 @@ from typing import Any
 
 import pandas
 
-from explorer.analysis.effects import Effect, EqualCost, Frontier, Interaction, Paired
+from explorer.analysis.effects import Answer, Effect, EqualCost, Frontier, Interaction, Paired
 from explorer.dashboard.quantities import Unit, unit_of
 from explorer.dashboard.text import safe_text
-
-Answer = Paired | EqualCost | Frontier
 
 
 def answers_of(effect: Effect) -> tuple[Paired | None, EqualCost | None, Frontier | None]:

@@ -9,9 +9,8 @@ from itertools import groupby
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from explorer.analysis.effects import Effect, EqualCost, Paired
+from explorer.analysis.effects import Effect, EqualCost, Frontier, Paired
 from explorer.dashboard.data.effects import (
-    Answer,
     answer_titles,
     answers_of,
     interval_text,
@@ -158,7 +157,7 @@ def _span(effects: Sequence[Effect], objective: Unit) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _numbers(answer: Answer | None, objective: Unit, cost: str) -> str:
+def _numbers(answer: Paired | EqualCost | Frontier | None, objective: Unit, cost: str) -> str:
     """Return the line of numbers of a cell: ``+6.1, 3.9x MACs`` or ``+2.3 at 0.91-2.1M``."""
     if answer is None:
         return f'<span style="color:{GREY}">{NO_ANSWER}</span>'
@@ -169,7 +168,7 @@ def _numbers(answer: Answer | None, objective: Unit, cost: str) -> str:
     return f"{value} at {range_text(answer.low, answer.high, cost)}"
 
 
-def _hover(effect: Effect, title: str, answer: Answer | None, objective: Unit, cost: str) -> str:
+def _hover(effect: Effect, title: str, answer: Paired | EqualCost | Frontier | None, objective: Unit, cost: str) -> str:
     points, name = points_name(objective), unit_of(cost, []).title
     if answer is None:
         note = effect.note or "The trained networks cannot tell it."

@@ -130,6 +130,8 @@ def _draw_numbers(trial: TrialRecord) -> None:
     rows = [(unit.title, unit.of(value)) for name, value in values.items() for unit in (unit_of(name, [value]),)]
     rows += [(safe_text(name), safe_text(text, "cell")) for name, text in trial.choices.items()]
     rows.append(("seed", str(trial.seed)))
+    if trial.counterpart:
+        rows.append(("counterpart of trial", str(trial.counterpart["twin"])))
     if trial.seconds is not None:
         rows.append(("seconds", f"{trial.seconds:.1f}"))
     if trial.environment is not None:

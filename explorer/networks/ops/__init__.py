@@ -11,6 +11,7 @@ from explorer.networks.ops import (  # noqa: F401
     scale,
     self_attention,
     squeeze_excitation,
+    zero,
 )
 from explorer.networks.ops.base import registry
 

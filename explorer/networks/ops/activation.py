@@ -18,6 +18,7 @@ class Activation(Op):
         upper: Upper bound of the outputs.
         identity: The interval (low, high) in which the activation returns its input unchanged.
         non_decreasing: Whether the function is non-decreasing, so that it commutes with taking a maximum.
+        keeps_zero: Whether the output for 0 is 0.
     """
 
     __slots__ = ()
@@ -27,6 +28,7 @@ class Activation(Op):
     upper: float = math.inf
     identity: tuple[float, float] = (math.inf, -math.inf)
     non_decreasing = False
+    keeps_zero = True
 
     def is_identity_on(self, low: float, high: float) -> bool:
         """Return whether the activation is the identity on inputs in low..high."""
@@ -39,6 +41,8 @@ class Activation(Op):
         return op.moves or (op.selects and self.non_decreasing)
 
     def values(self, low: float, high: float) -> tuple[float, float]:
+        if low == high == 0 and self.keeps_zero:
+            return 0.0, 0.0
         # All activations keep the sign. None increases a value, except those with outputs in 0..1.
         return max(self.lower, 0.0 if low >= 0 else -math.inf), min(self.upper, max(high, 0.0, min(self.upper, 1.0)))
 
@@ -67,7 +71,7 @@ SiLU = _plain("silu", "SiLU", "x * sigmoid(x) (Hendrycks and Gimpel 2016, arXiv:
 GELU = _plain("gelu", "GELU", "x * Phi(x) (Hendrycks and Gimpel 2016, arXiv:1606.08415).", lower=-0.2)
 Hardswish = _plain("hardswish", "Hardswish", "x * relu6(x + 3) / 6 (Howard et al. 2019, arXiv:1905.02244).", lower=-0.4)
 Mish = _plain("mish", "Mish", "x * tanh(softplus(x)) (Misra 2019, arXiv:1908.08681).", lower=-0.4)
-UNIT = {"lower": 0.0, "upper": 1.0, "non_decreasing": True}
+UNIT = {"lower": 0.0, "upper": 1.0, "non_decreasing": True, "keeps_zero": False}
 Sigmoid = _plain("sigmoid", "Sigmoid", "1 / (1 + exp(-x)).", **UNIT)
 Hardsigmoid = _plain("hardsigmoid", "Hardsigmoid", "relu6(x + 3) / 6 (Howard et al. 2019, arXiv:1905.02244).", **UNIT)
 

@@ -79,7 +79,8 @@ class Argument(NamedTuple):
     Attributes:
         name: The name in the language.
         field: The field of the op.
-        kind: ``whole``, ``number``, ``word`` (one of ``words``) or ``activation`` (an activation op).
+        kind: ``whole``, ``number``, ``ratio`` (a number; in the language a constant below 1 is its inverse), ``word``
+            (one of ``words``) or ``activation`` (an activation op).
         about: The description in the documentation.
         low: The smallest value, inclusive.
         high: The largest value, inclusive.
@@ -215,12 +216,20 @@ class Op:
         return self
 
     def values(self, low: float, high: float) -> tuple[float, float]:
-        """Return the bounds of the outputs, in training and evaluation, for inputs in low..high."""
+        """Return the bounds of the outputs, in training and evaluation, for inputs in low..high.
+
+        An op that keeps zeros whatever its weights returns 0, 0 for 0..0: then the layers before it do not matter.
+        """
         return -math.inf, math.inf
 
     def module(self, x: TensorShape) -> Call:
         """Return the torch module for an input of shape ``x``."""
         raise NotImplementedError
+
+    @property
+    def spelled_size(self) -> int | None:
+        """The K of ``KxK`` in its spelling; None without a size, as for an op that pools by the block's stride."""
+        return getattr(self, "kernel", None) if self.sized else None
 
     def is_depthwise(self, x: TensorShape) -> bool:
         """Return whether the op convolves each channel of ``x`` separately. A convolution of one channel is dense."""
@@ -260,6 +269,11 @@ def _defaults(cls: type[Op]) -> tuple[tuple[str, Any], ...]:
 
 def _spell(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def zero_or_any(low: float, high: float) -> tuple[float, float]:
+    """Return the bounds of the outputs of an op that keeps zeros and can put out any value for other inputs."""
+    return (0.0, 0.0) if low == high == 0 else (-math.inf, math.inf)
 
 
 AnyOp = TypeVar("AnyOp", bound=Op)
@@ -329,7 +343,7 @@ def check_argument(spelling: str, argument: Argument, value: Any) -> Any:
     Args:
         spelling: The op, for messages.
         argument: The argument.
-        value: The value. ``whole`` becomes an int, ``number`` a float; a Fraction stays exact.
+        value: The value. ``whole`` becomes an int, ``number`` and ``ratio`` a float; a Fraction stays exact.
 
     Raises:
         ArchitectureError: The value is of the wrong kind or out of range.
@@ -353,7 +367,7 @@ def check_argument(spelling: str, argument: Argument, value: Any) -> Any:
         value = int(value)
     if not argument.low <= value <= argument.high:
         raise ArchitectureError(f"{where} must be in {argument.low:g}..{argument.high:g}, found {_spell(value)[:40]}")
-    return float(value) if argument.kind == "number" and not isinstance(value, Fraction) else value
+    return float(value) if argument.kind in ("number", "ratio") and not isinstance(value, Fraction) else value
 
 
 registry = Registry()

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import MAX_STRIDE, Argument, Call, Context, Op, OpCost, TensorShape, registry
+from explorer.networks.ops.base import (
+    MAX_STRIDE,
+    Argument,
+    Call,
+    Context,
+    Op,
+    OpCost,
+    TensorShape,
+    registry,
+    zero_or_any,
+)
 
 STRIDE = Argument("s", "stride", "whole", "stride", 1, MAX_STRIDE)
 DILATION = Argument("d", "dilation", "whole", "dilation", 1, 64)
@@ -107,6 +118,9 @@ class Conv(Op):
         if (dilation, stride) == (self.dilation, self.stride):
             return self
         return replace(self, dilation=dilation, stride=stride)
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return zero_or_any(low, high) if not self.bias else (-math.inf, math.inf)
 
     def is_depthwise(self, x: TensorShape) -> bool:
         return is_depthwise(self.groups, x.channels)

@@ -44,7 +44,9 @@ class ConvolutionalAttention(Op):
 
     spelling = "cbam"
     role = "attention"
-    arguments = (Argument("r", "ratio", "number", "C / r channels in the channel gate", 1e-3, 65_536),)
+    arguments = (
+        Argument("r", "ratio", "ratio", "C / r channels in the gate; a constant below 1 is the share", 1e-3, 65_536),
+    )
 
     cost_rule = {"params": "2*C*S + 98", "macs": "4*C*S + 98*H*W", "activations": "2*(C + S) + H*W"}
 

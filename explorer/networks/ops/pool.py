@@ -90,6 +90,10 @@ class AvgPool(Op):
             return f"avgpool{self.kernel}x{self.kernel}" + (f"(s={self.stride})" if self.stride > 1 else "")
         return f"avgpool(s={self.stride})" if (self.kernel, self.padding) == (self.stride, 0) else Op.__str__(self)
 
+    @property
+    def spelled_size(self) -> int | None:
+        return None if self.kernel == self.stride > 1 and not self.padding else self.kernel
+
     def _side(self, side: int) -> int:
         if self.padding:
             return convolved_side(side, self.kernel, self.stride, self.padding)
@@ -141,14 +145,16 @@ def blur_pool() -> type:
 @registry.add
 @dataclass(frozen=True, slots=True)
 class BlurPool(Op):
-    """Anti-aliased subsampling: a fixed binomial 3x3 filter and the block's stride (Zhang 2019, arXiv:1904.11486).
+    """Anti-aliased subsampling: a fixed binomial 3x3 filter, then every s-th pixel (Zhang 2019, arXiv:1904.11486).
+    `blurpool` has the block's stride and is the identity at stride 1; `blurpool3x3` filters there too.
 
-    Edges are reflected, so each side must be at least 2. The filter has no parameters and, like all pooling, counts no
-    MACs.
+    Other sizes do not exist. Edges are reflected, so each side must be at least 2. The filter has no parameters
+    and, like all pooling, counts no MACs.
     """
 
     spelling = "blurpool"
     role = "pool"
+    sized = None
     takes_stride = "pool"
     arguments = (STRIDE,)
     shape_rule = "C x ceil(H/s) x ceil(W/s)"
@@ -156,8 +162,18 @@ class BlurPool(Op):
     stride: int
 
     @classmethod
-    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> BlurPool:
-        return cls(given.get("stride", context.stride))
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> BlurPool | Subsample:
+        if kernel not in (None, 3):
+            raise ArchitectureError(f"blurpool has the size 3x3, found {kernel}x{kernel}; write blurpool3x3")
+        stride = given.get("stride", context.stride if kernel is None else 1)
+        return Subsample(1, context.shape.channels) if kernel is None and stride == 1 else cls(stride)
+
+    @property
+    def spelled_size(self) -> int | None:
+        return 3 if self.stride == 1 else None
+
+    def __str__(self) -> str:
+        return f"blurpool(s={self.stride})" if self.stride > 1 else "blurpool3x3"
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         if min(x[1:]) < 2:

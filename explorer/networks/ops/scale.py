@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, registry
+from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, registry, zero_or_any
 
 
 def constant_scale() -> type:
@@ -78,6 +78,9 @@ class LayerScale(Op):
 
     init: float = 1e-6
 
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return zero_or_any(low, high)
+
     def cost(self, x: TensorShape) -> OpCost:
         return OpCost(params=x.channels)
 
@@ -114,6 +117,9 @@ class ShortcutGate(Op):
     cost_rule = {"params": "C*C + C", "macs": "C*C*H*W", "activations": "C*H*W"}
 
     bias: float = 0.0
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return zero_or_any(low, high)
 
     def cost(self, x: TensorShape) -> OpCost:
         return gate_cost(x)

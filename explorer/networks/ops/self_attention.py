@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, registry
+from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, registry, zero_or_any
 
 
 def self_attention() -> type:
@@ -89,6 +89,9 @@ class SelfAttention(Op):
         if x.channels % self.heads:
             raise ArchitectureError(f"{self.heads} heads of {self} do not divide the {x.channels} input channels")
         return x
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return zero_or_any(low, high)
 
     def cost(self, x: TensorShape) -> OpCost:
         channels, positions = x.channels, x.positions

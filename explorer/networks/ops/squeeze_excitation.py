@@ -43,14 +43,15 @@ class SqueezeExcitation(Op):
     """Global average, 1x1 conv to ``squeeze`` channels, act, 1x1 conv back, gate, product.
 
     The SE ratio divides the width of *the tensor being gated*: the squeeze has C/r channels, rounded down, at least 1.
-    With ``round=m`` it is rounded to the nearest multiple of m, at least m; ``least=0.9`` adds one multiple where the
-    result is below nine tenths of C/r (the rule of MobileNetV3). ``width`` sets the number of channels directly.
+    A ratio below 1 without variables is the share: ``se(1/4)`` is ``se(4)``, as ``rd_ratio`` in timm. With ``round=m``
+    the squeeze is rounded to the nearest multiple of m, at least m; ``least=0.9`` adds one multiple where the result is
+    below nine tenths of C/r (the rule of MobileNetV3). ``width`` sets the number of channels directly.
     """
 
     spelling = "se"
     role = "attention"
     arguments = (
-        Argument("r", "ratio", "number", "C / r channels in the squeeze", 1e-3, 65_536),
+        Argument("r", "ratio", "ratio", "C / r channels in the squeeze; a constant below 1 is the share", 1e-3, 65_536),
         Argument("round", "multiple", "whole", "round the squeeze to the nearest multiple of this"),
         Argument("least", "least", "number", "with round: at least this share of C / r", 0.0, 1.0),
         Argument("width", "squeeze", "whole", "the squeeze's channels, instead of r"),
@@ -79,6 +80,8 @@ class SqueezeExcitation(Op):
         return cls(**given)
 
     def values(self, low: float, high: float) -> tuple[float, float]:
+        if low == high == 0:
+            return 0.0, 0.0
         least, most = self.gate.values(-math.inf, math.inf)
         if (least, most) == (0.0, 1.0):
             return min(low, 0.0), max(high, 0.0)

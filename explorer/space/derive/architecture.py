@@ -14,8 +14,8 @@ from explorer.space.derive.blocks import (
     BlockInputs,
     Bound,
     BoundOps,
-    bind,
     bind_head,
+    bind_path,
     copied,
     derive_block,
     post_layers,
@@ -149,7 +149,7 @@ class Deriver:
 
     def _stem(self, layers: Sequence[Layer], posts: Sequence[Op], width: int, bound: Bound) -> BoundOps:
         grammar = self.grammar
-        return bind(copied(layers, posts), grammar.input, width, 1, grammar.classes, "the stem", bound=bound)
+        return bind_path(copied(layers, posts), grammar.input, width, 1, grammar.classes, "the stem", bound)
 
     def transition(
         self, lookup: Lookup, k: int, stage: StageNumbers, x: TensorShape, i: int, n: int, bound: Bound
@@ -159,7 +159,7 @@ class Deriver:
         assert self.grammar.transition is not None
         layers = copied(resolver.layers(self.grammar.transition))
         where = f"the transition to stage {k}"
-        return bind(layers, x, stage.width, stage.stride, self.grammar.classes, where, bound=bound)
+        return bind_path(layers, x, stage.width, stage.stride, self.grammar.classes, where, bound)
 
     def block(
         self, lookup: Lookup, k: int, j: int, stage: StageNumbers, x: TensorShape, i: int, n: int, bound: Bound

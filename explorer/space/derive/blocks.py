@@ -10,10 +10,11 @@ from explorer.networks.block import Block
 from explorer.networks.ops.base import Context, Op, TensorShape
 from explorer.networks.ops.conv import Conv, DepthwiseConv
 from explorer.networks.ops.merge import Add, Gate, Merge
+from explorer.networks.ops.zero import Zero
 from explorer.space.derive.layers import Layer, Resolver, bound_layer
 from explorer.space.grammar import Copied, Fault, Node, Place, StageRule
 
-CONVS = (Conv, DepthwiseConv)
+CONVS = (Conv, DepthwiseConv, Zero)  # ops that have the block's stride by the rule for convolutions
 NORM_ACT = ("norm", "activation")  # the roles of ops that ``post`` and ``pre`` copy
 
 
@@ -120,7 +121,7 @@ def strides_by_rule(layers: Sequence[Layer], stride: int) -> list[int]:
 
 
 def _stride_carrier(layers: Sequence[Layer]) -> int | None:
-    """Return the conv that has the stride.
+    """Return the conv that has the stride; ``zero`` counts as one with a kernel larger than 1.
 
     None if an op is written with ``s`` or pools by itself; else the first with a kernel larger than 1; else the first.
     """
@@ -132,7 +133,8 @@ def _stride_carrier(layers: Sequence[Layer]) -> int | None:
             return None
         if layer.what in CONVS:
             first = index if first is None else first
-            large = index if large is None and (layer.kernel or 1) > 1 else large
+            is_large = layer.what is Zero or (layer.kernel or 1) > 1
+            large = index if large is None and is_large else large
     return first if large is None else large
 
 
@@ -144,7 +146,7 @@ def bind_head(
     Raises:
         Fault: Also if the head does not have one output per class.
     """
-    ops, y = bind(layers, x, width, 1, classes, "the head", bound=bound)
+    ops, y = bind_path(layers, x, width, 1, classes, "the head", bound)
     if y != (classes, 1, 1):
         place = layers[-1].place if layers else (1, 1)
         raise Fault(place, f"the head has the output {y}, {classes} classes need {classes}x1x1; end it with 'fc'")
@@ -179,6 +181,7 @@ class Branch(NamedTuple):
     """A block up to its merge, before the shortcut is read.
 
     Attributes:
+        layers: The layers of the residual branch.
         ops: The residual branch.
         output: The output shape.
         merge: The merge.
@@ -189,6 +192,7 @@ class Branch(NamedTuple):
         is_changed: Whether the block changes the shape.
     """
 
+    layers: list[Layer]
     ops: tuple[Op, ...]
     output: TensorShape
     merge: Merge
@@ -218,7 +222,7 @@ def derive_branch(site: BlockInputs, bound: Bound | None = None) -> Branch:
     if is_changed and isinstance(merge, Gate):
         merge = Add()
     shortcut = shortcuts.changed if is_changed else shortcuts.same
-    return Branch(ops, y, merge, merge_layer.place, after, shortcuts.source, shortcut, is_changed)
+    return Branch(layers, ops, y, merge, merge_layer.place, after, shortcuts.source, shortcut, is_changed)
 
 
 def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = None) -> tuple[Block, TensorShape]:
@@ -237,9 +241,16 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
     takes_pre = branch.source == "preact" and (branch.is_changed or opens_network)
     shared = initial_norm_act(branch.ops) if takes_pre else 0
     shortcut, shortcut_shape, y = None, x, branch.output
+    layers: list[Layer] = []
     if branch.shortcut is not None:
         layers = resolver.layers(branch.shortcut)
         of = f"{where}, shortcut"
+        if stride > 1 and not branch.is_changed and not any(map(_takes_stride, layers)):
+            raise Fault(
+                site.rule.place,
+                f"{resolver.with_choices()}{where}: the stride is {stride}, but the map has only {x.height}x{x.width}"
+                " pixels and keeps its shape; give the stage the stride 1, or the network a larger input",
+            )
         shortcut, shortcut_shape = bind(
             layers, x, width, stride, classes, of, resolver, place=branch.merge_place, bound=bound
         )
@@ -249,9 +260,88 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
         elif not isinstance(branch.merge, Add):
             raise ArchitectureError(f"the merge {branch.merge.spelling!r} needs a shortcut, here it is 'none'")
     except ArchitectureError as error:
-        raise Fault(branch.merge_place, f"{resolver.with_choices()}{where}: {error}") from None
+        message = f"{resolver.with_choices()}{where}: {error}"
+        if shortcut is not None and branch.output != shortcut_shape:
+            message += f"; {_origins(branch, layers, x, shortcut_shape)}"
+        raise Fault(branch.merge_place, message) from None
+    if all(any(isinstance(op, Zero) for op in ops) for ops in (branch.ops, shortcut) if ops is not None):
+        zeros = "is zero and the block has no shortcut" if shortcut is None else "and the shortcut are zero"
+        raise Fault(
+            branch.merge_place,
+            f"{resolver.with_choices()}{where}: the branch {zeros}, so no image would reach the output; give it a"
+            " shortcut, as in changed: conv1x1 bn, or open the stage with a block without zero (first: ...)",
+        )
     after, y = bind(branch.after, y, width, 1, classes, where, resolver, bound=bound)
+    _require_no_zero(after, branch.merge_place, f"{resolver.with_choices()}{where}, after the merge")
     return Block(branch.ops, branch.merge, after, shortcut, shared), y
+
+
+def _require_no_zero(ops: Sequence[Op], place: Place, where: str) -> None:
+    """Raise Fault if ``zero`` is among ops that every image passes."""
+    if any(isinstance(op, Zero) for op in ops):
+        raise Fault(place, f"{where}: 'zero' is allowed only before the merge of a block, and in its shortcut")
+
+
+def bind_path(
+    layers: Sequence[Layer],
+    x: TensorShape,
+    width: int,
+    stride: int,
+    classes: int,
+    where: str,
+    bound: Bound | None = None,
+) -> BoundOps:
+    """Return the ops of a stem, a transition or a head. See ``bind``.
+
+    Raises:
+        Fault: Also if one of them is ``zero``.
+    """
+    ops, y = bind(layers, x, width, stride, classes, where, bound=bound)
+    _require_no_zero(ops, layers[0].place if layers else (1, 1), where)
+    return ops, y
+
+
+def _takes_stride(layer: Layer) -> bool:
+    return layer.pools or layer.uses_stride or layer.what in CONVS
+
+
+def _origins(branch: Branch, of_shortcut: Sequence[Layer], x: TensorShape, shortcut: TensorShape) -> str:
+    """Return the layers from which two unequal shapes at a merge come, and what to change.
+
+    Args:
+        branch: The branch.
+        of_shortcut: The layers of the shortcut.
+        x: The input shape of the block.
+        shortcut: The output shape of the shortcut.
+    """
+    y = branch.output
+    changing = [layer for layer in branch.layers if _changes(layer, channels=y.channels != shortcut.channels)]
+    from_branch = _spelled(changing[-1]) if changing else f"the input {x} of the block"
+    key = "changed" if branch.is_changed else "same"
+    layers = [layer for layer in of_shortcut if _changes(layer, channels=True)]
+    from_shortcut = f"{_spelled(layers[-1])} of shortcut '{key}'" if layers else f"the input {x} of the block"
+    found = f"the branch's shape comes from {from_branch}, the shortcut's from {from_shortcut}"
+    if y.channels == shortcut.channels:
+        return f"{found}; even kernels do not pad: write an odd kernel, or shrink the shortcut alike"
+    expected = f"give the last conv of the branch {shortcut.channels} channels, or that of the shortcut {y.channels}"
+    return f"{found}; {expected}"
+
+
+def _changes(layer: Layer, channels: bool) -> bool:
+    """Whether a layer can change the channels, or else the sides."""
+    if not isinstance(layer.what, type) or not issubclass(layer.what, Op):
+        return False
+    if channels:
+        return layer.what in CONVS or "out" in layer.given
+    return layer.kernel is not None and layer.kernel % 2 == 0
+
+
+def _spelled(layer: Layer) -> str:
+    """Return a layer with its output channels and its place; the default shortcut has no place in a file."""
+    assert isinstance(layer.what, type) and issubclass(layer.what, Op)
+    width = f"({layer.given['out']})" if "out" in layer.given else ""
+    place = "" if layer.place == (1, 1) else f" at {layer.place[0]}:{layer.place[1]}"
+    return f"{layer.what.spelled(layer.kernel)}{width}{place}"
 
 
 def _split_at_merge(layers: list[Layer]) -> tuple[list[Layer], Layer, list[Layer]]:

@@ -325,7 +325,7 @@ class Resolver:
                 if len(inner) != 1 or not _is_op(inner[0].what):
                     raise ArchitectureError(f"{argument.name} of {spelling} must be one activation")
                 return check_argument(spelling, argument, inner[0].bind(ANY_CONTEXT))
-            number = self.value(value)
+            number = self._ratio(value) if argument.kind == "ratio" else self.value(value)
             if argument.kind == "whole":
                 if type(number) is int and argument.low <= number <= argument.high:
                     return number
@@ -335,6 +335,14 @@ class Resolver:
             return check_argument(spelling, argument, Fraction(number))
         except ArchitectureError as error:
             raise Fault(node.place, f"{self.with_choices()}{error}") from None
+
+    def _ratio(self, value: Node) -> Fraction | int:
+        """Return a reduction ratio. A number below 1 is the share that is left, 1/ratio, unless it has variables."""
+        before, self._read = self._read, set()
+        number = self.value(value)
+        is_share = 0 < number < 1 and not self._read
+        self._read |= before
+        return 1 / Fraction(number) if is_share else number
 
     def with_choices(self) -> str:
         """Return the beginning of an error message that names the choices read so far."""

@@ -54,15 +54,14 @@ class Relevance:
         if isinstance(node, Reference):
             return node.name not in self.named and self.is_neutral(self.rules[node.name])
         if isinstance(node, OpItem):
-            keeps_shape = node.op.output_shape is Op.output_shape
-            return keeps_shape and all(self.is_settled(argument, value) for argument, value in node.arguments)
+            return _keeps_shape(node.op) and all(self.is_settled(argument, value) for argument, value in node.arguments)
         if isinstance(node, (Group, Alternatives, Repeat)):
             return all(map(self.is_neutral, node.children))
         return isinstance(node, Copied)
 
     def is_ignored(self, node: OpItem | MergeItem, argument: Argument, value: Node) -> bool:
         """Whether this argument of an op or merge does not affect shapes, although the op or merge does."""
-        free = isinstance(node, MergeItem) or argument.field == "bias" or node.op.output_shape is Op.output_shape
+        free = isinstance(node, MergeItem) or argument.field == "bias" or _keeps_shape(node.op)
         if isinstance(node, OpItem) and argument.field == "dilation":
             free = free or (node.kernel is not None and node.kernel % 2 == 1)
         return free and self.is_settled(argument, value)
@@ -148,3 +147,8 @@ class Relevance:
                 inner = tuple(value for argument, value in node.arguments if not self.is_ignored(node, argument, value))
             yield node
             pending.extend(child for child in inner if not self.is_neutral(child))
+
+
+def _keeps_shape(op: type[Op]) -> bool:
+    """Whether the output of an op always has the shape of its input. A depthwise conv becomes a conv when bound."""
+    return op.output_shape is Op.output_shape and not op.takes_stride

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from explorer.errors import Edit
 from explorer.space.derive.relevance import Relevance
 from explorer.space.grammar import (
     Alternatives,
@@ -23,8 +24,9 @@ from explorer.space.grammar import (
     StageRule,
     walk,
 )
+from explorer.space.language.foreign.residual import one_merge
 from explorer.space.language.sections import Sections
-from explorer.space.language.yaml import Entry, Mapping, Scalar
+from explorer.space.language.yaml import Entry, Mapping, Scalar, edit_of
 
 MAX_DEPTH = 160
 MAX_LAYERS = 10_000
@@ -120,8 +122,8 @@ class Checks:
     def arguments(self) -> None:
         """Report invalid constants of arguments, even if no network uses them."""
         relevance = Relevance(self.rules)
-        for tree, _ in self.trees:
-            for node in walk(tree):
+        for tree, scalar in self.trees:
+            for node in () if scalar.is_translated else walk(tree):
                 if not isinstance(node, (OpItem, MergeItem)):
                     continue
                 spelling = node.op.spelled(node.kernel) if isinstance(node, OpItem) else node.merge.spelling
@@ -198,18 +200,29 @@ class Checks:
         """Report blocks that can have no merge or more than one; return whether there are none."""
         trees = {stage.first: "first" for stage in stages}
         trees.update({stage.block: "block" for stage in stages})
-        before = len(self.problems.found)
+        is_valid = True
         texts = dict(self.trees)
         for tree, what in trees.items():
             for name, option in self._spelled_options(tree):
                 if wrong := self._merge_counts(option) - {1}:
                     found = "no merge" if 0 in wrong else "more than one merge"
                     at = f"the rule {name!r}" if name else f"{what!r}"
+                    scalar = texts.get(self.rules[name] if name else tree)
+                    is_valid = False
+                    if scalar is not None and scalar.is_translated:
+                        continue  # what the file has is reported
+                    edits = [] if scalar is None else self._one_merge(scalar)
                     self.problems.add(
                         self._place_of(name, texts.get(tree, self.root)),
                         f"{at} gives a block with {found}; a block has exactly one of +, cat, gate(b)",
+                        *edits,
                     )
-        return len(self.problems.found) == before
+        return is_valid
+
+    def _one_merge(self, scalar: Scalar) -> list[Edit]:
+        """Return the edit that leaves or writes one merge in each alternative of an expression."""
+        new = one_merge(scalar.text, self.rules)
+        return [] if new == scalar.text else [edit_of(self.problems.text, scalar, new)]
 
     def _merge_counts(self, tree: Node) -> frozenset[int]:
         """Return the possible numbers of merges of an expression, 2 for more than one."""

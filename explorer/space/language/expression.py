@@ -12,9 +12,10 @@ Alternatives, ``?`` and ``{n,m}`` become a ``Point``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 
-from explorer.errors import did_you_mean
+from explorer.errors import Edit, did_you_mean, similar_names
 from explorer.networks.ops.base import Argument
 from explorer.networks.ops.merge import MERGES
 from explorer.space.grammar import (
@@ -30,7 +31,7 @@ from explorer.space.grammar import (
     Repeat,
     Word,
 )
-from explorer.space.language.names import VARIABLES, Names, find_op
+from explorer.space.language.names import USUAL, VARIABLES, Names, find_op, nearest_size
 from explorer.space.language.tokens import ExpressionError
 from explorer.space.language.values import ValueParser
 
@@ -78,8 +79,15 @@ class Parser(ValueParser):
         if len(options) == 1:
             return options[0]
         if not all(labels):
-            raise ExpressionError(start, "an empty alternative; write 'none' for no layer at all")
+            raise ExpressionError(
+                start, "an empty alternative; write 'none' for no layer at all", *self.none_in_gaps(start)
+            )
         return Alternatives(self.point(start, labels), tuple(options))
+
+    def none_in_gaps(self, start: int) -> list[Edit]:
+        """Return the edits that write ``none`` for the empty alternatives from ``start`` to the token read last."""
+        gaps = re.finditer(r"(?:(?<=\|)|^)[ ]*(?=\||$)", self.text[start : self.now.offset])
+        return [Edit(start + gap.start(), start + gap.end(), " none ") for gap in gaps]
 
     def sequence(self) -> Group:
         """Parse items up to '|', ')' or the end."""
@@ -141,13 +149,17 @@ class Parser(ValueParser):
         if name in ("post", "pre"):
             if name != self.copied:
                 home = {"post": "the stem", "pre": "the head"}[name]
-                return self.fault(token.offset, f"{name!r} is allowed only in {home}")
+                start, end = token.offset, token.offset + len(name)
+                removed = Edit(start - 1, end, "") if start else Edit(start, end + 1, "")
+                return self.fault(token.offset, f"{name!r} is allowed only in {home}", removed)
             return Copied(name, place)
         if name in self.names.rules:
-            if self.names.rules[name]:
+            if self.names.rules[name] and name not in self.names.broken:
                 raise ExpressionError(token.offset, self.mixed(name))
             if self.adjacent_bracket():
-                return self.fault(self.now.offset, f"the rule {name!r} takes no arguments")
+                end = self.text.find(")", self.now.offset) + 1
+                brackets = [Edit(self.now.offset, end, "")] if end else []
+                return self.fault(self.now.offset, f"the rule {name!r} takes no arguments", *brackets)
             return Reference(name, place)
         return self.op(name, token.offset, place)
 
@@ -156,19 +168,23 @@ class Parser(ValueParser):
         try:
             found = find_op(name)
         except ValueError as error:
-            return self.fault(offset, str(error))
+            near = nearest_size(name)
+            return self.fault(offset, str(error), *([Edit(offset, offset + len(name), near)] if near else []))
         if found is None:
             if name in VARIABLES or name in ("round", "range"):
                 raise ExpressionError(offset, self.mixed(name))
-            near = did_you_mean(name, self.names.structural())
-            return self.fault(offset, f"unknown name {name[:64]!r}{self.context(offset)}{near}")
+            known = self.names.structural()
+            message = f"unknown name {name[:64]!r}{self.context(offset)}{did_you_mean(name, known)}"
+            return self.fault(offset, message, *renamed(offset, name, known))
         op, kernel = found
         faults = len(self.faults)
         arguments = self.arguments(name, op.arguments, op.positional)
         if len(self.faults) > faults:
             return self.faults[faults]
         if lacking := op.lacking([argument.field for argument, _ in arguments]):
-            return self.fault(offset, f"{name} needs {', '.join(lacking)}, as in {name}({lacking[0]}=...)")
+            written = ", ".join(f"{argument}={USUAL.get(argument, '1')}" for argument in lacking)
+            edits = [Edit(offset, offset + len(name), f"{name}({written})")] if self.last.text == name else []
+            return self.fault(offset, f"{name} needs {', '.join(lacking)}, as in {name}({lacking[0]}=...)", *edits)
         return OpItem(op, kernel, arguments, place)
 
     def mixed(self, found: str) -> str:
@@ -202,7 +218,8 @@ class Parser(ValueParser):
                     near = did_you_mean(token.text, by_name)
                     has = ", ".join(by_name) or "none"
                     message = f"{name} has no argument {token.text[:40]!r}; it has: {has}{near}"
-                    self.faults.append(Broken(self.place(token.offset), message))
+                    edits = renamed(token.offset, token.text, by_name)
+                    self.faults.append(Broken(self.place(token.offset), message, edits))
                     self.skip_value()
                     continue
             else:
@@ -215,11 +232,22 @@ class Parser(ValueParser):
             given[argument.name] = (argument, self.argument_value(argument))
             if self.now.kind == "|":
                 fix = "write alternatives of numbers in brackets, as in (8 | 16), or as a rule"
-                raise ExpressionError(self.now.offset, f"found '|', expected ',' or ')'; {fix}")
+                raise ExpressionError(
+                    self.now.offset, f"found '|', expected ',' or ')'; {fix}", *self.in_brackets(token.offset)
+                )
             if self.now.kind != ")":
                 self.need(",", "',' or ')'")
         self.depth -= 1
         return tuple(given.values())
+
+    def in_brackets(self, start: int) -> list[Edit]:
+        """Return the edits that put the alternatives of an argument in brackets."""
+        named = re.match(r"\w+\s*=\s*", self.text[start:])
+        end = re.match(r"[^(),]*(?:\([^()]*\)[^(),]*)*", self.text[start:])
+        if end is None:
+            return []
+        first = start + (named.end() if named else 0)
+        return [Edit(first, first, "("), Edit(start + end.end(), start + end.end(), ")")]
 
     def argument_value(self, argument: Argument) -> Node:
         """Parse a value of an argument of this kind."""
@@ -233,3 +261,9 @@ class Parser(ValueParser):
                 )
             return Word(token.text)
         return self.sum()
+
+
+def renamed(offset: int, name: str, known: Iterable[str]) -> tuple[Edit, ...]:
+    """Return the edit that writes the known name that is most similar to ``name``; nothing without one."""
+    near = similar_names(name, known)
+    return (Edit(offset, offset + len(name), near[0]),) if near else ()

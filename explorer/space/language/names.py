@@ -16,6 +16,8 @@ VARIABLES = {
     "i": "the number of the block in the network, from 1",
     "n": "the number of blocks in the network",
 }
+# Usual values of arguments that have no default, for suggestions.
+USUAL = {"r": "16", "p": "0.1", "g": "8", "heads": "4", "x": "0.5", "init": "1e-6", "slope": "0.01"}
 KEYWORDS = ("none", "identity", "cat", "gate", "round", "range", "post", "pre")
 _SIZED = re.compile(r"([A-Za-z_]+?)(\d{1,4})x(\d{1,4})", re.ASCII)
 
@@ -26,10 +28,12 @@ class Names:
 
     Attributes:
         rules: Rule name -> whether the rule is numeric.
+        broken: The rules whose text cannot be read; whether they are numeric is unknown.
         tokens_read: Number of tokens and alternatives of the file that were read.
     """
 
     rules: dict[str, bool] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
     tokens_read: int = 0
 
     def structural(self) -> list[str]:
@@ -66,6 +70,17 @@ def find_op(name: str) -> tuple[type[Op], int | None] | None:
     if not 1 <= height <= MAX_KERNEL:
         raise ValueError(f"the kernel of {name!r} must be in 1..{MAX_KERNEL}")
     return op, height
+
+
+def nearest_size(name: str) -> str:
+    """Return the valid spelling that is most similar to an op with an invalid kernel size; "" for none."""
+    sized = _SIZED.fullmatch(name)
+    if sized is None:
+        return f"{name}3x3" if name in registry.by_spelling else ""
+    if registry.by_spelling[sized[1]].sized is False:
+        return sized[1]
+    side = min(max(int(sized[2]), int(sized[3]), 1), MAX_KERNEL)
+    return f"{sized[1]}{side}x{side}"
 
 
 def is_reserved(name: str) -> bool:

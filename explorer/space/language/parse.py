@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from explorer.analysis.limits import Limit, parse_bound
 from explorer.analysis.quantities import BEFORE_TRAINING
-from explorer.errors import ExplorerError, Problem, did_you_mean
+from explorer.errors import Edit, ExplorerError, Problem, did_you_mean, similar_names
 from explorer.networks.ops.base import TensorShape
-from explorer.space.grammar import SCOPES, Broken, Grammar, Node, Point, point_of, walk
+from explorer.space.grammar import SCOPES, Broken, Grammar, Node, Point, Reference, StageRule, point_of, reachable, walk
 from explorer.space.language.checks import Checks
+from explorer.space.language.foreign import keys as foreign_keys
+from explorer.space.language.foreign import sections as foreign_sections
+from explorer.space.language.known_keys import read_keys
 from explorer.space.language.names import VARIABLES, is_reserved
 from explorer.space.language.sections import (
     SHORTCUT_KEYS,
@@ -22,7 +27,8 @@ from explorer.space.language.sections import (
     read_stages,
 )
 from explorer.space.language.values import numeric_rules
-from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, expect_mapping, read_yaml
+from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, kind_of, read_yaml
+from explorer.space.lint.names import LINTS
 
 KEYS = (
     "name",
@@ -38,6 +44,7 @@ KEYS = (
     "grammar",
     "vary",
     "limits",
+    "allow",
 )
 REQUIRED = ("input", "classes", "stem", "stages", "block", "head")
 MAX_RULES = 2_000
@@ -67,9 +74,10 @@ def parse_grammar(data: bytes, source: str) -> Parsed:
 
 
 def content(text: str) -> str:
-    """Return the content of a space file as JSON, without comments, blanks and the texts ``name`` and ``about``.
+    """Return the content of a space file as JSON, without comments and blanks.
 
-    ``input`` and ``classes`` are left out: a data set may have replaced them.
+    ``name``, ``about`` and ``allow`` are left out, since they change no network, and ``input`` and ``classes``, since a
+    data set may have replaced them.
     """
 
     def plain(node: Entry) -> object:
@@ -80,7 +88,7 @@ def content(text: str) -> str:
         return {key.text: plain(value) for key, value in node.items}
 
     root = read_yaml(text.encode(), Problems(""))
-    left_out = ("name", "about", "input", "classes")
+    left_out = ("name", "about", "input", "classes", "allow")
     kept = {key.text: plain(value) for key, value in root.items if key.text not in left_out}
     return json.dumps(kept, sort_keys=True)  # the order of the keys has no meaning
 
@@ -94,7 +102,7 @@ class _Reader:
         self.text = text
         self.root = root
         self.sections = Sections(problems)
-        self.entries = self.sections.mapping(root, "a space", KEYS)
+        self.entries = self.sections.mapping(root, "a space", KEYS, foreign_keys.SPACE)
         for key in REQUIRED:
             if key not in self.entries:
                 self.sections.gap(root, f"the key {key!r} is missing")
@@ -103,10 +111,17 @@ class _Reader:
         sections = self.sections
         checks = Checks(sections, self.root, self.entries)
         rules = self._rules()
-        sections.names.rules.update(numeric_rules({name: scalar.text for name, scalar in rules.items()}))
+        self._set_numeric(rules)
+        translated = {name: sections.in_language(scalar, name, "rule") for name, scalar in rules.items()}
+        if translated != rules:
+            rules = translated
+            self._set_numeric(rules)
+        sections.names.broken = {
+            name for name, scalar in rules.items() if not sections.can_be_read(scalar, name, "rule")
+        }
         self._vary()
         for name, scalar in rules.items():
-            sections.rules[name] = sections.expression(scalar, name, numeric=sections.names.rules[name])
+            sections.rules[name] = sections.tree(scalar, name, numeric=sections.names.rules[name])
         checks.cycles(rules)
         shape, classes = self._input(), self._classes()
         stem = self._required("stem", copied="post")
@@ -116,13 +131,14 @@ class _Reader:
         between = None if transition is None else sections.expression(transition, "transition")
         shortcuts = read_shortcuts(sections, self.entries.get("shortcut"), default_shortcuts())
         stages = read_stages(sections, self.entries.get("stages"), block, shortcuts)
-        limits = self._limits()
+        limits, allowed = self._limits(), self._allowed()
         checks.depths()
         checks.arguments()
         if not sections.has_gaps:
             checks.sizes(stem, head, between, stages)
         if sections.has_gaps or not checks.merges(stages):
             self.problems.check()
+        stages = tuple(map(self._with_used_shortcuts, stages))
         title = self.entries.get("name")
         about = self.entries.get("about")
         return Grammar(
@@ -137,9 +153,16 @@ class _Reader:
             head=head,
             stages=stages,
             rules=sections.rules,
-            points=self._points(),
+            points=self._points(stem, head, between, stages),
             limits=limits,
+            places={key.text: (key.line, key.column) for key, _ in self.root.items}
+            | {f"grammar.{name}": (scalar.line, scalar.column) for name, scalar in rules.items()},
+            allowed=allowed,
         )
+
+    def _set_numeric(self, rules: dict[str, Scalar]) -> None:
+        """Note which rules are numeric."""
+        self.sections.names.rules.update(numeric_rules({name: scalar.text for name, scalar in rules.items()}))
 
     # Sections
 
@@ -160,16 +183,17 @@ class _Reader:
             self.problems.add(node, f"{len(node.items):,} rules; at most {MAX_RULES:,} are allowed")
             self.problems.check()
         rules = {}
+        self.sections.names.rules.update(dict.fromkeys((key.text for key, _ in node.items), False))
         for key, value in node.items:
             name = key.text
             if fault := self._name_fault(name):
                 self.problems.add(key, f"{name[:80]!r} cannot name a rule: {fault}")
+                del self.sections.names.rules[name]
                 continue
-            scalar = self.sections.scalar(value, f"the rule {name!r}")
+            scalar = self.sections.text(value, f"the rule {name!r}", "rule")
             if isinstance(scalar, Scalar):
                 rules[name] = scalar
             else:
-                self.sections.names.rules[name] = False
                 self.sections.rules[name] = scalar
         return rules
 
@@ -188,7 +212,10 @@ class _Reader:
         if node is None:
             return
         if not isinstance(node, Mapping):
-            self.problems.add(node, "vary must be a mapping: rule name to " + ", ".join(SCOPES))
+            message = f"vary must be a mapping: rule name to {', '.join(SCOPES)}"
+            named = [name for name in foreign_sections.texts_of(node) or [] if name in self.sections.names.rules]
+            new = ", ".join(f"{name}: stage" for name in named)
+            self.problems.add(node, message, *self._written(node, f"{{{new}}}" if new else ""))
             return
         rules = list(self.sections.names.rules)
         parts = SHORTCUT_KEYS[:2]
@@ -198,12 +225,15 @@ class _Reader:
         for key, value in node.items:
             scope = value.text if isinstance(value, Scalar) else ""
             if key.text not in owners:
-                self.problems.add(key, f"unknown rule {key.text[:64]!r} in vary{did_you_mean(key.text, owners)}")
+                near = similar_names(key.text, owners)[:1]
+                message = f"unknown rule {key.text[:64]!r} in vary{did_you_mean(key.text, owners)}"
+                self.problems.add(key, message, *(Edit(*key.span, name) for name in near))
             elif scope not in SCOPES:
-                near = did_you_mean(scope, SCOPES)
-                self.problems.add(
-                    value, f"{key.text!r} must vary by one of {', '.join(SCOPES)}, found {scope[:40]!r}{near}"
-                )
+                name = foreign_keys.meant(scope, SCOPES, foreign_keys.SCOPES)
+                near_scope = f"; did you mean {name!r}?" if name else ""
+                found = repr(scope[:40]) if isinstance(value, Scalar) else kind_of(value)
+                message = f"{key.text!r} must vary by one of {', '.join(SCOPES)}, found {found}{near_scope}"
+                self.problems.add(value, message, *self._written(value, name))
             else:
                 self.sections.scopes[key.text] = scope
 
@@ -213,8 +243,13 @@ class _Reader:
             try:
                 return parse_shape(node.text if isinstance(node, Scalar) else "")
             except ExplorerError as error:
-                self.sections.gap(node, str(error))
+                message = str(error) if isinstance(node, Scalar) else str(error).replace("''", kind_of(node))
+                self.sections.gap(node, message, *self._written(node, foreign_sections.input_shape(node)))
         return TensorShape(3, 32, 32)
+
+    def _written(self, node: Entry, value: str) -> list[Edit]:
+        """Return the edit that writes a value in place of an entry; nothing for the value ""."""
+        return [edit_of(self.problems.text, node, value)] if value else []
 
     def _classes(self) -> int:
         node = self.entries.get("classes")
@@ -222,7 +257,9 @@ class _Reader:
         if text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 65_536:
             return int(text)
         if node is not None:
-            self.sections.gap(node, f"classes must be a whole number from 1 to 65,536, found {text[:40]!r}")
+            found = repr(text[:40]) if isinstance(node, Scalar) else kind_of(node)
+            message = f"classes must be a whole number from 1 to 65,536, found {found}"
+            self.sections.gap(node, message, *self._written(node, foreign_sections.classes(node)))
         return 10
 
     def _limits(self) -> tuple[Limit, ...]:
@@ -230,19 +267,57 @@ class _Reader:
         if node is None:
             return ()
         limits = []
-        for key, value in expect_mapping(node, self.problems, "limits", BEFORE_TRAINING).items():
+        if not isinstance(node, Mapping):
+            message = f"limits must be a mapping with the keys {', '.join(BEFORE_TRAINING)}"
+            texts = foreign_sections.texts_of(node) or []
+            bounds = [found.groups() for t in texts if (found := re.fullmatch(r"([a-z_]+)\s*([<>=]+.*)", t.strip()))]
+            new = ", ".join(f"{cost}: {bound}" for cost, bound in bounds)
+            self.problems.add(node, message, *self._written(node, f"{{{new}}}" if new else ""))
+            return ()
+        known = tuple(BEFORE_TRAINING)
+        units = {id(value): key.text[:1].upper() for key, value in node.items} if isinstance(node, Mapping) else {}
+        for key, value in read_keys(node, self.problems, "limits", known, foreign_keys.COSTS).entries.items():
+            unit = units[id(value)] if key in ("macs", "flops") and units[id(value)] in "GM" else ""
+            new = foreign_sections.bound(
+                " ".join(foreign_sections.texts_of(value) or []), "" if key == "macs" and unit == "M" else unit
+            )
             if not isinstance(value, Scalar):
-                self.problems.add(value, f"the limit of {key!r} must be a bound, as in '<= 50M'")
+                message = f"the limit of {key!r} must be a bound, as in '<= 50M'"
+                self.problems.add(value, message, *self._written(value, new))
                 continue
             try:
                 limits.append(parse_bound(key, value.text))
             except ExplorerError as error:
-                self.problems.add(value, str(error))
+                self.problems.add(value, str(error), *self._written(value, new))
         return tuple(limits)
 
-    def _points(self) -> tuple[Point, ...]:
+    def _allowed(self) -> frozenset[str]:
+        node = self.entries.get("allow")
+        if node is None:
+            return frozenset()
+        names = node.items if isinstance(node, Sequence) else [node]
+        for name in names:
+            text = name.text if isinstance(name, Scalar) else ""
+            if text not in LINTS:
+                known = f"; the names are {', '.join(LINTS)}"
+                self.problems.add(name, f"unknown warning {text[:64]!r} in allow{did_you_mean(text, LINTS) or known}")
+        return frozenset(name.text for name in names if isinstance(name, Scalar))
+
+    def _with_used_shortcuts(self, stage: StageRule) -> StageRule:
+        """Leave out the shortcuts of rules that the stage's blocks do not use."""
+        nodes = reachable(self.sections.rules, [stage.block, stage.first])
+        used = {"", *(node.name for node in nodes if isinstance(node, Reference))}
+        return replace(stage, shortcuts={name: each for name, each in stage.shortcuts.items() if name in used})
+
+    def _points(
+        self, stem: Node, head: Node, transition: Node | None, stages: tuple[StageRule, ...]
+    ) -> tuple[Point, ...]:
+        """Return the points that networks can have, in the order of the file."""
+        roots = [stem, head, *([] if transition is None else [transition])]
+        roots += [root for stage in stages for root in stage.roots]
+        used = {point_of(node) for node in reachable(self.sections.rules, roots)}
         found = (point_of(node) for tree, _ in self.sections.trees for node in walk(tree))
-        return tuple(dict.fromkeys(point for point in found if point is not None))
+        return tuple(dict.fromkeys(point for point in found if point is not None and point in used))
 
 
 def parse_shape(text: str) -> TensorShape:

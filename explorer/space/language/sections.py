@@ -6,16 +6,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Mapping as Table
+from dataclasses import replace
 from fractions import Fraction
 from typing import NamedTuple
 
-from explorer.errors import did_you_mean
+from explorer.errors import Edit, did_you_mean
 from explorer.networks.ops import registry
-from explorer.space.grammar import SCOPES, Broken, Group, Node, Number, OpItem, Place, ShortcutRule, StageRule
+from explorer.space.grammar import IDENTITY, SCOPES, Broken, Group, Node, Number, OpItem, Place, ShortcutRule, StageRule
 from explorer.space.language.expression import Parser
+from explorer.space.language.foreign import keys as foreign_keys
+from explorer.space.language.foreign import sections as foreign_sections
+from explorer.space.language.foreign.entries import as_expression
+from explorer.space.language.foreign.numbers import is_suspicious
+from explorer.space.language.foreign.translate import translate
+from explorer.space.language.known_keys import read_keys
 from explorer.space.language.names import Names
+from explorer.space.language.source_text import applied
 from explorer.space.language.tokens import ExpressionError, TooManyTokens
-from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, expect_mapping
+from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, kind_of
 
 STAGE_KEYS = ("blocks", "width", "stride", "dilation", "block", "first", "shortcut")
 STAGE_NUMBERS = {"blocks": None, "width": None, "stride": 1, "dilation": 1}  # key -> default, None if it is required
@@ -45,26 +54,84 @@ class Sections:
         self.scopes: dict[str, str] = {}
         self.trees: list[tuple[Node, Scalar]] = []
         self.has_gaps = False
+        self._trial_names = Names()  # counts the tokens of texts that are read to find out whether they can be
 
-    def mapping(self, node: Entry, what: str, known: tuple[str, ...]) -> dict[str, Entry]:
-        """Return the entries of a mapping with the keys ``known``. Other keys are errors that leave a gap."""
-        found = expect_mapping(node, self.problems, what, known)
-        self.has_gaps |= not isinstance(node, Mapping) or len(found) < len(node.items)
-        return found
+    def mapping(
+        self, node: Entry, what: str, known: tuple[str, ...], meanings: Table[str, str] | None = None
+    ) -> dict[str, Entry]:
+        """Return the entries of a mapping with the keys ``known``. Other keys are errors, see ``read_keys``."""
+        found = read_keys(node, self.problems, what, known, meanings)
+        self.has_gaps |= not found.is_complete
+        return found.entries
 
-    def gap(self, place: Place | Entry, message: str) -> None:
-        """Add an error that makes the content incomplete."""
-        self.problems.add(place, message)
+    def gap(self, place: Place | Entry, message: str, *edits: Edit) -> None:
+        """Add an error that makes the content incomplete, with edits of the file that may fix it."""
+        self.problems.add(place, message, *edits)
         self.has_gaps = True
 
-    def scalar(self, node: Entry, what: str) -> Scalar | Broken:
-        """Return an entry that must be a text; report any other type."""
-        if isinstance(node, Scalar) and node.text.strip():
+    def text(self, node: Entry, what: str, home: str) -> Scalar | Broken:
+        """Return an entry that must be a text; report any other.
+
+        Args:
+            node: The entry. A list or a mapping is reported and translated to an expression.
+            what: What the entry is, for messages.
+            home: Where it is: ``layers`` (a section of layers), ``number`` (a number of a stage) or ``rule``.
+        """
+        if not isinstance(node, Scalar):
+            return self._from_entry(node, what, home)
+        if not node.text.strip():
+            message = f"{what} is empty; write 'none' for no layer at all"
+            self.problems.add(node, message, *([] if home == "number" else [edit_of(self.problems.text, node, "none")]))
+            return Broken((node.line, node.column), message)
+        return node
+
+    def in_language(self, node: Scalar, owner: str, home: str) -> Scalar:
+        """Return a text in the language; report what is foreign in it, and translate it.
+
+        Args:
+            node: The text.
+            owner: The section or the rule.
+            home: Where it is, as in ``text``.
+        """
+        if node.is_translated or self.can_be_read(node, owner, home):
             return node
-        empty = isinstance(node, Scalar)
-        message = f"{what} is empty; write 'none' for no layer at all" if empty else f"{what} must be one expression"
-        self.problems.add(node, message)
-        return Broken((node.line, node.column), message)
+        findings, text = translate(node.text, home, self.names.rules)
+        if not findings:
+            return node
+        edit = edit_of(self.problems.text, node, text)
+        for finding in findings:
+            self.problems.add(node.place(finding.offset), finding.message, *([edit] if finding.edits else []))
+        return replace(node, text=text, places=(node.place(findings[0].offset),), is_translated=True)
+
+    def _from_entry(self, node: Mapping | Sequence, what: str, home: str) -> Scalar | Broken:
+        """Report a list or a mapping in place of an expression, and return the expression that it stands for."""
+        message = f"{what} must be one expression"
+        expression = as_expression(node, home, self.names.rules)
+        if expression is None:
+            self.problems.add(node, message)
+            return Broken((node.line, node.column), message)
+        text = translate(expression, home, self.names.rules).text
+        expected = "layers are separated by blanks"
+        if "|" in text or text.startswith("range("):
+            expected = "alternatives are separated by '|'" if "|" in text else f"a range is written {text}"
+        edit = edit_of(self.problems.text, node, text)
+        self.problems.add(node, f"{message}, found {kind_of(node)}; {expected}", edit)
+        return Scalar(text, node.line, node.column, places=((node.line, node.column),), is_translated=True)
+
+    def can_be_read(self, node: Scalar, owner: str, home: str) -> bool:
+        """Whether a text can be read, and is not a number that is meant otherwise.
+
+        Args:
+            node: The text.
+            owner: The section or the rule.
+            home: Where it is, as in ``text``.
+        """
+        if home != "layers" and is_suspicious(node.text, home):
+            return False
+        kinds = {"number": ("number",), "layers": ("layers",), "rule": ("number", "layers")}[home]
+        copied = {"stem": "post", "head": "pre"}.get(owner, "") if home == "layers" else ""
+        self._trial_names.rules = self.names.rules
+        return any(_can_be_read(node.text, self._trial_names, kind, copied) for kind in kinds)
 
     def expression(
         self, node: Entry, owner: str, *, numeric: bool = False, copied: str = "", least: str = "network"
@@ -81,9 +148,16 @@ class Sections:
         Raises:
             SpaceError: If the file's expressions are too long in total.
         """
-        scalar = self.scalar(node, owner)
+        home = "number" if numeric else "layers"
+        scalar = self.text(node, owner, home)
         if isinstance(scalar, Broken):
             return scalar
+        return self.tree(self.in_language(scalar, owner, home), owner, numeric=numeric, copied=copied, least=least)
+
+    def tree(
+        self, scalar: Scalar, owner: str, *, numeric: bool = False, copied: str = "", least: str = "network"
+    ) -> Node:
+        """Return the tree of a text, see ``expression``."""
         scope = max(self.scopes.get(owner, "network"), least, key=SCOPES.index)
         faults: list[Broken] = []
         tree: Node
@@ -91,22 +165,37 @@ class Sections:
             parser = Parser(scalar.text, self.names, owner, scope, scalar.place, faults, copied)
             tree = parser.value_rule() if numeric else parser.structure_rule()
         except ExpressionError as error:
-            tree = broken = Broken(scalar.place(error.offset), str(error))
+            tree = broken = Broken(scalar.place(error.offset), str(error), error.edits)
             faults.append(broken)
             if isinstance(error, TooManyTokens):
                 self.problems.add(broken.place, broken.message)
                 self.problems.check()
-        for fault in faults:
-            self.problems.add(fault.place, fault.message)
+        if not scalar.is_translated:
+            edits = [edit for fault in faults for edit in fault.edits]
+            whole = edit_of(self.problems.text, scalar, applied(scalar.text, edits)) if edits else None
+            for fault in faults:
+                self.problems.add(fault.place, fault.message, *([whole] if whole and fault.edits else []))
         self.trees.append((tree, scalar))
         return tree
+
+
+def _can_be_read(text: str, names: Names, kind: str, copied: str) -> bool:
+    faults: list[Broken] = []
+    try:
+        parser = Parser(text, names, "", "network", faults=faults, copied=copied)
+        _ = parser.value_rule() if kind == "number" else parser.structure_rule()
+    except TooManyTokens:
+        return True  # the file is refused where it is read
+    except ExpressionError:
+        return False
+    return not faults
 
 
 def default_shortcuts() -> Shortcuts:
     """Return the identity for blocks that keep their shape, and ``conv1x1 bn`` for the others."""
     conv, norm = registry.by_spelling["conv"], registry.by_spelling["bn"]
     projection = Group((OpItem(conv, 1, (), (1, 1)), OpItem(norm, None, (), (1, 1))))
-    return {"": ShortcutRule(Group(()), projection, "input")}
+    return {"": ShortcutRule(IDENTITY, projection, "input")}
 
 
 def read_shortcuts(
@@ -125,7 +214,11 @@ def read_shortcuts(
         return base
     keys = ", ".join(SHORTCUT_KEYS)
     if not isinstance(node, Mapping):
-        sections.gap(node, f"{owner} must be a mapping with the keys {keys}, or names of rules")
+        edits = []
+        if expression := as_expression(node, "layers", sections.names.rules):
+            edits = [edit_of(sections.problems.text, node, foreign_sections.shortcut(expression))]
+        found = repr(node.text[:40]) if isinstance(node, Scalar) else kind_of(node)
+        sections.gap(node, f"{owner} must be a mapping with the keys {keys}, or names of rules; found {found}", *edits)
         return base
     out = dict(base)
     own = [(key, value) for key, value in node.items if key.text in SHORTCUT_KEYS]
@@ -134,17 +227,22 @@ def read_shortcuts(
         if key.text in SHORTCUT_KEYS:
             continue
         if key.text not in sections.names.rules:
-            near = did_you_mean(key.text, [*SHORTCUT_KEYS, *sections.names.rules])
+            name = foreign_keys.meant(key.text, [*SHORTCUT_KEYS, *sections.names.rules], foreign_keys.SHORTCUT)
+            near = f"; did you mean {name!r}?" if name else ""
             message = f"unknown key {key.text[:64]!r} in {owner}; it takes {keys} and names of rules{near}"
-            sections.gap(key, message)
+            sections.gap(key, message, *([Edit(*key.span, name)] if name else []))
         elif not isinstance(value, Mapping):
-            sections.gap(value, f"{owner} of {key.text!r} must be a mapping with the keys {keys}")
+            edits = []
+            if isinstance(value, Scalar) and value.text:
+                edits = [edit_of(sections.problems.text, value, foreign_sections.shortcut(value.text))]
+            sections.gap(value, f"{owner} of {key.text!r} must be a mapping with the keys {keys}", *edits)
         else:
             for part, _ in value.items:
                 if part.text not in SHORTCUT_KEYS:
-                    near = did_you_mean(part.text, SHORTCUT_KEYS)
+                    name = foreign_keys.meant(part.text, SHORTCUT_KEYS, foreign_keys.SHORTCUT)
+                    near = f"; did you mean {name!r}?" if name else ""
                     message = f"unknown key {part.text[:64]!r} in {owner} of {key.text!r}; it takes {keys}{near}"
-                    sections.gap(part, message)
+                    sections.gap(part, message, *([Edit(*part.span, name)] if name else []))
             known = [(part, entry) for part, entry in value.items if part.text in SHORTCUT_KEYS]
             out[key.text] = _shortcut(sections, known, out[""], f"{owner}.{key.text}", least)
     return out
@@ -159,7 +257,9 @@ def _shortcut(
             source = value.text if isinstance(value, Scalar) else ""
             if source not in SOURCES:
                 message = f"'from' is {' or '.join(SOURCES)}, found {source[:40]!r}{did_you_mean(source, SOURCES)}"
-                sections.gap(value, message)
+                name = foreign_keys.meant(source, SOURCES, {"x": "input", "preactivation": "preact", "pre": "preact"})
+                edits = [edit_of(sections.problems.text, value, name)] if name else []
+                sections.gap(value, message, *edits)
         elif isinstance(value, Scalar) and value.text.strip() == "none":
             parts[key.text] = None
         else:
@@ -236,12 +336,17 @@ class _StagesReader:
 
     def _rows(self) -> list[_Row]:
         sections, node = self.sections, self.node
+        if self._is_other_form(node):
+            new = foreign_sections.stages(node, sections.problems.text)
+            message = f"stages must be a mapping with the keys {', '.join(STAGE_KEYS)}, or a list of such mappings"
+            sections.gap(node, message, *([edit_of(sections.problems.text, node, new)] if new else []))
+            return []
         if isinstance(node, Sequence):
             if not node.items:
                 sections.gap(node, "stages is empty; a network has at least one stage")
             items = node.items[: self._bounded(len(node.items))]
-            return [_Row((item.line, item.column), sections.mapping(item, "a stage", STAGE_KEYS), {}) for item in items]
-        entries = sections.mapping(node, "stages", STAGE_KEYS)
+            return [_Row((item.line, item.column), self._mapping(item, "a stage"), {}) for item in items]
+        entries = {key: self._split(value) for key, value in self._mapping(node, "stages").items()}
         lists = {key: value.items for key, value in entries.items() if isinstance(value, Sequence)}
         self.shared = {key: value for key, value in entries.items() if key not in lists}
         count = self._bounded(max((len(items) for items in lists.values()), default=1))
@@ -251,7 +356,11 @@ class _StagesReader:
                 sections.gap(entries[key], f"{key!r} is an empty list; a network has at least one stage")
             elif len(items) < count:
                 message = f"stage {len(items) + 1} has no {key}: {key!r} has {len(items)} entries for {count} stages"
-                sections.problems.add(entries[key], message)
+                entry = entries[key]
+                new = ""
+                if isinstance(entry, Sequence) and key != "width":
+                    new = foreign_sections.completed(entry, count)
+                sections.problems.add(entry, message, *([edit_of(sections.problems.text, entry, new)] if new else []))
                 if STAGE_NUMBERS.get(key, 1) is None:
                     short[key] = Broken((entries[key].line, entries[key].column), message)
         rows = []
@@ -260,6 +369,26 @@ class _StagesReader:
             lacking = {key: fault for key, fault in short.items() if key not in own}
             rows.append(_Row((node.line, node.column), self.shared | own, lacking))
         return rows
+
+    def _split(self, entry: Entry) -> Entry:
+        """Return an entry; report a list without commas, and return it with them."""
+        new = foreign_sections.split_list(entry) if isinstance(entry, Sequence) else ""
+        if not new:
+            return entry
+        message = f"a list without commas; write {new}"
+        self.sections.problems.add(entry, message, edit_of(self.sections.problems.text, entry, new))
+        place = entry.line, entry.column
+        return Sequence(tuple(Scalar(text, *place) for text in new[1:-1].split(", ")), *place)
+
+    def _is_other_form(self, node: Entry) -> bool:
+        """Whether the section is a number, a list of anything but mappings, or a mapping of named stages."""
+        if isinstance(node, Mapping):
+            named = [key for key, value in node.items if key.text not in STAGE_KEYS and isinstance(value, Mapping)]
+            return bool(named) and len(named) == len(node.items)
+        return isinstance(node, Scalar) or any(not isinstance(item, Mapping) for item in node.items)
+
+    def _mapping(self, node: Entry, what: str) -> dict[str, Entry]:
+        return self.sections.mapping(node, what, STAGE_KEYS, foreign_keys.STAGES)
 
     def _bounded(self, count: int) -> int:
         if count > MAX_STAGES:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Container
 from typing import NamedTuple
 
+from explorer.errors import Edit
 from explorer.space.grammar import Broken, Place
 from explorer.space.language.names import Names
 
@@ -26,11 +27,13 @@ class ExpressionError(Exception):
 
     Attributes:
         offset: Offset in the expression, in characters from 0.
+        edits: Edits of the expression that may fix it.
     """
 
-    def __init__(self, offset: int, message: str):
+    def __init__(self, offset: int, message: str, *edits: Edit):
         super().__init__(message)
         self.offset = offset
+        self.edits = edits
 
 
 class NumberError(ExpressionError):
@@ -144,11 +147,11 @@ class Cursor:
         """Return the text between two offsets, with single blanks."""
         return " ".join(self.text[start:end].split())
 
-    def fault(self, offset: int, message: str) -> Broken:
+    def fault(self, offset: int, message: str, *edits: Edit) -> Broken:
         """Record an error, skip the arguments of its part, and return a replacement to continue with."""
         if self.adjacent_bracket():
             self.skip_brackets()
-        made = Broken(self.place(offset), message)
+        made = Broken(self.place(offset), message, edits)
         self.faults.append(made)
         return made
 

@@ -10,11 +10,12 @@ Arithmetic is exact. Alternatives become a ``Point``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import TypeVar
 
-from explorer.errors import did_you_mean
+from explorer.errors import Edit, did_you_mean, similar_names
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
@@ -134,15 +135,19 @@ class ValueParser(Cursor):
             value = self.rounded(token, place) if name == "round" else self.numeric_range(token)
             self.depth -= 1
             return value
-        if self.names.rules.get(name):
+        if self.names.rules.get(name) or name in self.names.broken:
             return Reference(name, place)
         if name in VARIABLES:
             return Variable(name, place)
         if name in self.names.rules or is_reserved(name):
             context = self.context(token.offset)
             raise ExpressionError(token.offset, f"{name!r} is a layer, expected a number{context}")
-        near = did_you_mean(name, self.names.numeric()) if self.owner else ""
-        return self.fault(token.offset, f"unknown name {name[:64]!r}{self.context(token.offset)}{near}")
+        known = self.names.numeric() if self.owner else []
+        message = f"unknown name {name[:64]!r}{self.context(token.offset)}{did_you_mean(name, known)}"
+        near = similar_names(name, known)
+        return self.fault(
+            token.offset, message, *(Edit(token.offset, token.offset + len(name), best) for best in near[:1])
+        )
 
     def rounded(self, token: Token, place: Place) -> Node:
         """Parse the arguments of ``round(x, m)``."""
@@ -192,10 +197,17 @@ class ValueParser(Cursor):
         self.count_tokens(len(options), offset)
         if len(set(options)) < len(options):
             repeated = next(option for number, option in enumerate(options) if option in options[:number])
-            raise ExpressionError(offset, f"the alternative {repeated[:60]!r} occurs twice")
+            message = f"the alternative {repeated[:60]!r} occurs twice"
+            raise ExpressionError(offset, message, *self._without(offset, repeated))
         made = Point("", tuple(options), self.scope, offset)
         self.points.append(made)
         return made
+
+    def _without(self, offset: int, option: str) -> list[Edit]:
+        """Return the edit that removes the second of two equal alternatives."""
+        pattern = r"\s*\|\s*" + r"\s+".join(map(re.escape, option.split())) + r"(?=\s*(?:[|)]|$))"
+        found = re.search(pattern, self.text[offset:])
+        return [Edit(offset + found.start(), offset + found.end(), "")] if found else []
 
     def named(self, tree: Node) -> Node:
         """Name the points of a whole rule: its own after the rule, the others rule.1, rule.2, ..."""

@@ -26,8 +26,10 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
-from explorer.errors import Problem, SpaceError, did_you_mean
+from explorer.errors import Edit, Problem, SpaceError
 from explorer.space.grammar import Place
+from explorer.space.language.source_text import in_yaml, line_column, line_of
+from explorer.space.language.yaml_faults import quoted_whole, unambiguous, yaml_fault
 
 MAX_BYTES = 1 << 20
 MAX_EVENTS = 20_000
@@ -37,6 +39,7 @@ MAX_PROBLEMS = 100
 
 # Plain scalars that YAML readers disagree about: booleans, octals, base-60 numbers, nulls.
 _AMBIGUOUS = re.compile(r"(?i:yes|no|on|off|true|false|null|~)|0[0-9]+|0[xob][0-9a-f]+|[0-9]+(:[0-9]+)+|[0-9.]+e[0-9]+")
+Span = tuple[int, int]
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
 
 
@@ -48,13 +51,21 @@ class Scalar:
         text: The value, without quotes.
         line: Its first line, from 1.
         column: Its first column, from 1.
+        span: Offsets of its start and its end in the file, with the quotes.
+        is_plain: Whether it has no quotes and is not a block of lines.
+        in_flow: Whether it is inside {...} or [...].
         places: Line and column of each character; empty if all are in one line.
+        is_translated: Whether it is the translation of what the file has, which is reported.
     """
 
     text: str
     line: int
     column: int
+    span: Span = (0, 0)
+    is_plain: bool = True
+    in_flow: bool = False
     places: tuple[Place, ...] = ()
+    is_translated: bool = False
 
     def place(self, offset: int) -> Place:
         """Return line and column of the character at ``offset``."""
@@ -70,6 +81,8 @@ class Mapping:
     items: tuple[tuple[Scalar, Entry], ...]
     line: int
     column: int
+    span: Span = (0, 0)
+    in_flow: bool = False
 
     def get(self, key: str) -> Entry | None:
         """Return the value of a key; None without one."""
@@ -83,9 +96,36 @@ class Sequence:
     items: tuple[Entry, ...]
     line: int
     column: int
+    span: Span = (0, 0)
+    in_flow: bool = False
 
 
 Entry = Scalar | Mapping | Sequence
+
+
+def kind_of(entry: Entry) -> str:
+    """Return what an entry is, for messages."""
+    return {Scalar: "a text", Sequence: "a list", Mapping: "a mapping"}[type(entry)]
+
+
+def edit_of(text: str, entry: Entry, value: str) -> Edit:
+    """Return the edit of a file that writes ``value`` in place of an entry, in its line or in that of its key.
+
+    Args:
+        text: The text of the file.
+        entry: The entry.
+        value: The new value: an expression, or a list or a mapping of YAML in one line.
+    """
+    start, end = entry.span
+    is_list = value[:1] in ("[", "{")
+    in_quotes = isinstance(entry, Scalar) and not entry.is_plain and text[start : start + 1] in "'\"" and not is_list
+    new = value if is_list else in_yaml(value, entry.in_flow)
+    if in_quotes and new == value:
+        new = f"{text[start]}{value}{text[start]}"
+    before = text[:start]
+    if before.rstrip(" ").endswith("\n") and before.rstrip().endswith(":"):
+        return Edit(len(before.rstrip()), end, f" {new}")  # the value begins below its key
+    return Edit(start, end, f" {new}" if before.endswith(":") else new)
 
 
 class Problems:
@@ -93,17 +133,28 @@ class Problems:
 
     Attributes:
         source: The file's name.
+        text: The file's text, once it is decoded.
         found: The errors so far.
     """
 
     def __init__(self, source: str):
         self.source = source
+        self.text = ""
         self.found: list[Problem] = []
 
-    def add(self, place: Place | Entry, message: str) -> None:
-        """Add an error at a place or at an entry. Raises SpaceError when there are too many."""
+    def add(self, place: Place | Entry, message: str, *edits: Edit) -> None:
+        """Add an error.
+
+        Args:
+            place: Its place, or the entry that has it.
+            message: What was found, and what was expected.
+            edits: Edits of the file that may fix it, the most probable first.
+
+        Raises:
+            SpaceError: When there are too many errors.
+        """
         line, column = place if isinstance(place, tuple) else (place.line, place.column)
-        self.found.append(Problem(self.source, line, column, message))
+        self.found.append(Problem(self.source, line, column, message, line_of(self.text, line), edits=edits))
         if len(self.found) >= MAX_PROBLEMS:
             message = f"more than {MAX_PROBLEMS} errors; the rest of the file is not read"
             self.found.append(Problem(self.source, line, column, message))
@@ -136,27 +187,21 @@ def read_yaml(data: bytes, problems: Problems) -> Mapping:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         refuse((data[: error.start].count(b"\n") + 1, 1), f"not UTF-8: {error.reason}")
-    text = text.replace("\r\n", "\n")
+    text = problems.text = text.replace("\r\n", "\n")
     if found := _CONTROL.search(text):
-        line, column = _line_column(text, found.start())
+        line, column = line_column(text, found.start())
         refuse((line, column), f"control character U+{ord(found[0]):04X}; only printable text is allowed")
     try:
         return _Composer(text, problems).document()
     except SpaceError:
         raise
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        message = " ".join(str(error.problem or error.context).split())
-        hint = "; YAML splits at commas and colons in {...}; quote an expression that has one" if "{" in text else ""
-        refuse(place, f"not YAML: {message}{hint}")
+        fault = yaml_fault(text, error)
+        problems.add(fault.place, fault.message, *fault.edits)
+        raise SpaceError(problems.found) from None
     except (YAMLError, ValueError, RecursionError, AttributeError, IndexError, TypeError, AssertionError) as error:
         # The YAML parser raises a few internal errors on malformed input.
         refuse((1, 1), f"not YAML: {' '.join(str(error).split())[:200] or type(error).__name__}")
-
-
-def _line_column(text: str, offset: int) -> Place:
-    return text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1
 
 
 class _Composer:
@@ -167,8 +212,8 @@ class _Composer:
         self.problems = problems
         self.events = self._limited()
 
-    def _refuse(self, event: Event, message: str) -> NoReturn:
-        self.problems.add((event.start_mark.line + 1, event.start_mark.column + 1), message)
+    def _refuse(self, event: Event, message: str, *edits: Edit) -> NoReturn:
+        self.problems.add((event.start_mark.line + 1, event.start_mark.column + 1), message, *edits)
         raise SpaceError(self.problems.found)
 
     def _limited(self) -> Iterator[Event]:
@@ -181,12 +226,18 @@ class _Composer:
                 if documents > 1:
                     self._refuse(event, "a second YAML document; a space file is one document")
             if isinstance(event, AliasEvent):
-                self._refuse(event, f"alias '*{event.anchor}'; write the text out")
+                start = event.start_mark.index
+                self._refuse(event, f"alias '*{event.anchor}'; write the text out", Edit(start, start + 1, ""))
             if getattr(event, "anchor", None):
-                self._refuse(event, f"anchor '&{event.anchor}'; write the text out")
+                start = event.start_mark.index
+                removed = Edit(start, start + 2 + len(event.anchor), "")
+                self._refuse(event, f"anchor '&{event.anchor}'; write the text out", removed)
             if getattr(event, "ctag", None) is not None and event.ctag.trval:
                 tag = str(event.ctag.trval).replace("tag:yaml.org,2002:", "!!")
-                self._refuse(event, f"tag {tag[:60]!r}; a space file has no tags")
+                start = event.start_mark.index
+                written = re.match(r"!\S*\s*", self.text[start:])
+                untagged = [Edit(start, start + written.end(), "")] if written else []
+                self._refuse(event, f"tag {tag[:60]!r}; a space file has no tags", *untagged)
             if isinstance(event, (MappingStartEvent, SequenceStartEvent)):
                 depth += 1
                 if depth > MAX_DEPTH:
@@ -207,45 +258,50 @@ class _Composer:
         self.problems.add((1, 1), "the file is empty; a space file is a mapping: 'name:', 'stem:', 'stages:', ...")
         raise SpaceError(self.problems.found)
 
-    def _entry(self, event: Event) -> Entry:
+    def _entry(self, event: Event, in_flow: bool = False) -> Entry:
         line, column = event.start_mark.line + 1, event.start_mark.column + 1
         if isinstance(event, ScalarEvent):
-            return self._scalar(event)
+            return self._scalar(event, in_flow)
         assert isinstance(event, CollectionStartEvent)
+        start_index = last = event.start_mark.index
         if isinstance(event, SequenceStartEvent):
             items = []
             for child in self.events:
                 if isinstance(child, SequenceEndEvent):
                     break
-                items.append(self._unsplit(self._entry(child), event, child))
-            return Sequence(tuple(items), line, column)
+                items.append(self._unsplit(self._entry(child, event.flow_style), event, child))
+                last = items[-1].span[1]
+            end = child.end_mark.index if event.flow_style else last
+            return Sequence(tuple(items), line, column, (start_index, end), in_flow)
         pairs: dict[str, tuple[Scalar, Entry]] = {}
         for child in self.events:
             if isinstance(child, MappingEndEvent):
                 break
             if not isinstance(child, ScalarEvent):
                 self._refuse(child, "a key must be a plain word")
-            key = self._scalar(child)
+            key = self._scalar(child, event.flow_style)
             if key.text == "<<":
                 self._refuse(child, "merge key '<<'; write the text out")
             start = next(self.events)
-            value = self._unsplit(self._entry(start), event, start)
+            value = self._unsplit(self._entry(start, event.flow_style), event, start)
+            last = value.span[1]
             if key.text in pairs:
                 first = pairs[key.text][0]
                 self.problems.add(key, f"the key {key.text[:80]!r} occurs twice, first in line {first.line}")
                 continue
             pairs[key.text] = (key, value)
-        return Mapping(tuple(pairs.values()), line, column)
+        end = child.end_mark.index if event.flow_style else last
+        return Mapping(tuple(pairs.values()), line, column, (start_index, end), in_flow)
 
     def _unsplit(self, node: Entry, parent: CollectionStartEvent, event: Event) -> Entry:
         """Return ``node``. Refuse it if it is the first half of an expression that YAML split at a comma."""
         plain = isinstance(event, ScalarEvent) and _is_plain(event)
         if parent.flow_style and plain and isinstance(node, Scalar) and _has_open_bracket(node.text):
             message = f"{node.text[:60]!r} ends at a comma: YAML splits at commas in {{...}} and [...]"
-            self._refuse(event, f"{message}; quote the expression")
+            self._refuse(event, f"{message}; quote the expression", *quoted_whole(self.text, node.span[0]))
         return node
 
-    def _scalar(self, event: ScalarEvent) -> Scalar:
+    def _scalar(self, event: ScalarEvent, in_flow: bool) -> Scalar:
         value, line, column = event.value, event.start_mark.line + 1, event.start_mark.column + 1
         if len(value) > MAX_SCALAR:
             self._refuse(event, f"a text of {len(value):,} characters; at most {MAX_SCALAR:,} are allowed")
@@ -256,10 +312,12 @@ class _Composer:
             self._refuse(
                 event,
                 f"{value[:40]!r} means different things to different YAML readers; quote it or write it differently",
+                *unambiguous(value, event.start_mark.index),
             )
+        span = event.start_mark.index, event.end_mark.index
         if plain and event.start_mark.line == event.end_mark.line:
-            return Scalar(value, line, column)
-        return Scalar(value, line, column, self._places(event))
+            return Scalar(value, line, column, span, plain, in_flow)
+        return Scalar(value, line, column, span, plain, in_flow, self._places(event))
 
     def _places(self, event: ScalarEvent) -> tuple[Place, ...]:
         """Return the place of each character of a quoted, folded or multi-line value.
@@ -271,7 +329,7 @@ class _Composer:
             at = source.find("\n", at)
         elif event.style in ("'", '"'):
             at += 1
-        line, column = _line_column(source, at)
+        line, column = line_column(source, at)
         places, end = [], min(event.end_mark.index, len(source))
         for character in event.value:
             if not character.isspace():
@@ -292,25 +350,3 @@ def _is_plain(event: ScalarEvent) -> bool:
 
 def _has_open_bracket(text: str) -> bool:
     return any(text.count(opening) > text.count(closing) for opening, closing in ("()", "{}"))
-
-
-def expect_mapping(node: Entry, problems: Problems, what: str, known: tuple[str, ...]) -> dict[str, Entry]:
-    """Return the entries of a mapping that have known keys, and add anything else to ``problems``.
-
-    Args:
-        node: The entry that must be a mapping.
-        problems: Receives the errors.
-        what: What the mapping is, for messages.
-        known: The known keys.
-    """
-    if not isinstance(node, Mapping):
-        problems.add(node, f"{what} must be a mapping with the keys {', '.join(known)}")
-        return {}
-    found = {}
-    for key, value in node.items:
-        if key.text in known:
-            found[key.text] = value
-        else:
-            message = f"unknown key {key.text[:80]!r} in {what}; known keys: {', '.join(known)}"
-            problems.add(key, message + did_you_mean(key.text, known))
-    return found

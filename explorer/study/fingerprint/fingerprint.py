@@ -14,6 +14,7 @@ from explorer.errors import StoreError
 from explorer.measure.result import LatencyEnvironment
 from explorer.networks.architecture import DIGEST_VERSION
 from explorer.space.language.parse import content
+from explorer.space.lint.meanings import changed_meanings
 from explorer.space.search_space import SearchSpace
 from explorer.store.study import Study
 from explorer.study.fingerprint.function_code import describe_function
@@ -34,7 +35,8 @@ def make_fingerprint(
 
     The settings in ``DESCRIBED`` have entries that hold more than their values: a hash of the content of the data, and
     names and digests of the caller's functions (``function_code``). Any other setting of the fingerprint has an entry
-    only if it differs from its default, so that studies older than the setting can be resumed.
+    only if it differs from its default, so that studies older than the setting can be resumed. Likewise ``language``
+    has an entry for each spelling of the space that earlier versions read otherwise.
 
     Args:
         space: The space with the input shape and classes of the data.
@@ -55,6 +57,8 @@ def make_fingerprint(
         "costs": sorted(costs),
         "evaluate": "the caller's" if evaluate else "training",
     }
+    if meanings := changed_meanings(space):
+        made["language"] = meanings
     if latency is not None:
         environment = {name: value for name, value in latency.to_dict().items() if name not in ("digest", "commit")}
         device = latency.machine.device.partition(":")[0]  # without the number of a GPU, as in the digest

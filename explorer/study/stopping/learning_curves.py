@@ -37,6 +37,10 @@ class LearningCurves:
         self._stopped: dict[int, int] = {}  # trial -> its epochs, for trials that may be resumed
         self._has_new_complete = False  # whether a trial was completed since the stopped ones were judged
 
+    def decision_epochs_of(self, record: TrialRecord) -> tuple[int, ...]:
+        """Return the epochs after which the rule judges a trial. It never stops a counterpart: a pair needs both."""
+        return () if record.counterpart else self.decision_epochs
+
     def add_epoch(self, record: TrialRecord, epoch: Epoch) -> str:
         """Add an epoch of a running trial.
 
@@ -48,7 +52,7 @@ class LearningCurves:
             return ""
         before = Run(before.metrics[:known], before.costs, before.predictors[:known])
         self._runs[record.number] = self._run(record, epoch, before)
-        if epoch.epoch not in self.decision_epochs:
+        if epoch.epoch not in self.decision_epochs_of(record):
             return ""
         (reason,) = self._rule.reasons(epoch.epoch, [self._runs[record.number]], self._others([record.number]))
         return reason

@@ -35,6 +35,7 @@ class Job:
         choices: Name of each choice to the value chosen, as text.
         seed: Seed of the trial.
         decision_epochs: Epochs after which the training waits for the verdict of the stopping rule.
+        precision: Precision of the training; empty for that of the settings.
     """
 
     number: int
@@ -43,6 +44,7 @@ class Job:
     choices: Mapping[str, str]
     seed: int
     decision_epochs: tuple[int, ...] = ()
+    precision: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,7 @@ from explorer.study.workers.watchdog import UNLIMITED, TrialLimits, Watchdog
 from explorer.system.process_tree import end_tree, resident_memory
 from explorer.system.signals import signal_name
 
-# What the fork server imports for trainings. Torch imports the last when it makes its first optimiser, in a second.
-PRELOADED = ["explorer.study.workers.child", "explorer.study.workers.train_job", "torch._dynamo"]
+PRELOADED = ["explorer.study.workers.child", "explorer.study.workers.train_job"]  # what trainings import
 EXIT_SECONDS = 5.0  # that a child has to exit after its last message
 SERVER_LOST_STATUS = 255  # multiprocessing's exit status of every child whose fork server died
 # Signals that usually come from outside: the kernel sends SIGKILL when memory runs out.

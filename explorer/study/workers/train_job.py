@@ -117,7 +117,7 @@ def _train(
         seed=job.seed,
         device=settings.device,
         threads=_threads(training),
-        precision=settings.precision,
+        precision=job.precision or settings.precision,
         activation_checkpointing=settings.activation_checkpointing,
         checkpoint=checkpoint,
         on_epoch=report,

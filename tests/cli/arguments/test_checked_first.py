@@ -96,3 +96,21 @@ def test_invalid_input_is_reported_before_long_work(capsys, place, command, mess
     assert (status, out) == (2, ""), err
     assert message in err and len(err.strip().splitlines()) == 1
     assert sorted(path.name for path in place.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("search", "--space", "he2016_orders.yaml", "--data", "cifar10"), ("reproduce", "wrn", "--plot", "wrn.html")],
+    ids=lambda words: words[0],
+)
+def test_a_server_is_reached_before_data_are_read(capsys, tmp_path, monkeypatch, command):
+    """A storage on a server that does not answer gives one line before the data set is read."""
+    pytest.importorskip("psycopg", reason="the extra [postgres] is not installed")
+
+    def read(*args, **settings):
+        raise AssertionError("the data set was read")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("explorer.study.plan.load_data", read)
+    status, out, err = run(capsys, *command, "--storage", "postgresql://127.0.0.1:1/db")
+    assert (status, out) == (2, "") and "127.0.0.1:1" in err and err.count("\n") == 1

@@ -78,7 +78,7 @@ def test_a_storage_that_cannot_be_written(url, found):
         pytest.importorskip("psycopg", reason="the extra [postgres] is not installed")
     checks = examine(url)
     check = by_name(checks)["storage"]
-    assert not check.ok and check.needed and check.mend
+    assert not check.ok and check.needed and check.fix
     assert found in check.found and "secret" not in check.found
     assert not healthy(checks)
 
@@ -118,10 +118,10 @@ def test_missing_packages_come_with_the_install_command(storage, tmp_path):
     assert (status, errors) == (1, "a search cannot run here: numpy-of-tomorrow, click\n")
     assert checks["numpy"]["ok"]
     assert checks["numpy-of-tomorrow"]["found"] == "missing"
-    assert checks["numpy-of-tomorrow"]["mend"] == f"{sys.executable} -m pip install 'numpy-of-tomorrow>=3'"
+    assert checks["numpy-of-tomorrow"]["fix"] == f"{sys.executable} -m pip install 'numpy-of-tomorrow>=3'"
     assert "expected click>=99" in checks["click"]["found"]
     assert not checks["[rare]"]["needed"]
-    assert checks["[rare]"]["mend"] == f"{sys.executable} -m pip install 'rarely[fast]>=2,<3'"
+    assert checks["[rare]"]["fix"] == f"{sys.executable} -m pip install 'rarely[fast]>=2,<3'"
     assert "[all]" not in checks
 
 
@@ -132,7 +132,7 @@ def test_a_cache_that_cannot_be_written(storage, tmp_path, monkeypatch):
     checks = examine(storage)
     check = by_name(checks)["cache"]
     assert healthy(checks)
-    assert not check.ok and "XDG_CACHE_HOME" in check.mend
+    assert not check.ok and "XDG_CACHE_HOME" in check.fix
 
 
 def test_a_folder_without_locks_is_reported(tmp_path, monkeypatch):
@@ -144,7 +144,7 @@ def test_a_folder_without_locks_is_reported(tmp_path, monkeypatch):
 
     monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Unlockable))
     check = by_name(examine(f"sqlite:///{tmp_path}/x.db"))["storage"]
-    assert not check.ok and "database is locked" in check.found and "lack locks" in check.found and check.mend
+    assert not check.ok and "database is locked" in check.found and "lack locks" in check.found and check.fix
     assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == []
 
 
@@ -155,4 +155,4 @@ def test_a_container_is_detected(monkeypatch):
     monkeypatch.setattr("explorer.system.memory.total_memory", lambda: 3 << 29)
     assert "2 of 64" in explorer.cli.doctor._cpu().found
     check = explorer.cli.doctor._memory()
-    assert not check.ok and "the limit of its container" in check.found and check.mend == "search with --workers 1"
+    assert not check.ok and "the limit of its container" in check.found and check.fix == "search with --workers 1"

@@ -153,7 +153,7 @@ def test_an_unknown_study_gives_similar_names(capsys, storage):
 def test_another_recipe_is_rejected_with_the_difference(capsys, storage):
     """A run with other settings than its study is refused, and the difference is named."""
     status, _, err = run(capsys, *SEARCH, "--recipe", "he2016", "--storage", storage)
-    assert status == 2 and "recipe" in err and "--new-study" in err
+    assert status == 2 and "recipe" in err and "--study NAME" in err
 
 
 def test_train_evaluates_on_the_test_split(capsys):

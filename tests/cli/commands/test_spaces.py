@@ -111,7 +111,7 @@ def test_invalid_input_ends_in_one_line_and_status_2(capsys, args, message):
 
 
 def test_all_faults_of_a_file_are_found_at_once(capsys, tmp_path):
-    """A space with several faults gives one line with a location for each."""
+    """A space with several faults gives one line with a location for each, and the line of the file with a caret."""
     text = shipped_spaces()["he2016_orders.yaml"].read_text()
     bad = tmp_path / "bad.yaml"
     bad.write_text(
@@ -119,8 +119,10 @@ def test_all_faults_of_a_file_are_found_at_once(capsys, tmp_path):
     )
     status, out, err = run(capsys, "space", str(bad))
     assert (status, out) == (2, "")
-    lines = err.strip().splitlines()
-    assert all(line.startswith(f"{bad}:") for line in lines)
+    shown = err.strip().splitlines()
+    lines = [line for line in shown if line.startswith(f"{bad}:")]
+    assert len(lines) == len([line for line in shown if line.strip() == "^"]) == 3
+    assert "  write `head: pre gap fc`" in shown
     assert any("unknown key 'haed'" in line and "did you mean 'head'" in line for line in lines)
     assert any("unknown name 'cnov3x3'" in line and "did you mean 'conv3x3'" in line for line in lines)
     assert any("unknown name 'rely'" in line for line in lines)

@@ -121,7 +121,8 @@ def test_a_new_op_is_one_file_and_one_line(tmp_path):
         "json": True,
         "exported": True,
         "copied": True,
-        "near": "<space>:8:22: unknown name 'ofset' in ofset(b=0.5); did you mean 'offset'?",
+        "near": "<space>:8:22: unknown name 'ofset' in ofset(b=0.5); did you mean 'offset'?"
+        " write `grammar: {tail: bn | offset(b=0.5)}`",
         "docs": [
             "| `offset` | A trained offset a channel. | [`b=0.0`] the offset before training (-10 to 10) | C x H x W |"
             " params: C |"

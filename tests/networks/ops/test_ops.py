@@ -61,9 +61,10 @@ VALUES: dict[str, dict[str, list]] = {
     "shortcut_gate": {"bias": [UNSET, -6.0]},
     "maxpool": {"kernel": [1, 2, 3, 4, 5], "stride": [UNSET, 2, 3]},
     "avgpool": {"kernel": [UNSET, 1, 2, 3, 5, 7], "stride": [UNSET, 2, 3, 5]},
-    "blurpool": {"stride": [UNSET, 2]},
+    "blurpool": {"kernel": [UNSET, 3], "stride": [UNSET, 2]},
     "subsample": {"stride": [UNSET, 2, 3], "out": [UNSET, 12, 20]},
     "shuffle": {"groups": [3, 4]},
+    "zero": {"stride": [UNSET, 2, 3], "channels": [UNSET, 12, 20]},
     "fc": {"out": [UNSET, 7], "bias": [UNSET, 0]},
 }
 

@@ -190,6 +190,7 @@ def test_repeats_of_version_2_have_no_values_of_a_function(full):
     before = everything(url_of(full))
     with closing(sqlite3.connect(full)) as connection, connection:
         connection.execute("ALTER TABLE explorer_confirmations DROP COLUMN measured")
+        connection.execute("ALTER TABLE explorer_trials DROP COLUMN counterpart")
         connection.execute("UPDATE explorer_schema SET version = 2")
     assert everything(url_of(full)) == before and version_of(full) == 2
     assert {record.measured == {} for record in open_study(url_of(full), "measured").confirmations()} == {True}

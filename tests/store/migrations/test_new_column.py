@@ -27,8 +27,8 @@ ADDED = {
         '    _column("priority", Integer, whole(0), server_default="7"),\n    _column("in_order"',
     ),
     "explorer/store/migrations.py": (
-        "step_3())",
-        """step_3(), [Change("explorer_trials", "priority", "7", "INTEGER DEFAULT '7' NOT NULL")])""",
+        "step_4())",
+        """step_4(), [Change("explorer_trials", "priority", "7", "INTEGER DEFAULT '7' NOT NULL")])""",
     ),
 }
 
@@ -55,7 +55,7 @@ def test_a_new_column_is_a_field_a_column_and_a_step(full, tmp_path, migrated):
     version."""
     if migrated:
         migrate(url_of(full))
-    shutil.copytree(ROOT / "explorer", tmp_path / "code" / "explorer", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "explorer", tmp_path / "code" / "explorer")  # with its bytecode
     for path, (before, after) in ADDED.items():
         file = tmp_path / "code" / path
         text = file.read_text()

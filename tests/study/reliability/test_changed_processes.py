@@ -52,7 +52,8 @@ def test_trainings_find_their_data_after_the_working_folder_changes(space, tmp_p
     assert study.counts()["complete"] == 2 and study.counts()["failed"] == 0
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow  # it imports torch in a process of its own
+@pytest.mark.parametrize("workers", [1, 2])
 def test_an_evaluation_that_abuses_its_process_loses_no_trial(tmp_path, environment, workers):
     """Changes that ``evaluate`` makes to its process (streams, umask, signals, torch's defaults, threads) lose no
     result."""

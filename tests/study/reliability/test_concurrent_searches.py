@@ -59,6 +59,7 @@ def test_four_searches_share_the_trials(url, tmp_path):
     assert counts["complete"] == len(acknowledged(tmp_path)) == wanted == sum(counts.values()) - counts["cached"]
 
 
+@pytest.mark.slow  # four processes; test_interruption.py has a test with two
 def test_four_searches_exhaust_a_space(url, tmp_path):
     """Four concurrent searches find all 64 networks, evaluate each once, and all end."""
     ended = "no network of the space within its limits is left to try"

@@ -27,7 +27,7 @@ from tests.study.evaluations import good
 from tests.study.faults import invariant, starter
 
 
-@pytest.mark.parametrize("k", range(1, 11))
+@pytest.mark.parametrize("k", [k if k in (1, 5, 10) else pytest.param(k, marks=pytest.mark.slow) for k in range(1, 11)])
 def test_a_full_disk_at_any_write_burns_no_trial(space, url, tmp_path, monkeypatch, k):
     """If the k-th write of a search finds the disk full twice, the search waits, continues and has the usual trials."""
     monkeypatch.setattr(store_database, "FIRST_PAUSE", 0.01)

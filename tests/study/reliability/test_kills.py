@@ -67,6 +67,7 @@ def commit_for_ever(url: str, path: str) -> None:
             os.fsync(stream.fileno())
 
 
+@pytest.mark.slow  # it starts and kills six processes
 def test_kills_during_commits(url, tmp_path, draw):
     """SIGKILLs in a tight loop of commits lose no acknowledged result and leave the file intact."""
     CONTEXT.set_forkserver_preload([__name__])
@@ -138,7 +139,8 @@ def stops_within_a_trial(process: subprocess.Popen, url: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow  # a lease expires in real time
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_search_stopped_beyond_its_lease_is_fenced_and_lives(url, tmp_path, start, workers):
     """A search stopped by SIGSTOP until another resumes its trials discards its late results after SIGCONT, and
     continues."""

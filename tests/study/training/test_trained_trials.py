@@ -144,6 +144,7 @@ def test_invalid_trainings_are_rejected_before_anything_is_written(space, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow  # a script that trains, in a process of its own
 def test_a_script_without_a_guard_searches_once(tmp_path, environment):
     """A script that searches at its top level without a guard is not run again in its children."""
     script = tmp_path / "script.py"

@@ -1,0 +1,84 @@
+"""Removal of dead layers: layers of a block that cannot affect its output, because they are multiplied by zero.
+
+An ``Architecture`` has none, so their parameters are neither counted, built, exported nor drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+from explorer.networks.block import Block, steps
+from explorer.networks.ops.base import Op, TensorShape
+from explorer.networks.ops.merge import Add, Concatenate, Gate
+from explorer.networks.ops.pool import Subsample
+from explorer.networks.ops.scale import Scale, ShortcutGate
+from explorer.networks.ops.zero import Zero
+
+# The shortcut that is multiplied by 0 in Table 1 of He et al. 2016. It has no dead layers, so it is kept: digests of
+# published networks do not change.
+NO_SHORTCUT = (Scale(0.0),)
+_MAY_MAKE_ZEROS = frozenset((Zero, Scale))  # a quick test of most blocks
+
+
+def makes_zeros(op: Op) -> bool:
+    """Return whether the output of ``op`` is zero for every input."""
+    return isinstance(op, Zero) or (isinstance(op, Scale) and op.factor == 0)
+
+
+def without_dead_layers(block: Block, x: TensorShape) -> Block:
+    """Return the block without layers that cannot affect its output.
+
+    A block whose branch is zero becomes the plain block of its shortcut's layers, and likewise for a shortcut. With
+    ``cat`` the missing channels are zeros, and with ``gate`` the shortcut keeps its gate. Plain blocks do not change.
+
+    Args:
+        block: The block.
+        x: Its input shape.
+
+    Raises:
+        ArchitectureError: A shape does not fit.
+    """
+    if block.shortcut is None:
+        return block
+    ops = block.branch + block.shortcut
+    if _MAY_MAKE_ZEROS.isdisjoint(map(type, ops)) or not any(map(makes_zeros, ops)):
+        return block
+    pre = block.branch[: block.shared]
+    if any(map(makes_zeros, pre)):  # the whole block is zero, as in a plain block
+        return block
+    x = steps(pre, x)[1]
+    branch, shortcut = live_ops(block.branch[block.shared :], x), live_ops(block.shortcut, x)
+    if is_zero(branch):
+        alone = pre + shortcut
+        if isinstance(block.merge, Concatenate):
+            channels = steps(shortcut, x)[1].channels + steps(branch, x)[1].channels
+            alone += (Subsample(1, channels),)
+        elif isinstance(block.merge, Gate):
+            alone += (ShortcutGate(block.merge.bias),)
+        return Block(alone, after=block.after, shortcut=None)
+    if is_zero(shortcut) and isinstance(block.merge, Add) and block.shortcut != NO_SHORTCUT:
+        return Block(pre + branch, after=block.after, shortcut=None)
+    return replace(block, branch=pre + branch, shortcut=NO_SHORTCUT if block.shortcut == NO_SHORTCUT else shortcut)
+
+
+def live_ops(ops: Iterable[Op], x: TensorShape) -> tuple[Op, ...]:
+    """Return the ops that can affect the output of the sequence, after one ``Zero`` if there are others.
+
+    Args:
+        ops: The ops in order.
+        x: The input shape of the first op.
+    """
+    live: list[Op] = []
+    low, high, stride = -math.inf, math.inf, 1
+    for op in ops:
+        x, stride = op.output_shape(x), stride * op.receptive()[1]
+        low, high = op.values(low, high)
+        live = [Zero(stride, *x)] if low == high == 0 else [*live, op]
+    return tuple(live)
+
+
+def is_zero(live: tuple[Op, ...]) -> bool:
+    """Return whether a sequence of live ops puts out zeros."""
+    return len(live) == 1 and isinstance(live[0], Zero)

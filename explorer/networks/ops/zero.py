@@ -1,0 +1,68 @@
+"""The zero op of architecture search spaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from explorer.networks.ops.base import Argument, Call, Context, Op, TensorShape, registry
+from explorer.networks.ops.conv import STRIDE
+
+
+def zeros() -> type:
+    from torch import Tensor, nn
+
+    class Zero(nn.Module):
+        """Zeros of a given shape; the gradient of the input is 0."""
+
+        def __init__(self, channels: int, height: int, width: int):
+            super().__init__()
+            self.size = channels, height, width
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (x.mean((1, 2, 3), keepdim=True) * 0).expand(-1, *self.size)
+
+    return Zero
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class Zero(Op):
+    """Zeros: a block whose branch is `zero` is its shortcut alone ("zeroize" of NAS-Bench-201, arXiv:2001.00326).
+
+    It has the stage's width, and the block's stride as a convolution would. Layers of the branch before it, and
+    convolutions without a bias after it, cannot affect the network: they are left out and do not count.
+    """
+
+    spelling = "zero"
+    role = "scale"
+    takes_stride = "conv"
+    arguments = (STRIDE, Argument("out", "channels", "whole", "channels; by default the stage's width"))
+    positional = 0
+    shape_rule = "out x ceil(H/s) x ceil(W/s)"
+
+    stride: int
+    channels: int
+    height: int
+    width: int
+
+    @classmethod
+    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Zero:
+        x, stride = context.shape, given.get("stride", context.stride)
+        channels = given.get("channels", x.channels if context.width is None else context.width)
+        return cls(stride, channels, -(x.height // -stride), -(x.width // -stride))
+
+    def __str__(self) -> str:
+        return f"zero(s={self.stride}, out={self.channels})"
+
+    def output_shape(self, x: TensorShape) -> TensorShape:
+        return TensorShape(self.channels, self.height, self.width)
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return 0.0, 0.0
+
+    def receptive(self) -> tuple[int, int]:
+        return 1, self.stride
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(zeros, (self.channels, self.height, self.width))

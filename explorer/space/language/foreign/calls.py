@@ -1,0 +1,301 @@
+"""Foreign names and calls, such as ``nn.Conv2d(16, 32, 3)``, ``ReLU`` and ``choice([relu, silu])``.
+
+Each detector is a function of a ``Scan`` that yields findings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from explorer.errors import Edit
+from explorer.networks.ops import registry
+from explorer.space.language.foreign import words
+from explorer.space.language.foreign.layers import layer, positional_parts
+from explorer.space.language.foreign.numbers import spelled_range
+from explorer.space.language.foreign.scan import Finding, Lexeme, Scan, base_layer
+from explorer.space.language.names import KEYWORDS, VARIABLES, find_op, is_reserved
+
+
+def calls(scan: Scan) -> Iterator[Finding]:
+    """Names that are not of the language, with their arguments."""
+    for index, lexeme in enumerate(scan.lexemes):
+        if lexeme.kind != "name" or _is_known(scan, index) or scan.at(index + 1).text == "=":
+            continue
+        bracket = index + 1 if scan.at(index + 1).text == "(" and scan.touches(index + 1) else -1
+        last = scan.partner.get(bracket, -1)
+        arguments = scan.parts(bracket + 1, last - 1, (",",)) if last > bracket + 1 else []
+        end = scan.at(last).end if last > 0 else lexeme.end
+        finding = _call(scan, index, end, arguments, called=last > 0)
+        if finding:
+            yield finding
+
+
+def _is_known(scan: Scan, index: int) -> bool:
+    name = scan.at(index).text
+    if name in scan.rules or name in KEYWORDS:
+        return True
+    if name in VARIABLES and (scan.in_arguments(index) or scan.home != "layers"):
+        return True
+    try:
+        return find_op(name) is not None
+    except ValueError:
+        return False
+
+
+def _call(scan: Scan, index: int, end: int, arguments: list[str], called: bool) -> Finding | None:
+    lexeme = scan.at(index)
+    name, word = lexeme.text, words.plain(lexeme.text)
+    found = scan.text[lexeme.start : end]
+    pieces = name.split(".")
+    if len(pieces) > 1 and all(scan.knows(piece) for piece in pieces) and not called:
+        edit = Edit(lexeme.start, end, " ".join(pieces))
+        return Finding(lexeme.start, "'.' between layers; layers are separated by blanks", (edit,))
+    if called and (structure := _structure(scan, word, arguments)) is not None:
+        edit = Edit(lexeme.start, end, structure)
+        return Finding(lexeme.start, f"{_short(found)}: the language writes {structure}", (edit,))
+    if _is_value(scan, index):
+        return _value(scan, index, end, word, arguments, called)
+    if word in words.LEFT_OUT:
+        edit = Edit(_start_with_blanks(scan, index), end, "")
+        return Finding(lexeme.start, f"{name!r} is left out: {words.LEFT_OUT[word]}", (edit,))
+    if word in words.BLOCKS:
+        edit = Edit(lexeme.start, end, words.BLOCKS[word])
+        return Finding(lexeme.start, f"unknown name {name!r}; as layers it is {edit.text}", (edit,))
+    new = layer(name, arguments)
+    if new is not None:
+        if new == found:
+            return None
+        message = f"unknown name {name!r}"
+        try:
+            find_op(name)
+        except ValueError as error:
+            message = str(error)
+        return Finding(lexeme.start, f"{message}; did you mean {new!r}?", (Edit(lexeme.start, end, new),))
+    if word in words.UNKNOWN or re.sub(r"\d+$", "", word) in words.UNKNOWN:
+        kind = words.UNKNOWN.get(word) or words.UNKNOWN[re.sub(r"\d+$", "", word)]
+        return Finding(lexeme.start, f"unknown name {name!r}: the language has no such {kind}{_instead(kind)}")
+    return None
+
+
+def _instead(kind: str) -> str:
+    """Return the ops that the language has instead."""
+    ops = [spelling for spelling, op in registry.by_spelling.items() if op.role == kind]
+    return f"; it has {', '.join(ops)}" if ops else ""
+
+
+def _start_with_blanks(scan: Scan, index: int) -> int:
+    return scan.at(index - 1).end if index else 0
+
+
+def _short(found: str) -> str:
+    return repr(found if len(found) <= 60 else f"{found[:57]}...")
+
+
+def split_sizes(scan: Scan) -> Iterator[Finding]:
+    """conv 3x3 and 3x3 conv."""
+    for index, lexeme in enumerate(scan.lexemes):
+        after = scan.at(index + 2 if scan.at(index + 1).text == "-" else index + 1)
+        pair = (lexeme.text, after.text)
+        size = next((text for text in pair if re.fullmatch(r"\d{1,2}x\d{1,2}", text)), "")
+        name = next((text for text in pair if base_layer(text) in ("conv", "dwconv", "maxpool", "avgpool")), "")
+        if size and name and not any(map(str.isdigit, name.replace("2d", ""))) and lexeme.kind == after.kind == "name":
+            new = f"{base_layer(name)}{size}"
+            message = f"'{lexeme.text} {after.text}': the kernel size is part of the name, {new}"
+            yield Finding(lexeme.start, message, (Edit(lexeme.start, after.end, new),))
+
+
+def kernel_choices(scan: Scan) -> Iterator[Finding]:
+    """conv(3|5), conv{3,5}, conv[3x3, 5x5] and conv(3|5)x(3|5)."""
+    sizes_of = r"\d+(?:x\d+)?(?:\s*[,|/]\s*\d+(?:x\d+)?)+"
+    pattern = rf"\b((?:dw_?)?conv(?:2d)?_?)[\[({{]\s*({sizes_of})\s*[\])}}](?:x[\[({{][^\])}}]*[\])}}])?"
+    for match in re.finditer(pattern, scan.text, re.IGNORECASE):
+        sizes = [part.split("x")[0] for part in re.split(r"\s*[,|/]\s*", match[2])]
+        base = base_layer(match[1])
+        if base and all(int(size) <= 11 and int(size) % 2 for size in sizes):
+            new = f"({' | '.join(f'{base}{size}x{size}' for size in sizes)})"
+            message = f"{match[0]!r}: kernel sizes as a choice are written {new}"
+            yield Finding(match.start(), message, (Edit(match.start(), match.end(), new),))
+
+
+# Structure: calls that stand for choices, repetitions, sequences and merges
+
+
+def _structure(scan: Scan, word: str, arguments: list[str]) -> str | None:
+    values = positional_parts(arguments)
+    if values and re.fullmatch(r"[\"'].*[\"']", values[0]) and len(values) > 1:
+        values = values[1:]  # the name of the choice, as in Optuna
+    named = dict(part.split("=", 1) for part in arguments if re.match(r"\w+\s*=[^=]", part))
+    named = {words.plain(key): value.strip() for key, value in named.items()}
+    listed = _listed(values or [v for k, v in named.items() if k in ("choices", "values", "options", "candidates")])
+    if word in words.CHOICES and listed:
+        return _bracketed(" | ".join(listed), scan)
+    if word in words.RANGES and len(listed) in (2, 3) and all(re.fullmatch(r"\d+(\.\d+)?", part) for part in listed):
+        if word in ("range", "arange"):
+            return (
+                None if len(listed) == 3 else _bracketed(spelled_range(listed[0], str(int(float(listed[1])) - 1)), scan)
+            )
+        step = listed[2] if len(listed) == 3 else named.get("step") or named.get("q")
+        return _bracketed(spelled_range(listed[0], listed[1], step), scan)
+    if word in words.CONFIGS and (kind := named.get("type") or named.get("name") or (values[0] if values else "")):
+        kind = kind.strip("'\"")
+        return words.BLOCKS.get(words.plain(kind)) or layer(
+            kind, [a for a in arguments if not a.endswith(named.get("type", "?"))]
+        )
+    if word in words.RESIDUALS and listed:
+        return f"{' '.join(listed)} +"
+    if word in words.REPEATS and len(listed) == 2:
+        body, count = listed if listed[1].isdigit() else listed[::-1]
+        return f"({body}){{{count}}}" if count.isdigit() else None
+    if word in words.OPTIONALS and len(listed) == 1:
+        return f"{listed[0]}?" if " " not in listed[0] else f"({listed[0]})?"
+    if word in words.SEQUENCES and listed:
+        return " ".join(listed)
+    if word in ("floor", "int", "ceil", "trunc") and len(listed) == 1 and scan.home != "layers":
+        return f"round({listed[0]}, 1)"
+    return None
+
+
+def _listed(values: list[str]) -> list[str]:
+    """Return values; those of a list if it is the only one."""
+    if len(values) == 1 and (inner := re.fullmatch(r"[\[({](.*)[\])}]", values[0])):
+        return Scan(inner[1], "layers", ()).parts(0, len(Scan(inner[1], "layers", ()).lexemes) - 1, (",",))
+    return values
+
+
+def _bracketed(new: str, scan: Scan) -> str:
+    """Return alternatives in brackets, unless they are the whole expression."""
+    whole = re.fullmatch(r"\s*[\w.]+\(.*\)\s*", scan.text) and scan.text.count("(") - scan.text.count("((") >= 0
+    first = next((k for k, lexeme in enumerate(scan.lexemes) if lexeme.text == "("), -1)
+    is_whole = bool(whole) and scan.partner.get(first) == len(scan.lexemes) - 1
+    return new if is_whole or "|" not in new else f"({new})"
+
+
+# Values
+
+
+def _is_value(scan: Scan, index: int) -> bool:
+    """Whether a name is among numbers: in a number of a stage, or in an argument that is not an activation."""
+    if scan.home == "number":
+        return True
+    bracket = scan.outer[index]
+    while bracket >= 0 and scan.caller(bracket) is None:
+        bracket = scan.outer[bracket]
+    if bracket < 0:
+        beside = (scan.at(index - 1).text, scan.at(index + 1).text)
+        is_number = words.plain(scan.at(index).text) in words.NUMBERS
+        return scan.home == "rule" and (is_number or any(sign in "*/" and sign for sign in beside))
+    caller = scan.caller(bracket)
+    assert caller is not None
+    if scan.at(index - 1).text == "=" and words.argument(scan.at(index - 2).text, ("act", "gate")) == "act":
+        return False
+    return is_reserved(caller.text) or (scan.at(index - 1).text == "=" and base_layer(caller.text) is not None)
+
+
+def _value(scan: Scan, index: int, end: int, word: str, arguments: list[str], called: bool) -> Finding | None:
+    lexeme = scan.at(index)
+    name = lexeme.text
+    if called and word in ("int", "floor", "round", "ceil") and len(arguments) == 1:
+        new = f"round({arguments[0]}, 1)"
+    elif called:
+        return None
+    else:
+        short = words.NUMBERS.get(word) or words.VARIABLES.get(word)
+        boolean = {"true": "1", "false": "0"}.get(word) if scan.at(index - 2).text == "bias" else None
+        if short is None and boolean is None:
+            return None
+        if short and scan.home == "number" and word not in words.NUMBERS:
+            return None
+        new = boolean or short or ""
+    return Finding(lexeme.start, f"unknown name {name!r}; did you mean {new!r}?", (Edit(lexeme.start, end, new),))
+
+
+def arguments(scan: Scan) -> Iterator[Finding]:
+    """Foreign arguments of layers of the language, as in conv3x3(stride=2, padding=1)."""
+    for index, lexeme in enumerate(scan.lexemes):
+        last = scan.partner.get(index, -1)
+        caller = scan.caller(index)
+        if lexeme.text != "(" or last < 0 or caller is None or caller.text in scan.rules:
+            continue
+        try:
+            found = find_op(caller.text)
+        except ValueError:
+            continue
+        if found is None:
+            continue
+        op = found[0]
+        names = [argument.name for argument in op.arguments]
+        parts = scan.parts(index + 1, last - 1, (",",)) if last > index + 1 else []
+        if caller.text == "fc" and parts and words.plain(parts[0].split("=")[-1]) in words.CLASSES:
+            edit = Edit(lexeme.start, scan.at(last).end, "")
+            yield Finding(
+                scan.at(index + 1).start, f"{parts[0]!r}: fc has one output for each class by itself", (edit,)
+            )
+            continue
+        if parts and not names and not any(scan.is_layer(k) for k in range(index + 1, last)):
+            edit = Edit(lexeme.start, scan.at(last).end, "")
+            yield Finding(lexeme.end, f"{caller.text} takes no arguments", (edit,))
+            continue
+        for part in parts:
+            named = re.match(r"(\w+)\s*(=|:|==)\s*(.*)", part)
+            start = scan.text.find(part.split()[0], lexeme.end)
+            if named and (named[1] not in names or named[2] != "="):
+                name = named[1] if named[1] in names else words.argument(named[1], names)
+                has = ", ".join(names) or "none"
+                message = f"{caller.text} has no argument {named[1][:40]!r}; it has: {has}"
+                if named[1] in names:
+                    message = f"{named[2]!r} after an argument; write {named[1]}={named[3]}"
+                if name in names:
+                    value = {"True": "1", "False": "0", "true": "1", "false": "0"}.get(named[3], named[3])
+                    at = scan.text.find(named[2], start)
+                    begin = scan.text.find(named[3], at)
+                    edits = [Edit(start, at + len(named[2]), f"{name}="), Edit(begin, begin + len(named[3]), value)]
+                    suggestion = "" if named[1] in names else f"; did you mean {name!r}?"
+                    yield Finding(start, message + suggestion, tuple(edits))
+                elif name:
+                    yield _without(scan, index, last, caller, part, parts, message, name, named[3])
+        values = [part for part in parts if "=" not in part]
+        if (
+            op.role == "conv"
+            and len(values) == 2
+            and len(parts) == 2
+            and "|" not in scan.text[lexeme.end : scan.at(last).start]
+        ):
+            message = (
+                f"write the argument's name; {caller.text} takes {', '.join(names)}; the input channels are inferred"
+            )
+            start = scan.text.find(values[1], lexeme.end + len(values[0]))
+            second = values[1] if not values[1].isdigit() or int(values[1]) > 7 else ""
+            inside = second or f"{values[0]}, s={values[1]}"
+            yield Finding(start, message, (Edit(lexeme.end, scan.at(last).start, inside),))
+
+
+def _without(
+    scan: Scan,
+    bracket: int,
+    last: int,
+    caller: Lexeme,
+    part: str,
+    parts: list[str],
+    message: str,
+    name: str,
+    value: str,
+) -> Finding:
+    """Return the finding of an argument that the language does not have: padding, input channels, kernel size."""
+    rest = ", ".join(other for other in parts if other != part)
+    start = scan.text.find(part.split()[0], scan.at(bracket).end)
+    why = {
+        "pad": "; odd kernels pad by themselves",
+        "in": "; the input channels are inferred",
+        "k": "; the kernel size is part of the name",
+        "out": "; it keeps its input's channels",
+    }.get(name, "")
+    head = caller.text
+    after = ""
+    if name == "k" and value.isdigit():
+        head = re.sub(r"\d+x\d+", f"{value}x{value}", caller.text)
+    if name in ("act", "norm") and (made := layer(value, [])):
+        after = f" {made}"
+        why = "; an activation or a norm is a layer of its own"
+    new = f"{head}({rest}){after}" if rest else f"{head}{after}"
+    return Finding(start, message + why, (Edit(caller.start, scan.at(last).end, new),))

@@ -1,0 +1,179 @@
+"""Foreign residual blocks: ``x + f``, ``relu(bn(conv3x3(x)) + x)``, and the width or the stride beside a conv.
+
+Each detector is a function of a ``Scan`` that yields findings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterator
+
+from explorer.errors import Edit
+from explorer.space.language.foreign import words
+from explorer.space.language.foreign.scan import Finding, Scan, role
+from explorer.space.language.source_text import applied
+
+
+def inputs(scan: Scan) -> Iterator[Finding]:
+    """The block's input beside '+': ``x + f``, ``f + x``, ``out = f + x``."""
+    text = scan.text
+    if scan.home == "number":
+        return
+    if assigned := re.match(r"\s*(?:return\s+|(?:out|y|x|h|output|f\(x\)|F\(x\)|H\(x\))\s*(?:\+=|:?=)\s*)", text):
+        joint = " +" if "+=" in assigned[0] else ""
+        edits = (Edit(0, assigned.end(), ""), *([Edit(len(text), len(text), joint)] if joint else []))
+        yield Finding(0, f"{assigned[0].strip()!r}: a block is an expression without a name", edits)
+        return
+    if _is_input(scan, 0) and scan.at(1).text in ("->", "=>", "→", ">>", ">", ","):
+        edit = Edit(0, scan.at(1).end, "")
+        yield Finding(0, f"{scan.at(0).text!r}: an expression begins with its first layer", (edit,))
+        return
+    for index, lexeme in enumerate(scan.lexemes):
+        if lexeme.text not in ("+", "+=") or scan.in_arguments(index) or scan.outer[index] >= 0:
+            continue
+        before, after = scan.at(index - 1), scan.at(index + 1)
+        if _is_input(scan, index - 1) and scan.at(index - 2).kind == "end" and after.kind != "end":
+            rest = text[after.start :].rstrip()
+            message = f"{before.text!r} before '+': the branch is written before '+', the shortcut is not written"
+            yield Finding(before.start, message, (Edit(before.start, len(text), f"{rest} +"),))
+            return
+        if _is_input(scan, index + 1) and not (after.text == "identity" and scan.at(index + 2).kind == "end"):
+            message = f"{after.text!r} after '+': '+' adds the shortcut, which is not written"
+            yield Finding(after.start, message, (Edit(lexeme.start, after.end, "+"),))
+            return
+
+
+def _is_input(scan: Scan, index: int) -> bool:
+    lexeme = scan.at(index)
+    return lexeme.kind == "name" and lexeme.text.lower() in words.INPUTS and lexeme.text not in scan.rules
+
+
+def functions(scan: Scan) -> Iterator[Finding]:
+    """Calls inside each other, as in relu(bn(conv3x3(x))): the layers in the order of computation."""
+    if scan.home == "number":
+        return
+    for index, lexeme in enumerate(scan.lexemes):
+        if lexeme.kind != "name" or not _is_function(scan, index) or scan.in_arguments(index):
+            continue
+        unwound = _unwound(scan, index)
+        if unwound is None:
+            continue
+        layers, end = unwound
+        new = " ".join(layers)
+        message = "a function of layers; the language writes layers in the order of computation"
+        yield Finding(lexeme.start, message, (Edit(lexeme.start, end, new),))
+        return
+
+
+def _is_function(scan: Scan, index: int) -> bool:
+    return scan.is_layer(index) or scan.at(index).text in scan.rules
+
+
+def _unwound(scan: Scan, index: int) -> tuple[list[str], int] | None:
+    """Return the layers of a nested call in the order of computation, and its end; None if it is not one."""
+    name, bracket = scan.at(index), index + 1
+    last = scan.partner.get(bracket)
+    if last is None or scan.at(bracket).text != "(" or not scan.touches(bracket):
+        return None
+    inner = bracket + 1
+    is_sum = _is_input(scan, inner) and scan.at(inner + 1).text == "+"
+    if is_sum:
+        inner += 2
+    if scan.at(inner).kind == "name" and _is_function(scan, inner):
+        if scan.at(inner + 1).text == "(" and scan.touches(inner + 1):
+            found = _unwound(scan, inner)
+            if found is None:
+                return None
+            layers, _ = found
+            after = scan.partner[inner + 1] + 1
+        else:
+            return None
+    elif scan.at(inner).text.lower() in ("x", "out", "y", "h", "inputs", "input") and scan.at(inner + 1).text in (
+        ")",
+        ",",
+        "+",
+    ):
+        layers, after = [], inner + 1
+    else:
+        return None
+    if scan.at(after).text == "+" and (after + 2 == last and _is_input(scan, after + 1)):
+        return [*layers, "+", name.text], scan.at(last).end
+    if scan.at(after).text == ",":
+        arguments = scan.text[scan.at(after).end : scan.at(last).start].strip()
+        return [*layers, f"{name.text}({arguments})"], scan.at(last).end
+    if after != last:
+        return None
+    return [*layers, *(["+"] if is_sum else []), name.text], scan.at(last).end
+
+
+def numbers_beside(scan: Scan) -> Iterator[Finding]:
+    """conv3x3 16, conv3x3 (16), conv3x3:16, conv3x3@16, conv3x3-16, conv3x3/2 and conv3x3 s2."""
+    if scan.home == "number":
+        return
+    for index, lexeme in enumerate(scan.lexemes):
+        if lexeme.kind != "name" or not _is_conv(scan, index) or scan.in_arguments(index):
+            continue
+        sign, number = scan.at(index + 1), scan.at(index + 2)
+        if sign.text == "(" and not scan.touches(index + 1) and index + 1 in scan.partner:
+            inside = scan.text[sign.end : scan.at(scan.partner[index + 1]).start]
+            if re.fullmatch(r"\s*(\d+|w|in|[\d*/w\s]+|\w+\s*=.*)\s*", inside):
+                message = "a blank before the arguments; they follow the name directly"
+                yield Finding(sign.start, message, (Edit(lexeme.end, sign.start, ""),))
+        elif sign.text in (":", "@", "-", "x", "_", ",", "#", "=") and number.kind == "number":
+            yield _width(lexeme.text, sign.start, number.text, lexeme.end, number.end)
+        elif sign.kind == "number" and number.text != "*":
+            yield _width(lexeme.text, sign.start, sign.text, lexeme.end, sign.end)
+        elif (
+            sign.kind == "name"
+            and (found := re.fullmatch(r"(s|k|d|g)(\d+)", sign.text))
+            and sign.text not in scan.rules
+        ):
+            message = f"{sign.text!r} after a conv; arguments are written in brackets"
+            new = f"({found[1]}={found[2]})"
+            yield Finding(sign.start, message, (Edit(lexeme.end, sign.end, new),))
+
+
+def strides_beside(scan: Scan) -> Iterator[Finding]:
+    """conv7x7(64), /2 as tables of papers have it."""
+    pattern = r"\b((?:dw)?conv\d+x\d+)(?:\(([^()]*)\))?\s*,?\s*(/|stride|stride=|s)\s*([24])(?![\w.])"
+    for match in re.finditer(pattern, scan.text) if scan.home != "number" else ():
+        new = f"{match[1]}({', '.join(filter(None, (match[2], f's={match[4]}')))})"
+        message = f"{match[0]!r}: a stride is an argument, s={match[4]}"
+        yield Finding(match.start(3), message, (Edit(match.start(), match.end(), new),))
+
+
+def _width(name: str, offset: int, number: str, start: int, end: int) -> Finding:
+    message = f"the number {number!r} is among layers; the width of a conv is its argument, {name}({number})"
+    return Finding(offset, message, (Edit(start, end, f"({number})"),))
+
+
+def _is_conv(scan: Scan, index: int) -> bool:
+    return scan.is_layer(index) and re.search(r"conv|^\d+x\d+$", scan.at(index).text, re.IGNORECASE) is not None
+
+
+def one_merge(text: str, rules: Container[str]) -> str:
+    """Return the alternatives of a block with one merge each: the last of several, or a new one at the end.
+
+    The new one is before a final activation. An alternative that is a rule alone, or has a merge in brackets, stays.
+    """
+    scan = Scan(text, "layers", rules)
+    parts, start = [], 0
+    top = [k for k, outer in enumerate(scan.outer) if outer < 0]
+    for k in [*(k for k in top if scan.at(k).text == "|"), len(scan.lexemes)]:
+        parts.append(_with_one_merge(text[start : scan.at(k).start], rules))
+        start = scan.at(k).end
+    return " | ".join(part.strip() for part in parts)
+
+
+def _with_one_merge(text: str, rules: Container[str]) -> str:
+    scan = Scan(text, "layers", rules)
+    merges = [k for k, lexeme in enumerate(scan.lexemes) if lexeme.text in ("+", "cat", "gate")]
+    top = [k for k in merges if scan.outer[k] < 0]
+    if len(top) > 1:
+        return " ".join(applied(text, [Edit(scan.at(k).start, scan.at(k).end, "") for k in top[:-1]]).split())
+    alone = len(scan.lexemes) == 1 and scan.at(0).text in rules
+    if merges or alone or not scan.lexemes:
+        return text
+    words_of = text.split()
+    at = len(words_of) - (len(words_of) > 1 and role(words_of[-1], rules) == "activation")
+    return " ".join([*words_of[:at], "+", *words_of[at:]])

@@ -1,0 +1,301 @@
+"""What is wrong in a text that is not YAML: repairs of one line are tried until the text can be read.
+
+A repair is a function of a line. It returns the column of the fault, the repaired line and the message, or None if the
+line has no such fault.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import NamedTuple
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from explorer.errors import Edit
+from explorer.space.grammar import Place
+from explorer.space.language.names import is_reserved
+from explorer.space.language.source_text import applied, in_yaml, line_of
+
+MAX_CHARACTERS = 100_000  # of a text whose repairs are tried
+MAX_TRIALS = 60
+MAX_BRACKETS = 8
+_ENTRY = re.compile(r"(?P<key>\s*(?:- )?[\w.-]+\s*):\s+(?P<value>\S.*?)\s*$")
+_PAIRS = {"(": ")", "[": "]", "{": "}"}
+
+
+class YamlFault(NamedTuple):
+    """A fault of the YAML, with edits of the text that repair it."""
+
+    place: Place
+    message: str
+    edits: tuple[Edit, ...] = ()
+
+
+class Repair(NamedTuple):
+    """A repaired line. ``column``: the column of the fault, from 0."""
+
+    column: int
+    line: str
+    message: str
+
+
+def yaml_fault(text: str, error: MarkedYAMLError) -> YamlFault:
+    """Return the fault that an error of the YAML parser stands for.
+
+    Args:
+        text: The text of the file.
+        error: The error.
+    """
+    mark = error.problem_mark or error.context_mark
+    place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    trials = 0
+    for number in _suspects(text, error):
+        repairs = filter(None, (find(line_of(text, number)) for find in _REPAIRS))
+        for repair in chain(repairs, _indented_otherwise(text, number)):
+            edit = _line_edit(text, number, repair.line)
+            trials += 1
+            if trials <= MAX_TRIALS and len(text) <= MAX_CHARACTERS and _is_yaml(applied(text, [edit])):
+                return YamlFault((number, repair.column + 1), f"not YAML: {repair.message}", (edit,))
+    message = " ".join(str(error.problem or error.context).split())
+    return YamlFault(
+        place, f"not YAML: {message}; a section is 'key: expression', a list is [a, b], a comment is # text"
+    )
+
+
+def _suspects(text: str, error: MarkedYAMLError) -> list[int]:
+    """Return the numbers of the lines that can have the fault: those of the error, and the ones before them."""
+    found = []
+    for mark in (error.problem_mark, error.context_mark):
+        if mark is not None:
+            number = min(mark.line + 1, text.count("\n") + 1)
+            before = next((n for n in range(number - 1, 0, -1) if line_of(text, n).strip()), number)
+            found += [number, before]
+    return [number for number in dict.fromkeys(found) if line_of(text, number).strip()]
+
+
+def _is_yaml(text: str) -> bool:
+    try:
+        for _ in YAML(typ="safe", pure=True).parse(text):
+            pass
+    except (YAMLError, ValueError, RecursionError, AttributeError, IndexError, TypeError, AssertionError):
+        return False
+    return True
+
+
+def _line_edit(text: str, number: int, line: str) -> Edit:
+    start = 0
+    for _ in range(number - 1):
+        start = text.find("\n", start) + 1
+    end = text.find("\n", start)
+    return Edit(start, len(text) if end < 0 else end, line)
+
+
+# Repairs, the most specific first
+
+
+def _tab(line: str) -> Repair | None:
+    blank = line[: len(line) - len(line.lstrip())]
+    if "\t" not in blank:
+        return None
+    return Repair(blank.index("\t"), blank.replace("\t", "  ") + line.lstrip(), "a tab; YAML indents with blanks")
+
+
+def _no_blank_after_colon(line: str) -> Repair | None:
+    found = re.match(r"\s*(?:- )?[A-Za-z_][\w-]*:(?=[^\s:/])", line)
+    if not found:
+        return None
+    return Repair(found.end() - 1, f"{found[0]} {line[found.end() :]}", "no blank after ':'; write 'key: expression'")
+
+
+def _other_sign_for_colon(line: str) -> Repair | None:
+    found = re.match(r"(\s*(?:- )?[A-Za-z_][\w-]*)\s*(::?=|=>|->|=|→)\s*(?=\S)", line)
+    if not found:
+        return None
+    message = f"{found[2]!r} after a key; write 'key: expression'"
+    return Repair(found.start(2), f"{found[1]}: {line[found.end() :]}", message)
+
+
+def _no_colon(line: str) -> Repair | None:
+    found = re.match(r"(\s*[A-Za-z_][\w-]*)(?:\s+(?=\S)|\s*$)", line)
+    if not found or re.match(r"\s*[\w-]+\s*:", line):
+        return None
+    return Repair(
+        found.end(1), f"{found[1]}: {line[found.end() :]}".rstrip(), "no ':' after the key; write 'key: expression'"
+    )
+
+
+def _quotes_around_parts(line: str) -> Repair | None:
+    entry = _ENTRY.match(line)
+    is_part = entry and re.fullmatch(r"\[?(['\"]).*?\1\s*[^\s\]].*", entry["value"])
+    if not entry or not is_part:
+        return None
+    value = entry["value"].replace("'", "").replace('"', "")
+    message = "quotes around a part of an expression; write words without quotes, or quote the whole expression"
+    return Repair(entry.start("value"), f"{entry['key']}: {in_yaml(value, False)}", message)
+
+
+def _open_quote(line: str) -> Repair | None:
+    for quote in "'\"":
+        if line.count(quote) % 2:
+            at = line.rindex(quote)
+            tail = re.search(r"\s*[\]}]*\s*$", line)
+            end = tail.start() if tail and tail.start() > at else len(line)
+            return Repair(at, f"{line[:end]}{quote}{line[end:]}", f"the quote {quote} is not closed")
+    return None
+
+
+def _brackets(line: str) -> Repair | None:
+    """Close, remove or exchange the first bracket without a partner, and the others after it."""
+    first: Repair | None = None
+    for _ in range(MAX_BRACKETS):
+        found = _bracket(line)
+        if found is None:
+            break
+        line, first = found.line, first or found
+    return first and first._replace(line=line)
+
+
+def _bracket(line: str) -> Repair | None:
+    open_at: list[int] = []
+    for at, sign in enumerate(line):
+        if sign in _PAIRS:
+            open_at.append(at)
+        elif sign in _PAIRS.values():
+            if not open_at:
+                return Repair(at, line[:at] + line[at + 1 :], f"{sign!r} closes nothing")
+            expected = _PAIRS[line[open_at.pop()]]
+            if sign != expected:
+                # The expected one is missing if one further out fits, else it is another one.
+                is_missing = any(_PAIRS[line[outer]] == sign for outer in open_at)
+                rest = line[at:] if is_missing else line[at + 1 :]
+                return Repair(at, f"{line[:at]}{expected}{rest}", f"found {sign!r}, expected {expected!r}")
+    if not open_at:
+        return None
+    closing = "".join(_PAIRS[line[at]] for at in reversed(open_at))
+    return Repair(open_at[-1], f"{line.rstrip().rstrip(',')}{closing}", f"{line[open_at[-1]]!r} is not closed")
+
+
+def _dash(line: str) -> Repair | None:
+    found = re.match(r"(\s*)- +(?=[\w-]+\s*:)", line)
+    message = "'-' before a key; it makes an entry of a list"
+    return Repair(found.end(1), found[1] + line[found.end() :], message) if found else None
+
+
+def _no_comma(line: str) -> Repair | None:
+    found = re.search(r"\{[^{}]*?[^\s,{:]( +)[A-Za-z_]+: ", line)
+    if not found:
+        return None
+    new = re.sub(r"(?<=[^\s,{\[:]) +(?=[A-Za-z_]+: )", ", ", line)
+    return Repair(found.start(1), new, "no comma between two keys; write {key: expression, key: expression}")
+
+
+def _two_keys(line: str) -> Repair | None:
+    entry = _ENTRY.match(line)
+    if not entry or entry["value"][0] in "{['\"" or not (colon := re.search(r":\s", entry["value"])):
+        return None
+    column = entry.start("value") + colon.start()
+    if before_colon := entry["value"][: colon.start()].count("(") - entry["value"][: colon.start()].count(")"):
+        value = re.sub(r"(?<=\w):\s+", "=", entry["value"]) if before_colon > 0 else entry["value"]
+        return Repair(column, f"{entry['key']}: {value}", "':' after an argument; write name=value")
+    if is_reserved(entry["value"][: colon.start()].split()[-1]):
+        value = re.sub(r"\s*:\s+", " ", re.sub(r":\s+(\d+),?", r"(\1)", entry["value"]))
+        message = "':' in an expression; layers are separated by blanks, and arguments follow in brackets"
+        return Repair(column, f"{entry['key']}: {value}", message)
+    message = "a second ':' in one line; write several keys as {key: expression, key: expression}"
+    value = entry["value"].rstrip(",")
+    value = value.removesuffix("}") if value.count("}") > value.count("{") else value
+    return Repair(column, f"{entry['key']}: {{{value}}}", message)
+
+
+def _comma_in_flow(line: str) -> Repair | None:
+    found = re.search(r"(?<=: )[^,:{}\[\]]*\{\d+(?:,\s*\d+)?\}[^,:{}\[\]]*", line)
+    if not found:
+        return None
+    message = "YAML splits at commas and colons in {...}; quote an expression that has one"
+    value = found[0].rstrip()
+    return Repair(found.start(), f"{line[: found.start()]}'{value}'{line[found.start() + len(value) :]}", message)
+
+
+def _sign_of_yaml(line: str) -> Repair | None:
+    entry = _ENTRY.match(line)
+    if not entry or entry["value"][0] not in "|>*&!@`%,":
+        return None
+    value, sign = entry["value"].lstrip("|>*&!@`%, "), entry["value"][0]
+    message = f"{sign!r} at the start of an expression; YAML uses this sign itself"
+    return Repair(entry.start("value"), f"{entry['key']}: {value.rstrip('`')}", message) if value else None
+
+
+def _square_group(line: str) -> Repair | None:
+    entry = _ENTRY.match(line)
+    if not entry or entry["value"][0] not in "[{" or entry["value"][-1] in "]}" or _brackets(line):
+        return None
+    value = entry["value"].translate(str.maketrans("[]", "()"))
+    if value[0] == "{":
+        value = re.sub(r"^\{([^{}]*)\}", r"(\1)", value)
+    message = f"{entry['value'][0]!r} starts a list of YAML; a group of layers is written (...)"
+    return Repair(entry.start("value"), f"{entry['key']}: {in_yaml(value, False)}", message)
+
+
+_REPAIRS: tuple[Callable[[str], Repair | None], ...] = (
+    _tab,
+    _comma_in_flow,
+    _quotes_around_parts,
+    _square_group,
+    _open_quote,
+    _brackets,
+    _no_comma,
+    _sign_of_yaml,
+    _no_blank_after_colon,
+    _other_sign_for_colon,
+    _two_keys,
+    _no_colon,
+    _dash,
+)
+
+
+def _indented_otherwise(text: str, number: int) -> Iterator[Repair]:
+    """Yield a line with the indentation of the lines before it, the nearest first."""
+    line = line_of(text, number)
+    own = len(line) - len(line.lstrip())
+    before = [line_of(text, n) for n in (*range(number - 1, 0, -1), number + 1)]
+    depths = [len(other) - len(other.lstrip()) for other in before if other.strip()]
+    for depth in dict.fromkeys(depths):
+        if "\t" in line[:own]:
+            yield Repair(line.index("\t"), " " * depth + line.lstrip(), "a tab; YAML indents with blanks")
+        elif depth != own:
+            message = f"indented by {own} blanks, keys beside it by {depth}; keys of one mapping have one indentation"
+            yield Repair(own, " " * depth + line.lstrip(), message)
+
+
+def quoted_whole(text: str, start: int) -> tuple[Edit, ...]:
+    """Return the edit that quotes the expression at ``start``, which YAML split at a comma inside its brackets."""
+    depth, at = 0, start
+    while at < len(text) and text[at] != "\n":
+        if text[at] in _PAIRS:
+            depth += 1
+        elif text[at] in _PAIRS.values() or text[at] == ",":
+            if depth == 0:
+                break
+            depth -= text[at] != ","
+        at += 1
+    value = text[start:at].rstrip()
+    return (Edit(start, start + len(value), in_yaml(value, True)),) if depth == 0 else ()
+
+
+def unambiguous(value: str, start: int) -> tuple[Edit, ...]:
+    """Return the edit that writes an ambiguous value otherwise; nothing for a word that has no equal."""
+    new = ""
+    if re.fullmatch(r"0[0-9]+", value):
+        new = value.lstrip("0") or "0"
+    elif re.fullmatch(r"[0-9.]+e[0-9]+", value):
+        new = f"{float(value):.12g}"
+    elif ":" in value:
+        new = f"'{value}'"
+    elif value.lower() in ("~", "null", "no", "off", "false"):
+        new = "none"
+    elif value.lower() in ("true", "yes", "on"):
+        new = f"'{value}'"
+    return (Edit(start, start + len(value), new),) if new else ()

@@ -1,0 +1,1 @@
+"""Warnings of a space, and spellings whose meaning has changed."""

@@ -1,0 +1,34 @@
+"""The numbers that an expression can be, if it has no variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from explorer.space.grammar import Alternatives, Arithmetic, Group, Node, Number, Reference, compute
+
+MAX_NUMBERS = 1_000  # numbers of an expression with many choices; beyond it none are returned
+
+
+def constants(node: Node, rules: Mapping[str, Node]) -> frozenset[Fraction]:
+    """Return the numbers that a value can be; empty if it has a variable, an error or too many choices.
+
+    Args:
+        node: The value.
+        rules: Rule name -> expression.
+    """
+    if isinstance(node, Number):
+        return frozenset([node.value])
+    if isinstance(node, Reference):
+        return constants(rules[node.name], rules)
+    if isinstance(node, Alternatives) or (isinstance(node, Group) and len(node.items) == 1):
+        return frozenset[Fraction]().union(*(constants(option, rules) for option in node.children))
+    if isinstance(node, Arithmetic):
+        left, right = constants(node.left, rules), constants(node.right, rules)
+        if len(left) * len(right) > MAX_NUMBERS:
+            return frozenset()
+        try:
+            return frozenset(compute(node.operator, a, b) for a in left for b in right)
+        except ArithmeticError:
+            return frozenset()
+    return frozenset()

@@ -1,0 +1,204 @@
+"""Warnings of a space: what is valid, but probably not what its author means.
+
+A warning states where it is, what the text means, and how to write what is probably meant. The key ``allow`` of the
+file silences it by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from explorer.networks.architecture import Architecture
+from explorer.networks.ops.merge import Concatenate, Gate
+from explorer.networks.ops.zero import Zero
+from explorer.space.grammar import (
+    IDENTITY,
+    Copied,
+    Grammar,
+    MergeItem,
+    Node,
+    OpItem,
+    Place,
+    Reference,
+    StageRule,
+    reachable,
+    walk,
+)
+from explorer.space.lint.constants import constants
+from explorer.space.lint.names import LINTS
+from explorer.space.lint.paths import Path, PathReader
+
+
+class Lint(NamedTuple):
+    """A warning.
+
+    Attributes:
+        name: Its name, one of ``LINTS``, by which ``allow`` silences it.
+        source: The file's name.
+        line: Line, from 1.
+        column: Column, from 1.
+        message: What the text means.
+        fix: How to write what is probably meant.
+    """
+
+    name: str
+    source: str
+    line: int
+    column: int
+    message: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}: {self.message}; {self.fix} [{self.name}]"
+
+    def to_dict(self) -> dict[str, str | int]:
+        """Return the fields by name, with ``file`` for ``source``."""
+        return {"file" if key == "source" else key: value for key, value in self._asdict().items()}
+
+
+def find_lints(grammar: Grammar, first: Callable[[], Architecture]) -> tuple[Lint, ...]:
+    """Return the warnings of a space by their place, without those that the file allows.
+
+    Args:
+        grammar: The space.
+        first: Returns the network of index 0.
+    """
+    finder = _Finder(grammar, first)
+    assert finder.checks.keys() == LINTS.keys()
+    found = [
+        Lint(name, grammar.source, *place, message, fix)
+        for name, check in finder.checks.items()
+        if name not in grammar.allowed
+        for place, message, fix in check()
+    ]
+    return tuple(sorted(dict.fromkeys(found), key=lambda lint: (lint.line, lint.column)))
+
+
+Found = Iterator[tuple[Place, str, str]]  # place, message, fix
+
+
+class _Finder:
+    """The checks of one space."""
+
+    def __init__(self, grammar: Grammar, first: Callable[[], Architecture]):
+        self.grammar, self.first = grammar, first
+        self.checks: dict[str, Callable[[], Found]] = {
+            "input-order": self.input_order,
+            "unused-rule": self.unused_rules,
+            "nothing-before-merge": self.nothing_before_merge,
+            "default-identity": self.default_identity,
+            "share-ratio": self.share_ratios,
+            "copied-from-zero": self.copied_from_zero,
+        }
+
+    def input_order(self) -> Found:
+        """Find an input that has its channels last, as images have in files."""
+        form = self.grammar.input
+        channels, height, width = form
+        if width in (1, 3, 4) and channels >= 8 and height >= 8 and (channels == height or width > 1):
+            yield (
+                self.grammar.places["input"],
+                f"the input {form} is {channels} channels of {height}x{width} pixels",
+                f"write {width}x{channels}x{height} if the last number of {form} is that of the channels",
+            )
+
+    def unused_rules(self) -> Found:
+        """Find rules that no network uses."""
+        nodes = reachable(self.grammar.rules, self.grammar.roots)
+        used = {node.name for node in nodes if isinstance(node, Reference)}
+        for name in self.grammar.rules:
+            if name not in used:
+                message = f"no stem, stage, shortcut, transition or head uses the rule {name!r}, so it has no effect"
+                yield self.grammar.places[f"grammar.{name}"], message, "remove it, or name it where it belongs"
+
+    def nothing_before_merge(self) -> Found:
+        """Find residual blocks without a layer before the merge."""
+        for _, stage, path in self._paths():
+            shortcut = stage.shortcuts[path.named].same
+            if path.last or path.merge is None or shortcut is None:
+                continue
+            merge = path.merge.merge
+            what = "x + x, twice its input" if _is_empty(shortcut) else "the sum of its input and its shortcut"
+            if merge is Concatenate:
+                what = "its input concatenated with itself"
+            elif merge is Gate:
+                what = "its input, whatever the gate is"
+            where = self._rule_of(path.merge)
+            fix = f"write 'zero {merge.spelling}' for a block that is its shortcut alone"
+            if path.has_conv_after:
+                fix = f"write the layers before {merge.spelling!r} if they are the residual branch, else {fix[6:]}"
+            message = f"no layer stands before {merge.spelling!r}{where}: there the block computes {what}"
+            yield path.merge.place, message, fix
+
+    def default_identity(self) -> Found:
+        """Find blocks that look plain, and have the identity as their shortcut only because it is the default."""
+        fix = "write same: none under 'shortcut' if the block is plain, or same: identity if it is residual"
+        opening: set[int] = set()
+        for number, stage, path in self._paths():
+            shortcut = stage.shortcuts[path.named]
+            if shortcut.same is not IDENTITY or path.merge is None:
+                continue
+            if path.convs <= 1 and path.last == "activation" and not path.after and path.merge.merge.spelling == "+":
+                what = f"a plain row of layers ends at '+'{self._rule_of(path.merge)}"
+                yield path.merge.place, f"{what}: blocks that keep their shape add the identity, the default", fix
+            elif shortcut.changed is None:
+                opening.add(number)
+        if opening:
+            for number, (rule, made) in enumerate(zip(self.grammar.stages, self.first().stages), 1):
+                if number in opening and made.blocks[0].shortcut == ():
+                    what = f"stage {number} opens with a block that keeps its shape: it adds the identity, the default"
+                    yield rule.place, f"{what}, although 'changed' is none", fix
+
+    def share_ratios(self) -> Found:
+        """Find reduction ratios below 1."""
+        for node in self._nodes():
+            if not isinstance(node, OpItem):
+                continue
+            for argument, value in node.arguments:
+                low = [number for number in constants(value, self.grammar.rules) if number < 1]
+                if argument.kind == "ratio" and low:
+                    name, share = node.op.spelling, max(low)
+                    message = f"the ratio {share} of {name} is below 1, so it is the share: {share}*C channels"
+                    yield node.place, message, f"write {name}({1 / share}) for the ratio that papers state"
+
+    def copied_from_zero(self) -> Found:
+        """Find ``post`` and ``pre`` that copy from a block that may be zero."""
+        stages = self.grammar.stages
+        for part, roots in (("stem", [stages[0].first]), ("head", [stages[-1].block, stages[-1].first])):
+            nodes = reachable(self.grammar.rules, [getattr(self.grammar, part)])
+            copied = next((node for node in nodes if isinstance(node, Copied)), None)
+            from_zero = any(
+                isinstance(node, OpItem) and node.op is Zero for node in reachable(self.grammar.rules, roots)
+            )
+            if copied is not None and from_zero:
+                of = "first" if part == "stem" else "last"
+                message = f"{copied.which!r} copies norms and activations of the {of} block, which may be zero"
+                yield copied.place, f"{message} and have none", f"write the layers out in the {part}"
+
+    def _paths(self) -> Iterator[tuple[int, StageRule, Path]]:
+        """Yield the paths of the blocks that can keep their shape, with the number of the stage."""
+        for number, stage in enumerate(self.grammar.stages, 1):
+            reader = PathReader(self.grammar.rules, stage.shortcuts)
+            for block in self._shape_keeping(number, stage):
+                for path in reader.paths(block):
+                    yield number, stage, path
+
+    def _shape_keeping(self, number: int, stage: StageRule) -> Iterable[Node]:
+        """Return the blocks of a stage that can keep their shape: not those that always have a stride."""
+        strides, counts = (constants(value, self.grammar.rules) for value in (stage.stride, stage.blocks))
+        has_stride = min(strides, default=0) > 1 and (number == 1 or self.grammar.transition is None)
+        has_others = max(counts, default=2) > 1
+        return dict.fromkeys([stage.first] * (not has_stride) + [stage.block] * has_others)
+
+    def _nodes(self) -> Iterator[Node]:
+        return reachable(self.grammar.rules, self.grammar.roots)
+
+    def _rule_of(self, merge: MergeItem) -> str:
+        """Return ``in the rule 'skip'`` for a merge in a rule, with a blank before."""
+        rules = self.grammar.rules.items()
+        return next((f" in the rule {name!r}" for name, tree in rules if any(n is merge for n in walk(tree))), "")
+
+
+def _is_empty(node: Node) -> bool:
+    return not node.children

@@ -1,0 +1,256 @@
+"""Choices as other tools write them."""
+
+from __future__ import annotations
+
+from tests.space.mistakes.mistake import Mistake
+
+MISTAKES = [
+    Mistake(
+        "8:8",
+        "the rule 'act' must be one expression, found a list; alternatives are separated by '|'",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "[relu, silu]"}},
+    ),
+    Mistake(
+        "8:13",
+        "'or' between alternatives; an alternative is separated by '|'",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "relu or silu"}},
+    ),
+    Mistake(
+        "8:12",
+        "',' between alternatives; alternatives are separated by '|'",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "relu, silu"}},
+    ),
+    Mistake(
+        "8:13",
+        "'/' between alternatives; alternatives are separated by '|'",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "relu / silu"}},
+    ),
+    Mistake(
+        "8:13",
+        "'||' between alternatives; an alternative is separated by '|'",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "relu || silu"}},
+    ),
+    Mistake(
+        "8:8",
+        "the rule 'act' must be one expression, found a mapping; alternatives are separated by",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "{relu, silu}"}},
+    ),
+    Mistake(
+        "8:8",
+        "'choice(relu, silu)': the language writes relu | silu",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "choice(relu, silu)"}},
+    ),
+    Mistake(
+        "8:8",
+        "'choice([relu, silu])': the language writes relu | silu",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "choice([relu, silu])"}},
+    ),
+    Mistake(
+        "8:8",
+        "not YAML: quotes around a part of an expression; write words without quotes, or quote",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "'relu' | 'silu'"}},
+    ),
+    Mistake(
+        "8:10",
+        "the quote ' inside an expression; words are written without quotes",
+        '  act: "relu | silu"',
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "\"['relu', 'silu']\""}},
+    ),
+    Mistake(
+        "9:5",
+        "the rule 'act' must be one expression, found a list; alternatives are separated by '|'",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act +", "grammar": {"act": "\n    - relu\n    - silu"}},
+    ),
+    Mistake(
+        "8:8",
+        "the rule 'act' must be one expression, found a mapping; alternatives are separated by",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "{_type: choice, _value: [relu, silu]}"}},
+    ),
+    Mistake(
+        "8:8",
+        "the rule 'act' must be one expression, found a mapping; alternatives are separated by",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "{values: [relu, silu]}"}},
+    ),
+    Mistake(
+        "8:8",
+        "the rule 'act' must be one expression, found a mapping; alternatives are separated by",
+        "  act: relu | silu | gelu",
+        {
+            "block": "conv3x3 bn act conv3x3 bn + act",
+            "grammar": {"act": "{type: categorical, choices: [relu, silu, gelu]}"},
+        },
+    ),
+    Mistake(
+        "8:8",
+        "\"trial.suggest_categorical('act', ['relu', 'silu'])\": the language writes 'relu' |",
+        "  act: relu | silu",
+        {
+            "block": "conv3x3 bn act conv3x3 bn + act",
+            "grammar": {"act": "trial.suggest_categorical('act', ['relu', 'silu'])"},
+        },
+    ),
+    Mistake(
+        "8:8",
+        "'tune.choice([relu, silu])': the language writes relu | silu",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "tune.choice([relu, silu])"}},
+    ),
+    Mistake(
+        "8:8",
+        "\"hp.choice('act', [relu, silu])\": the language writes relu | silu",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "hp.choice('act', [relu, silu])"}},
+    ),
+    Mistake(
+        "8:13",
+        "'xor' between alternatives; an alternative is separated by '|'",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "relu xor silu"}},
+    ),
+    Mistake(
+        "8:8",
+        "'oneof(relu, silu)': the language writes relu | silu",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "oneof(relu, silu)"}},
+    ),
+    Mistake(
+        "8:8",
+        "the rule 'act' must be one expression, found a list; alternatives are separated by '|'",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "[ReLU, SiLU]"}},
+    ),
+    Mistake(
+        "8:8",
+        "the rule 'act' must be one expression, found a list; alternatives are separated by '|'",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "[nn.ReLU, nn.SiLU]"}},
+    ),
+    Mistake(
+        "8:12",
+        "';' between alternatives; alternatives are separated by '|'",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "relu;silu"}},
+    ),
+    Mistake(
+        "8:8",
+        "'either' between layers; layers are separated by blanks",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "either relu or silu"}},
+        errors=2,
+    ),
+    Mistake(
+        "8:8",
+        "'LayerChoice([nn.ReLU(), nn.SiLU()])': the language writes nn.ReLU() | nn.SiLU()",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "LayerChoice([nn.ReLU(), nn.SiLU()])"}},
+    ),
+    Mistake(
+        "5:16",
+        "a list in [...]; alternatives are separated by '|'",
+        "block: conv3x3 (bn | ln) relu +",
+        {"block": "conv3x3 [bn, ln] relu +"},
+    ),
+    Mistake(
+        "5:20",
+        "'or' between alternatives; an alternative is separated by '|'",
+        "block: conv3x3 (bn | ln) relu +",
+        {"block": "conv3x3 (bn or ln) relu +"},
+    ),
+    Mistake(
+        "5:25",
+        "'/' between alternatives; alternatives are separated by '|'",
+        "block: conv3x3 bn (relu | silu) +",
+        {"block": "conv3x3 bn (relu / silu) +"},
+    ),
+    Mistake(
+        "5:19",
+        "'or' between alternatives; an alternative is separated by '|'",
+        "block: conv3x3 bn + | conv5x5 bn +",
+        {"block": "conv3x3 bn or conv5x5 bn +"},
+    ),
+    Mistake(
+        "8:16",
+        "'or' between alternatives; an alternative is separated by '|'",
+        "  act: se(r=4) | none",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "se(r=4) or none"}},
+    ),
+    Mistake(
+        "8:9",
+        "the rule 'attn' must be one expression, found a list; alternatives are separated by '|'",
+        "  attn: none | se(r=4)",
+        {"block": "conv3x3 bn attn +", "grammar": {"attn": "[none, se(r=4)]"}},
+    ),
+    Mistake(
+        "8:9",
+        "'optional(se(r=4))': the language writes se(r=4)?",
+        "  attn: se(r=4)?",
+        {"block": "conv3x3 bn attn +", "grammar": {"attn": "optional(se(r=4))"}},
+    ),
+    Mistake(
+        "8:10",
+        "'~' means different things to different YAML readers; quote it or write it differently",
+        "  attn: none | se(r=4)",
+        {"block": "conv3x3 bn attn +", "grammar": {"attn": "[~, se(r=4)]"}},
+    ),
+    Mistake(
+        "8:8",
+        "an empty alternative; write 'none' for no layer at all",
+        "  act: relu | none",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "relu |"}},
+    ),
+    Mistake(
+        "8:8",
+        "not YAML: '|' at the start of an expression; YAML uses this sign itself",
+        "  act: relu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "| relu"}},
+    ),
+    Mistake(
+        "8:8",
+        "an empty alternative; write 'none' for no layer at all",
+        "  act: relu | none | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "relu | | silu"}},
+    ),
+    Mistake(
+        "8:8",
+        "the alternative 'relu' occurs twice",
+        "  act: relu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "relu | relu"}},
+    ),
+    Mistake(
+        "8:8",
+        "the rule 'act' must be one expression, found a list; alternatives are separated by '|'",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "['relu', 'silu']"}},
+    ),
+    Mistake(
+        "8:13",
+        "',' between alternatives; alternatives are separated by '|'",
+        "  act: (relu | silu)",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "(relu, silu)"}},
+    ),
+    Mistake(
+        "5:8",
+        "block must be one expression, found a list; alternatives are separated by '|'",
+        "block: a | b",
+        {"block": "[a, b]", "grammar": {"a": "conv3x3 bn +", "b": "bn conv3x3 +"}},
+    ),
+    Mistake(
+        "8:8",
+        "'<relu>': a rule or a variable is written by its name alone",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "<relu> | <silu>"}},
+        errors=2,
+    ),
+]

@@ -1,0 +1,217 @@
+"""Warnings of a space: each has its place, its meaning and a spelling that means something else without a warning."""
+
+from __future__ import annotations
+
+import pytest
+
+from explorer.errors import SpaceError
+from explorer.space.choices import point_names
+from explorer.space.lint.lint import Lint
+from explorer.space.lint.names import LINTS
+from explorer.space.search_space import load_space
+from explorer.space.shipped import shipped_spaces
+from tests.space.spaces import space
+
+SAME = "{blocks: 2, width: 8}"
+CONV = "conv3x3 bn +"
+# Name, sections with the warning, its line and column, words of it, sections that mean something else and have none.
+WARNED = [
+    (
+        "nothing-before-merge",
+        {"grammar": {"op": f"skip | {CONV}", "skip": "none +"}, "block": "op", "stages": SAME},
+        (9, 14),
+        "no layer stands before '+' in the rule 'skip': there the block computes x + x, twice its input; write 'zero",
+        {"grammar": {"op": f"skip | {CONV}", "skip": "zero +"}, "block": "op", "stages": SAME},
+    ),
+    (
+        "nothing-before-merge",
+        {"block": "+ conv3x3 bn", "stages": SAME},
+        (5, 8),
+        "write the layers before '+' if they are the residual branch, else 'zero +' for a block that is its shortcut",
+        {"block": "conv3x3 bn +", "stages": SAME},
+    ),
+    (
+        "nothing-before-merge",
+        {"block": "conv3x3? avgpool scale(1) drop(0) +", "stages": SAME},
+        (5, 42),
+        "x + x",
+        {"block": "conv3x3{1,2} avgpool +", "stages": SAME},
+    ),
+    (
+        "nothing-before-merge",
+        {"block": "identity cat", "shortcut": "{same: scale(0.5)}", "stages": SAME},
+        (5, 17),
+        "its input concatenated with itself",
+        {"block": "conv3x3 cat", "shortcut": "{same: scale(0.5)}", "stages": SAME},
+    ),
+    (
+        "nothing-before-merge",
+        {"block": "gate(b=-6)", "stages": SAME},
+        (5, 8),
+        "its input, whatever the gate is; write 'zero gate'",
+        {"block": "zero gate(b=-6)", "stages": SAME},
+    ),
+    (
+        "nothing-before-merge",
+        {"block": "+ relu", "shortcut": "{same: scale(0.5)}", "stages": SAME},
+        (5, 8),
+        "the sum of its input and its shortcut",
+        {"block": "+ relu", "shortcut": "{same: none}", "stages": SAME},  # a plain block
+    ),
+    (
+        "default-identity",
+        {"block": "conv3x3 bn relu +"},
+        (5, 24),
+        "a plain row of layers ends at '+': blocks that keep their shape add the identity, the default; write same",
+        {"block": "conv3x3 bn relu +", "shortcut": "{same: none, changed: none}"},
+    ),
+    (
+        "default-identity",
+        {"block": "dwconv3x3 bn relu conv1x1 bn relu +", "shortcut": "{changed: none}"},
+        (5, 42),
+        "or same: identity if it is residual",
+        {"block": "dwconv3x3 bn relu conv1x1 bn relu +", "shortcut": "{same: identity, changed: none}"},
+    ),
+    (
+        "default-identity",
+        {"block": "dwconv3x3 bn relu conv1x1 bn +", "shortcut": "{changed: none}"},
+        (4, 9),
+        "stage 1 opens with a block that keeps its shape: it adds the identity, the default, although 'changed'",
+        {"block": "dwconv3x3 bn relu conv1x1 bn +", "shortcut": "{changed: none}", "stem": "conv3x3(4) bn relu"},
+    ),
+    (
+        "share-ratio",
+        {"block": "conv3x3 se(1/4) +"},
+        (5, 16),
+        "the ratio 1/4 of se is below 1, so it is the share: 1/4*C channels; write se(4)",
+        {"block": "conv3x3 se(4) +"},
+    ),
+    (
+        "share-ratio",
+        {"block": "conv3x3 cbam(r=q) +", "grammar": {"q": "4 | 1/half", "half": "2"}},
+        (5, 16),
+        "the ratio 1/2 of cbam",
+        {"block": "conv3x3 cbam(r=q) +", "grammar": {"q": "4 | half", "half": "w/(2*in)"}},
+    ),
+    (
+        "unused-rule",
+        {"grammar": {"norm": "bn", "lost": "relu | silu", "also": "lost"}, "block": "conv3x3 norm + relu"},
+        (9, 9),
+        "no stem, stage, shortcut, transition or head uses the rule 'lost', so it has no effect",
+        {"grammar": {"norm": "bn", "lost": "relu | silu"}, "block": "conv3x3 norm + lost"},
+    ),
+    (
+        "input-order",
+        {"input": "32x32x3"},
+        (1, 1),
+        "the input 32x32x3 is 32 channels of 32x3 pixels; write 3x32x32",
+        {"input": "3x32x32"},
+    ),
+    (
+        "copied-from-zero",
+        {"stem": "conv3x3(8) post", "block": "conv3x3 bn + relu | zero +"},
+        (3, 18),
+        "'post' copies norms and activations of the first block, which may be zero",
+        {"stem": "conv3x3(8) bn relu", "block": "conv3x3 bn + relu | zero +"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "bad", "place", "words", "good"), WARNED)
+def test_each_warning_stands_beside_its_fix(name, bad, place, words, good):
+    """A spelling has exactly its warning, at its place; what the warning proposes has none, nor has an allowed one."""
+    found = [lint for lint in space(**bad).warnings if lint.name == name]
+    assert [(lint.line, lint.column) for lint in found][:1] == [place]
+    assert words in str(found[0])
+    assert {lint.name for lint in space(**bad).warnings} == {name}
+    assert space(**good).warnings == ()
+    assert space(**bad, allow=name).warnings == ()
+
+
+def test_every_warning_is_tested():
+    """The table above has all warnings."""
+    assert {row[0] for row in WARNED} == set(LINTS)
+
+
+def test_warnings_of_one_name_are_allowed_alone():
+    """``allow`` takes a list of names and leaves the other warnings; it does not change the digest of the space."""
+    sections = {"block": "conv3x3 se(1/4) bn relu +", "input": "32x32x3"}
+    assert [lint.name for lint in space(**sections).warnings] == ["input-order", "share-ratio", "default-identity"]
+    allowed = space(**sections, allow="[share-ratio, input-order]")
+    assert [lint.name for lint in allowed.warnings] == ["default-identity"]
+    assert allowed.digest == space(**sections).digest
+
+
+def test_an_unknown_name_in_allow_is_an_error():
+    """A name that is no warning is an error with the nearest name, or all names."""
+    with pytest.raises(SpaceError, match="unknown warning 'unused-rules' in allow; did you mean 'unused-rule'"):
+        space(allow="[unused-rules]")
+    with pytest.raises(SpaceError, match="unknown warning 'all' in allow; the names are input-order, unused-rule"):
+        space(allow="all")
+
+
+def test_shipped_spaces_have_no_warnings():
+    """No shipped space has a warning."""
+    quick = [path for path in shipped_spaces() if "published" in path or "he2016" in path]
+    assert [str(lint) for path in quick for lint in load_space(path).warnings] == []
+
+
+def test_a_warning_as_a_line_and_as_a_mapping():
+    """A warning prints on one line, with file, line, column and name, and has the same fields as a mapping."""
+    lint = Lint("input-order", "a.yaml", 1, 2, "it is so", "write that")
+    assert str(lint) == "a.yaml:1:2: it is so; write that [input-order]"
+    assert lint.to_dict() == {
+        "name": "input-order",
+        "file": "a.yaml",
+        "line": 1,
+        "column": 2,
+        "message": "it is so",
+        "fix": "write that",
+    }
+
+
+def test_the_input_that_counts_is_the_one_in_use():
+    """Another input replaces the warning of the file's input."""
+    made = space(input="32x32x3")
+    assert made.with_input((3, 32, 32), 10).warnings == ()
+    assert [lint.name for lint in space().with_input((32, 32, 3), 10).warnings] == ["input-order"]
+
+
+def test_blocks_that_always_shrink_have_no_shortcut_of_the_same_shape():
+    """A pool without a size is a branch in blocks that shrink the map, and nothing in the others of the stage."""
+    one, two = "{blocks: 1, width: 8, stride: 2}", "{blocks: 2, width: 8, stride: 2}"
+    assert space(block="avgpool +", stages=one).warnings == ()
+    assert [lint.name for lint in space(block="avgpool +", stages=two).warnings] == ["nothing-before-merge"]
+
+
+# Choice points
+
+
+def test_choices_of_an_unused_rule_are_not_listed():
+    """A rule that nothing uses, and a shortcut of such a rule, has no choice points and no factor in the count."""
+    made = space(
+        {"order": "conv3x3 act +", "act": "relu | silu", "lost": "bn | ln", "other": "lost? conv3x3 +"},
+        block="order",
+        shortcut="{other: {same: scale(0.5) | scale(0.25)}, changed: conv1x1 (bn | gn(4))}",
+    )
+    assert [point.name for point in made.points] == ["act", "shortcut.changed.1"]
+    assert made.count() == len({str(derivation) for derivation in made}) == 4
+
+
+def test_choices_of_one_stage_are_listed_with_it():
+    """A choice point that belongs to one of several stages is listed with its stage, as in the names of choices."""
+    made = space(
+        {"attn": "none | eca", "act": "relu | silu"},
+        {"attn": "stage", "act": "stage"},
+        stages="[{blocks: 1 | 2, width: 8}, {blocks: 1 | 3, width: 16, stride: 2, block: conv3x3 attn act +}]",
+        block="conv3x3 act +",
+        shortcut="{same: identity}",
+    )
+    names = list(point_names(made).values())
+    assert names == ["stages.blocks@stage1", "stages.blocks@stage2", "attn@stage2", "act"] or set(names) == {
+        "stages.blocks@stage1",
+        "stages.blocks@stage2",
+        "attn@stage2",
+        "act",
+    }
+    assert {name for name in names if "@" in name} <= set(made.unrank(0).choices)
