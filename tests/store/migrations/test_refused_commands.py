@@ -13,6 +13,7 @@ from explorer.store.lease import new_worker
 from explorer.store.studies import open_study
 from explorer.store.writer import open_writer
 from explorer.study.confirm.run import run_confirmation
+from explorer.study.pairs.run import run_pairs
 from explorer.study.search import run_search
 from tests.reproduction.test_run import SMALL
 from tests.store.migrations.earlier import backups, url_of
@@ -46,6 +47,7 @@ FULL_DISK = {
     "search": lambda url: search(url, "limited"),
     "experiment": lambda url: experiment(url),
     "confirmation": lambda url: run_confirmation(url, "measured"),
+    "pairs": lambda url: run_pairs(open_study(url, "measured"), 100, workers=1),
 }
 
 
