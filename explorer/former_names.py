@@ -15,11 +15,20 @@ from functools import partial
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 _FORMER_NAMES = {
+    "explorer.data.catalogue.data_place": "explorer.training.data.data_place",
+    "explorer.data.catalogue.require_known": "explorer.training.data.require_known",
+    "explorer.data.images.ImageFormat": "explorer.training.images.Form",
+    "explorer.data.sources.PublicDataset": "explorer.training.sources.Known",
+    "explorer.data.splits.LazySplit": "explorer.training.splits.UnreadSplit",
+    "explorer.data.streaming.ImagesOnDisk": "explorer.training.ondisk.ImagesOnDisk",
+    "explorer.networks.walk.PlacedBlock": "explorer.architecture.Placed",
+    "explorer.space.edits.change_choice": "explorer.grammar.neighbours.changed",
+    "explorer.space.edits.current_choices": "explorer.grammar.neighbours.asked",
     "explorer.space.search_space.load_space": "explorer.grammar.parse.load_space",
     "explorer.space.search_space.parse_space": "explorer.grammar.parse.parse_space",
 }
@@ -29,27 +38,47 @@ _FORMER_MODULES = {
     "explorer.analysis.limits": "explorer.limits",
     "explorer.analysis.noise": "explorer.noise",
     "explorer.analysis.pareto": "explorer.frontier",
+    "explorer.analysis.ranking": "explorer.scoring.correlation",
+    "explorer.cli.address": "explorer.address",
+    "explorer.cli.doctor": "explorer.doctor",
     "explorer.costs.analytic": "explorer.costing.analytic",
     "explorer.costs.reference": "explorer.costing.reference",
     "explorer.costs.whole_space": "explorer.survey",
-    "explorer.data.catalogue": "explorer.training.catalogue",
+    "explorer.data": "explorer.training",
     "explorer.data.dataset": "explorer.training.data",
-    "explorer.data.splits": "explorer.training.splits",
-    "explorer.data.streaming": "explorer.training.streaming",
+    "explorer.data.decoding": "explorer.training.images",
+    "explorer.data.formats": "explorer.training",
+    "explorer.data.reading": "explorer.training.sources",
+    "explorer.export.model_py": "explorer.export",
+    "explorer.export.verify": "explorer.export",
     "explorer.measure.predictor.calibration": "explorer.measure.calibration",
+    "explorer.measure.predictor.features": "explorer.measure.features",
     "explorer.measure.predictor.predictor": "explorer.measure.predictor",
     "explorer.measure.result": "explorer.records",
     "explorer.networks.architecture": "explorer.architecture",
     "explorer.networks.block": "explorer.architecture",
     "explorer.networks.build": "explorer.network.build",
     "explorer.networks.canonical": "explorer.canonical",
+    "explorer.networks.init": "explorer.network.init",
     "explorer.networks.ops": "explorer.ops",
+    "explorer.networks.randomness": "explorer.network.randomness",
     "explorer.space.choices": "explorer.grammar.space",
+    "explorer.space.edits": "explorer.grammar.neighbours",
+    "explorer.space.json_schema": "explorer.grammar.json_schema",
     "explorer.space.search_space": "explorer.grammar.space",
+    "explorer.space.shipped": "explorer.grammar.shipped",
+    "explorer.space.validate": "explorer.grammar.validate",
+    "explorer.study.compare": "explorer.study.comparison",
     "explorer.study.confirm.run": "explorer.study.confirmation",
+    "explorer.system.cores": "explorer.measure.cores",
     "explorer.system.device_lock": "explorer.measure.device_lock",
     "explorer.system.environment": "explorer.measure.environment",
     "explorer.system.files": "explorer.files",
+    "explorer.system.nvml": "explorer.measure.nvml",
+    "explorer.system.plain_text": "explorer.plain_text",
+    "explorer.system.processes": "explorer.processes",
+    "explorer.system.signals": "explorer.signals",
+    "explorer.system.strict_json": "explorer.strict_json",
 }
 # Modules whose objects earlier versions pickled with a SearchSpace. They are not needed: a space is read from its text.
 _INSIDE_A_SPACE = tuple(
@@ -87,21 +116,20 @@ def former_name(name: str) -> str:
 
 
 def moved(module: str, name: str) -> Any:
-    """Return the function or class that a module had in an earlier version.
+    """Return what a module of an earlier version had under a name, whether it defined or imported it.
 
     Args:
         module: The module's name in the earlier version.
         name: The name in that module.
 
     Raises:
-        AttributeError: It had none of that name, or this version has no successor.
+        AttributeError: No successor of the module has this name.
     """
-    for place in _modules_of(module):
-        if former_name(f"{place}.{name}") != f"{module}.{name}" or not hasattr(import_module(place), name):
-            continue
-        value = getattr(import_module(place), name)
-        if not callable(value) or value.__module__ == place:
-            return value
+    renamed = (new for new, old in _FORMER_NAMES.items() if old == f"{module}.{name}")
+    places = [new.rpartition(".") for new in renamed] or [(place, "", name) for place in _modules_of(module)]
+    for place, _, present in places:
+        if not present.startswith("__") and hasattr(import_module(place), present):
+            return getattr(import_module(place), present)
     if module in _INSIDE_A_SPACE and not name.startswith("_"):
         return type(name, (_Discarded,), {"__module__": module})
     raise AttributeError(f"module {module!r} of an earlier version has no attribute {name!r} in this version")
@@ -130,10 +158,8 @@ def _modules_of(former: str) -> list[str]:
 
 def _exists(module: str) -> bool:
     """Return whether there is a module of that name."""
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # its parent is no package
-        return False
+    path = Path(__file__).parent.joinpath(*module.split(".")[1:])  # an import here could ask for former names again
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
 class FormerModules(MetaPathFinder, Loader):

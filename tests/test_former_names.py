@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import pkgutil
 import subprocess
 import sys
 import warnings
@@ -11,10 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import explorer
 from explorer.analysis.limits import parse_limit
+from explorer.data.dataset import load_data
 from explorer.data.splits import Split
+from explorer.data.streaming import ImagesOnDisk
 from explorer.former_names import former_name
 from explorer.records import ConfirmationRecord
 from tests.study.evaluations import SPACE_TEXT
@@ -128,16 +132,77 @@ def test_a_network_saved_whole_is_loaded():
         ("explorer.training.data", "load_data", "explorer.data.dataset"),
         ("explorer.measure.predictor", "Predictor", "explorer.measure.predictor.predictor"),
         ("explorer.records", "Latency", "explorer.measure.result"),
+        ("explorer.architecture", "TensorShape", "explorer.networks.ops.base"),
+        ("explorer.architecture", "Merge", "explorer.networks.ops.merge"),
+        ("explorer.costing.analytic", "Block", "explorer.networks.block"),
+        ("explorer.training.data", "Split", "explorer.data.splits"),
+        ("explorer.training.data", "locate", "explorer.data.catalogue"),
+        ("explorer.training.data", "data_place", "explorer.data.catalogue"),
+        ("explorer.training.digits", "load_digits", "explorer.data.formats.digits"),
+        ("explorer.address", "find_architecture", "explorer.cli.address"),
+        ("explorer.strict_json", "parse_json", "explorer.system.strict_json"),
+        ("explorer.plain_text", "printable", "explorer.system.plain_text"),
+        ("explorer.signals", "Interrupted", "explorer.system.signals"),
+        ("explorer.processes", "has_ended", "explorer.system.processes"),
+        ("explorer.doctor", "examine", "explorer.cli.doctor"),
+        ("explorer.grammar.shipped", "find_space", "explorer.space.shipped"),
+        ("explorer.grammar.neighbours", "neighbours", "explorer.space.edits"),
+        ("explorer.scoring.correlation", "rank_correlations", "explorer.analysis.ranking"),
+        ("explorer.study.comparison", "compare_spaces", "explorer.study.compare"),
+        ("explorer.effects", "choice_effects", "explorer.analysis.effects"),
+        ("explorer.export.code", "write_code", "explorer.export.model_py.code"),
+        ("explorer.export.check", "check_code", "explorer.export.verify.check"),
     ],
 )
 def test_a_former_module_has_what_it_had(former, name, place):
-    """A script can import a function or class from its former module."""
+    """A script can import from a former module what it defined and what it imported."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         value = getattr(import_module(former), name)
     assert value is getattr(import_module(place), name)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         import_module(former).nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("former", "place"),
+    [
+        ("explorer.architecture.Placed", "explorer.networks.walk.PlacedBlock"),
+        ("explorer.training.splits.UnreadSplit", "explorer.data.splits.LazySplit"),
+        ("explorer.training.images.Form", "explorer.data.images.ImageFormat"),
+        ("explorer.training.ondisk.ImagesOnDisk", "explorer.data.streaming.ImagesOnDisk"),
+        ("explorer.grammar.neighbours.asked", "explorer.space.edits.current_choices"),
+    ],
+)
+def test_a_renamed_class_is_found_under_its_former_name(former, place):
+    """A class or function that has another name today is found under its former one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        assert pkgutil.resolve_name(former) is pkgutil.resolve_name(place)
+    assert former_name(place) == former
+
+
+def test_pickled_folders_of_images_load(tmp_path, monkeypatch):
+    """Data sets of a folder that an earlier version pickled, in memory and streamed from the disk, have the images that
+    the folder gives today, also those of the test split, which are read later."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    random = np.random.default_rng(0)
+    for place in (f"folder/{split}/{label}" for split in ("train", "val", "test") for label in "ab"):
+        Path(place).mkdir(parents=True)
+        for number in range(4):
+            pixels = random.integers(0, 255, (4, 4, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(f"{place}/{number}.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pickled = pickle.loads((PICKLES[0].parent / "2026-11-30_folders.pickle").read_bytes())
+    today = load_data("folder@4")
+    assert isinstance(pickled["streamed"].train.images, ImagesOnDisk)
+    for read in pickled.values():
+        for split in ("train", "validation", "test"):
+            before, now = getattr(read, split), getattr(today, split)
+            assert np.array_equal(np.asarray(before.images), now.images)
+            assert np.array_equal(before.labels, now.labels)
 
 
 def test_an_import_under_a_former_name_warns_once():
@@ -148,7 +213,10 @@ def test_an_import_under_a_former_name_warns_once():
     assert "<string>:1: DeprecationWarning: explorer.ops has moved to explorer.networks.ops;" in child.stderr
 
 
-@pytest.mark.parametrize("name", ["explorer.nothing", "explorer.ops.nothing", "explorer.grammar.nothing"])
+@pytest.mark.parametrize(
+    "name",
+    ["explorer.nothing", "explorer.ops.nothing", "explorer.grammar.nothing", "explorer.export.verify.nothing.no"],
+)
 def test_a_module_that_never_was_is_not_found(name):
     """Other names raise ModuleNotFoundError as usual."""
     with warnings.catch_warnings(), pytest.raises(ModuleNotFoundError, match="No module named"):

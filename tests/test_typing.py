@@ -16,6 +16,7 @@ import explorer
 FUNCTIONS = [name for name in explorer.__all__ if inspect.isfunction(getattr(explorer, name))]
 
 RIGHT = """
+from collections.abc import Mapping
 from pathlib import Path
 
 import explorer
@@ -32,8 +33,25 @@ study = explorer.search(
 ended: str = run_search(space, limits=["macs<=5M"], recipe={"lr": 0.1}).ended
 trained = explorer.train(architecture, "digits", data_dir=Path("images"), epochs=3, seed=4)
 accuracy: float = trained.result.val_accuracy
-digests: list[str] = [each.digest for each in explorer.confirm("a.db", seeds=3)]
+digests: list[str] = [each.digest for each in explorer.confirm(Path("a.db"), seeds=3, progress=print)]
 name: str = search(space).name
+
+
+def area(arch: explorer.Architecture, choices: dict[str, str]) -> float:
+    return float(len(choices))
+
+
+def depth(arch: explorer.Architecture, choices: Mapping[str, str]) -> int:
+    return int(choices["depth"])
+
+
+def evaluate(arch: explorer.Architecture, choices: dict[str, str], epochs: int | None, seed: int) -> dict[str, float]:
+    return {"accuracy": 0.5}
+
+
+events: list[object] = []
+explorer.search(space, costs={"area": area}, evaluate=evaluate, progress=events.append)
+explorer.search(space, costs={"area": area, "depth": depth}, progress=lambda event: events.index(event))
 columns = explorer.atlas(space).columns
 """
 WRONG = {

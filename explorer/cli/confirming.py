@@ -72,10 +72,11 @@ def confirm(study: str, storage: str, device: str, as_json: bool, **options: Any
     else:
         _print(found)
     warn_of_mixed_latencies(found.study, {found.x}, on_stderr=True)
+    if not found.interrupted and (found.missing or found.failed):
+        raise WorkFailed(found.ended)
+    click.echo(found.ended, err=True)
     if found.interrupted:
         raise_interrupted(found.signal)
-    if found.missing or found.failed:
-        raise WorkFailed(found.ended)
 
 
 def _documents(found: Confirmation) -> list[dict[str, Any]]:

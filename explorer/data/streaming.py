@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -46,6 +46,10 @@ class ImagesOnDisk:
 
     def __init__(self, folder: Path, names: np.ndarray, image_format: ImageFormat):
         self.folder, self.names, self.image_format = folder, names, image_format
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore pickled images. Earlier versions named the third attribute ``form``."""
+        self.folder, self.names, self.image_format = state.values()
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -21,13 +21,13 @@ from explorer.reproduction.experiment import GRADIENT_RATIO, Case, Experiment, S
 from explorer.reproduction.trials import FirstTraining, keep_as_trials
 from explorer.space.search_space import SearchSpace, load_space
 from explorer.store.confirmations import ConfirmationWriter, Wanted
-from explorer.store.database import DEFAULT_STORAGE, check_storage, open_for_writing
+from explorer.store.database import DEFAULT_STORAGE, check_storage, open_for_writing, open_if_present
 from explorer.store.lease import new_worker
 from explorer.store.study import Study
 from explorer.study.confirm.loop import ConfirmationLoop, Event
 from explorer.study.confirm.run import MAX_SEEDS
 from explorer.study.plan import Plan, make_plan
-from explorer.study.resuming import open_or_create_study
+from explorer.study.resuming import check_resumable, open_or_create_study
 from explorer.study.seeds import seed_for
 from explorer.study.settings import SearchSettings
 from explorer.study.signals import interrupt_on_signals, renew_leases
@@ -176,10 +176,10 @@ def _train(
     # The largest networks come first within a seed: the last trainings are short, so no core idles for long.
     largest_first = sorted(trials.values(), key=lambda trial: -trial.costs["macs"])
     wanted = {Wanted(trial.digest, size.epochs, seed): trial for seed in drawn for trial in largest_first}
-    database = open_for_writing(str(plan.settings.storage))
+    name = check_resumable(plan, open_if_present(plan.settings.storage))
+    database = open_for_writing(plan.settings.storage)
     try:
-        database.require_space()
-        study = open_or_create_study(plan, plan.name, database)
+        study = open_or_create_study(plan, name, database)
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
         writer = ConfirmationWriter(study, new_worker())
         writer.keep_networks({trial.digest: trial.architecture for trial in trials.values()})

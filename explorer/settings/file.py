@@ -85,14 +85,16 @@ def _entries(path: str | Path, node: Node | None, known: Mapping[str, Setting]) 
         raise _problem(path, node, f"a settings file is a mapping of {', '.join(known)}")
     options = {_plain(each.flag): each.name for each in known.values() if each.flag}
     entries: dict[str, Node] = {}
+    keys: dict[str, str] = {}  # setting -> its key in the file: its name, or the name of its option
     for key, value in _pairs(path, node):
         name = key if key in known else options.get(_plain(key))
         if name is None:
             near = did_you_mean(key, known) or f"; known: {', '.join(known)}"
             raise _problem(path, node, f"unknown setting {key!r}{near}", key)
         if name in entries:
-            raise _problem(path, node, f"{key!r} repeats the setting {name!r}", key)
-        entries[name] = value
+            first = f"{keys[name]!r} in line {_key(node, keys[name]).start_mark.line + 1}"
+            raise _problem(path, node, f"{key!r} repeats the setting {first}", key)
+        entries[name], keys[name] = value, key
     return entries
 
 
@@ -147,5 +149,11 @@ def _pairs(path: str | Path, node: MappingNode) -> list[tuple[str, Node]]:
 def _problem(path: str | Path, node: Node, message: str, key: str | None = None) -> SettingError:
     """Return an error with the line and column of a node, or of one of its keys."""
     if key is not None:
-        node = next(each for each, _ in node.value if each.value == key)
+        node = _key(node, key)
     return SettingError(f"{path}:{node.start_mark.line + 1}:{node.start_mark.column + 1}: {message}")
+
+
+def _key(mapping: Node, key: str) -> Node:
+    """Return the node of a key of a mapping."""
+    found: Node = next(each for each, _ in mapping.value if each.value == key)
+    return found

@@ -37,12 +37,11 @@ from explorer.store.schema import check_no_triggers, check_no_views, check_table
 from explorer.store.sqlite_file import (
     BUSY_SECONDS,
     LOCK_WARNING_SECONDS,
-    NO_LOCKS,
     back_up,
     check_file,
     check_pages,
     check_writable,
-    has_locks,
+    explain,
     identity,
     make_durable,
     reading_engine,
@@ -186,17 +185,6 @@ class Database:
                 " data written now is lost; put the file back and run the same command again"
             )
 
-    def require_space(self) -> None:
-        """Raise StoreError if the disk of an SQLite database has less than FREE_BYTES free, before a long search."""
-        if self.file is None:
-            return
-        free = shutil.disk_usage(self.file.resolve().parent).free
-        if free < FREE_BYTES:
-            raise StoreError(
-                f"{self.shown}: only {free / 2**20:.0f} MiB are free on its disk, a search needs "
-                f"{FREE_BYTES / 2**20:.0f}; free some, or give another --storage"
-            )
-
     @property
     def url(self) -> str:
         """The URL with the password, and the absolute path of an SQLite file. Not for messages."""
@@ -221,7 +209,7 @@ class Database:
             raise UnstorableValue(f"{self.shown}: cannot {verb} this database: {error}") from error
         except SQLAlchemyError as error:
             kind = UnstorableValue if isinstance(error, _UNSTORABLE) else StoreError
-            raise kind(f"{self.shown}: cannot {verb} this database: {driver_message(error)}") from error
+            raise kind(f"{self.shown}: cannot {verb} this database: {explain(error, self.file)}") from error
         except DamagedRow as error:
             raise StoreError(f"{self.shown}: {error}; the row is damaged, restore a backup of the database") from error
 
@@ -252,15 +240,9 @@ def open_for_reading(storage: str | os.PathLike[str]) -> Database:
     """
     url = parse_storage(storage)
     shown, file = shown_storage(url), sqlite_file(url)
-    if file is None:
-        database = Database(_engine(url, poolclass=NullPool), shown, None)
-    else:
-        if not file.exists():
-            raise StoreError(
-                f"{shown}: there is no file {file}; 'explorer search' creates it, or give another --storage"
-            )
-        check_file(file, shown)
-        database = Database(reading_engine(file, without_locks(file, shown)), shown, file)
+    if file is not None and not file.exists():
+        raise StoreError(f"{shown}: there is no file {file}; 'explorer search' creates it, or give another --storage")
+    database = _unchecked(url)
     with database.read() as connection:
         check_no_views(connection, shown)
         earlier = migrations.found_version(connection, shown) < migrations.SCHEMA_VERSION
@@ -270,15 +252,45 @@ def open_for_reading(storage: str | os.PathLike[str]) -> Database:
     return database
 
 
+def open_if_present(storage: str | os.PathLike[str] | None) -> Database | None:
+    """Open a database for reading if it exists and has tables of the explorer; return None otherwise.
+
+    Args:
+        storage: A URL or a path, as for ``open_for_reading``. None: a new database in memory, which has no tables.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    if storage is None:
+        return None
+    url = parse_storage(storage)
+    if (file := sqlite_file(url)) and not (file.exists() and file.stat().st_size):
+        return None
+    with _unchecked(url).read() as connection:
+        present = inspect(connection).has_table(version.name)
+    return open_for_reading(storage) if present else None
+
+
+def _unchecked(url: URL) -> Database:
+    """Return a database for reading, whose tables have not been checked."""
+    shown, file = shown_storage(url), sqlite_file(url)
+    if file is None:
+        return Database(_engine(url, poolclass=NullPool), shown, None)
+    check_file(file, shown)
+    return Database(reading_engine(file, without_locks(file, shown)), shown, file)
+
+
 def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
     """Open a database for writing. Missing tables are created, tables of an earlier schema version are migrated.
+
+    A command makes its checks before this call, so that a refused command does not change the database.
 
     Args:
         storage: A URL or a path, as for ``open_for_reading``. None: a new database in memory.
 
     Raises:
-        StoreError: The file is not a database, the tables are of a later version, or they are of an earlier version and
-            a worker of that version runs. Nothing is written.
+        StoreError: The file is not a database, the tables are of a later version, or a worker of the tables' earlier
+            version runs. Nothing is written.
     """
     if storage is None:
         engine = _engine(URL.create("sqlite"), poolclass=StaticPool, connect_args={"check_same_thread": False})
@@ -289,7 +301,7 @@ def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
         if file is None:
             database = Database(_engine(url, pool_pre_ping=True), shown, None)
         else:
-            _check_writable_file(file, shown)
+            check_writable(file, shown)
             if file.exists() and file.stat().st_size:
                 check_pages(file, shown)
             url = URL.create("sqlite", database=str(file))
@@ -341,7 +353,8 @@ def _make_tables(database: Database) -> None:
 def check_storage(storage: str | os.PathLike[str] | None) -> None:
     """Raise StoreError if a storage cannot be written to, as far as this can be checked without writing.
 
-    Called before long work whose result is stored, such as reading a large data set. It connects to a server.
+    Called before long work whose result is stored, such as reading a large data set. It connects to a server, and the
+    disk of an SQLite database must have FREE_BYTES free.
 
     Args:
         storage: A URL or a path, as for ``open_for_reading``. None: a database in memory, which can be written to.
@@ -350,22 +363,13 @@ def check_storage(storage: str | os.PathLike[str] | None) -> None:
         return
     url = parse_storage(storage)
     shown, file = shown_storage(url), sqlite_file(url)
-    if file is not None:
-        _check_writable_file(file, shown)
-        return
-    with Database(_engine(url, poolclass=NullPool), shown, None).read():
-        pass  # the server answers
-
-
-def _check_writable_file(file: Path, shown: str) -> None:
-    """Raise StoreError if an SQLite database cannot be written to, as far as this can be checked without opening it."""
-    if not file.parent.is_dir():
-        raise StoreError(f"{shown}: there is no folder {file.parent}; create it, or give another --storage")
+    if file is None:
+        with _unchecked(url).read():
+            return  # the server answers
     check_writable(file, shown)
-    if not has_locks(file.resolve().parent):
-        raise StoreError(f"{shown}: {NO_LOCKS.format(folder=file.resolve().parent)}")
-    if file.exists() and file.stat().st_size:
-        check_file(file, shown)
+    if (free := shutil.disk_usage(file.resolve().parent).free) < FREE_BYTES:
+        found = f"only {free / 2**20:.0f} MiB are free on its disk, a search needs {FREE_BYTES / 2**20:.0f}"
+        raise StoreError(f"{shown}: {found}; free some, or give another --storage")
 
 
 def database_file(storage: str | os.PathLike[str]) -> Path | None:

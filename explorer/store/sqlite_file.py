@@ -7,6 +7,7 @@ file is opened read-only: no table is created or altered.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -33,6 +34,9 @@ from explorer.system.files import write_whole
 BUSY_SECONDS = 60  # that SQLite waits for another program's lock before it raises an error
 LOCK_WARNING_SECONDS = 3  # of waiting for a lock before a warning is logged
 _SQLITE_MAGIC = b"SQLite format 3\0"
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_SYSTEM = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL)  # the file system refused a request
+_PROBE_BYTES = 1 << 16  # more than SQLite's shared-memory file, which it writes before it can read: 32 KiB
 NO_LOCKS = (
     "the file system of {folder} does not support file locks, which SQLite needs; "
     "put the database in a folder on a local disk, or use PostgreSQL (postgresql+psycopg://...)"
@@ -58,19 +62,33 @@ def check_file(file: Path, storage: str) -> None:
 
 
 def check_writable(file: Path, storage: str) -> None:
-    """Raise StoreError unless the file and its folder can be written to: SQLite creates two more files next to it."""
+    """Raise StoreError if an SQLite database cannot be written to, as far as this can be checked without opening it.
+
+    The folder must be writable too: SQLite creates two more files next to the database.
+    """
+    if not file.parent.is_dir():
+        raise StoreError(f"{storage}: there is no folder {file.parent}; create it, or give another --storage")
     for place in (file.resolve().parent, file):
         if place.exists() and not os.access(place, os.W_OK):
             raise StoreError(f"{storage}: {place} cannot be written to; copy the database, or give another --storage")
+    if not has_locks(file.resolve().parent):
+        raise StoreError(f"{storage}: {NO_LOCKS.format(folder=file.resolve().parent)}")
+    if file.exists() and file.stat().st_size:
+        check_file(file, storage)
 
 
 def check_pages(file: Path, storage: str) -> None:
-    """Raise StoreError if a page of the database is damaged: writing to it could destroy the remaining data."""
+    """Raise StoreError if a page of the database is damaged, since writing could destroy the remaining data.
+
+    An error of the system, such as a full disk, and a lock of another program raise a StoreError with that reason.
+    """
     engine = reading_engine(file)
     try:
         with engine.connect() as connection:
             found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     except SQLAlchemyError as error:
+        if _code(error) not in _DAMAGED:
+            raise StoreError(f"{storage}: {file} cannot be read: {explain(error, file)}") from error
         found = driver_message(error)
     finally:
         engine.dispose()
@@ -80,6 +98,33 @@ def check_pages(file: Path, storage: str) -> None:
             f"{storage}: {file} is damaged (quick_check: {result}); restore a backup, "
             "or recover what is left with sqlite3's .recover"
         )
+
+
+def explain(error: SQLAlchemyError, file: Path | None) -> str:
+    """Return a driver's message, with the system's reason if the file system refused a request of SQLite.
+
+    SQLite itself reports "disk I/O error" or "unable to open database file" when the disk is full.
+
+    Args:
+        error: The error.
+        file: The database's file; None for a server or a database in memory.
+    """
+    message = driver_message(error)
+    if file is None or _code(error) not in _SYSTEM:
+        return message
+    try:
+        with tempfile.TemporaryFile(dir=file.resolve().parent) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+    except OSError as refusal:
+        if refusal.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"the disk is full ({refusal.strerror}); free some space and run the same command again"
+        return f"{message} ({refusal.strerror})"
+    return f"{message} ({getattr(error.__cause__, 'sqlite_errorname', 'no further reason')})"
+
+
+def _code(error: SQLAlchemyError) -> int:
+    """Return SQLite's primary error code, or 0."""
+    return getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
 
 
 def has_locks(folder: Path) -> bool:

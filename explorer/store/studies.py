@@ -113,7 +113,7 @@ def study_names(database: Database) -> set[str]:
         return set(connection.scalars(select(studies.c.name)))
 
 
-def study_revisions(storage: str = DEFAULT_STORAGE) -> dict[str, int]:
+def study_revisions(storage: str | os.PathLike[str] = DEFAULT_STORAGE) -> dict[str, int]:
     """Return the revision of each study by its name: the cheapest way to detect a change.
 
     Args:
@@ -126,7 +126,7 @@ def study_revisions(storage: str = DEFAULT_STORAGE) -> dict[str, int]:
         return dict(iter(connection.execute(select(studies.c.name, studies.c.revision))))
 
 
-def list_studies(storage: str = DEFAULT_STORAGE) -> list[StudySummary]:
+def list_studies(storage: str | os.PathLike[str] = DEFAULT_STORAGE) -> list[StudySummary]:
     """Return the studies of a storage, sorted by name.
 
     Args:

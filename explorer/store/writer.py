@@ -17,6 +17,7 @@ its lease and its claim on the network, so a worker that is killed at any time l
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ from explorer.store.rows import (
     trial_row,
 )
 from explorer.store.schema import trials
-from explorer.store.studies import find_study
+from explorer.store.studies import find_study, open_study
 from explorer.system.files import remove
 
 _log = logging.getLogger(__name__)
@@ -62,19 +63,19 @@ class NumberTaken(Exception):
     """Another worker has started the trial with this number; read its trials, then propose again."""
 
 
-def open_writer(storage: str | None, name: str, worker: str) -> StudyWriter:
+def open_writer(storage: str | os.PathLike[str], name: str, worker: str) -> StudyWriter:
     """Open an existing study for writing.
 
     Args:
-        storage: A URL or a path; None for a database in memory.
+        storage: A URL or a path.
         name: The study's name. Empty: the only study of the storage.
         worker: The name of the worker, from ``new_worker``.
 
     Raises:
         StoreError: The storage cannot be written to, or has no study of this name.
     """
-    database = open_for_writing(storage)
-    return StudyWriter(find_study(database, name), worker)
+    found = open_study(storage, name)  # a study that does not exist is refused before a database is migrated
+    return StudyWriter(find_study(open_for_writing(storage), found.name), worker)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from explorer.space.search_space import SearchSpace
 from explorer.study.seeds import seed_for
 from explorer.study.workers.jobs import finite_number, reason_of
 
-OwnCost = Callable[[Architecture, Mapping[str, str]], float]
+OwnCost = Callable[[Architecture, dict[str, str]], float]  # a dict, so that a caller may write dict or Mapping
 MAX_ENUMERATED = 20_000  # derivations up to which a space is enumerated; larger spaces are sampled
 MAX_REPEATS = 2_000  # samples in a row without an untried network after which a space counts as exhausted
 YIELD_EVERY = 50  # derivations between two returns to the caller, so that a search stays responsive

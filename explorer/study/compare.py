@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, Unpack
 
 from explorer.analysis.distributions import Comparison, Sample, compare_errors
 from explorer.analysis.quantities import COSTS, TRAINED
-from explorer.errors import ExplorerError, SearchFailed, StudyError, did_you_mean
+from explorer.errors import SearchFailed, StudyError, did_you_mean
 from explorer.settings.settings import takes_settings
 from explorer.space.search_space import load_space
-from explorer.store.database import DEFAULT_STORAGE, check_storage, database_file, open_for_reading
+from explorer.store.database import DEFAULT_STORAGE, check_storage, open_if_present
 from explorer.store.studies import open_study, study_names
 from explorer.store.study import TRAINING_SETTINGS, Study
 from explorer.study.events import Progress
@@ -67,13 +67,8 @@ def compare_spaces(
     """
     assert settings is not None
     check_storage(storage)
-    try:
-        names = study_names(open_for_reading(storage))
-    except ExplorerError:
-        file = database_file(storage)
-        if file is not None and file.exists() and file.stat().st_size:
-            raise  # the database exists but cannot be read; otherwise the search creates it
-        names = set()
+    database = open_if_present(storage)
+    names = set() if database is None else study_names(database)
 
     def opened(name: str) -> Study | None:
         return open_study(storage, name) if name in names else None

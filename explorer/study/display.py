@@ -83,8 +83,6 @@ class _ErrorFreeStream:
 def _print_plain(stream: IO[str], event: Event) -> None:
     if event.kind in ("ended", "repeated") and event.trial is not None:
         print(f"{_ended_line(event, event.trial)}  [{_summary(event.status)}]", file=stream, flush=True)
-    elif event.kind == "finished":
-        print(event.why, file=stream, flush=True)
 
 
 class _Display:

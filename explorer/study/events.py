@@ -61,4 +61,4 @@ class Event:
     repeat: ConfirmationRecord | None = None
 
 
-Progress = Callable[[Event], None]
+Progress = Callable[[Event], object]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from explorer.analysis.limits import parse_limit
 from explorer.errors import StoreError
 from explorer.store.database import Database
 from explorer.store.lease import is_gone
@@ -19,7 +20,32 @@ MAX_DATA_PLACES = 8  # recorded per study, the latest first: several machines ma
 _log = logging.getLogger(__name__)
 
 
-def study_name(plan: Plan, database: Database) -> str:
+def check_resumable(plan: Plan, database: Database | None) -> str:
+    """Return the name of the study that a search resumes or creates, if nothing refuses the search.
+
+    The database is only read, because ``open_for_writing`` would migrate a database of an earlier version.
+
+    Args:
+        plan: The search.
+        database: Database of the studies, opened for reading; None if it does not exist yet.
+
+    Raises:
+        StoreError: The study was created with other settings, or the database cannot be read.
+        StudyError: No network satisfies the limits of the study.
+    """
+    check_name(plan.name)
+    if database is None:
+        return plan.name
+    name = _study_name(plan, database)
+    if not plan.settings.new_study and name in study_names(database):
+        study = find_study(database, name)
+        _require_resumable(study, plan)
+        if plan.settings.limits is None:
+            plan.under(map(parse_limit, study.limits))
+    return name
+
+
+def _study_name(plan: Plan, database: Database) -> str:
     """Return the name of the study that a search resumes or creates.
 
     Args:
@@ -28,7 +54,7 @@ def study_name(plan: Plan, database: Database) -> str:
     """
     settings = plan.settings
     named, seed = settings.study is not None, settings.seed
-    taken, name = study_names(database), check_name(plan.name)
+    taken, name = study_names(database), plan.name
     if not named and plan.is_user_function:
         before = f"{plan.space.name}-evaluate"  # the default name in earlier versions
         if name not in taken and before in taken and "code" not in find_study(database, before).fingerprint:
@@ -69,13 +95,8 @@ def open_or_create_study(plan: Plan, name: str, database: Database) -> Study:
         data_places=[plan.data_place] if plan.data_place else (),
         always_new=settings.new_study,
     )
-    require_same(study, plan.fingerprint, plan.space.text)
-    if seed is not None and study.seed != seed:
-        raise StoreError(
-            f"study {study.name!r} in {study.storage} was created with seed {study.seed}, found seed {seed}; leave "
-            "out the seed to resume it, or create another study with --study NAME or --new-study"
-        )
-    fingerprint = _with_code(study, plan.fingerprint, settings.changed_code)
+    _require_resumable(study, plan)  # another process may have created it since ``check_resumable``
+    fingerprint = _with_code(study, plan.fingerprint)
     if limits is None:
         bounds = study.limits
     places = study.data_places
@@ -89,32 +110,47 @@ def open_or_create_study(plan: Plan, name: str, database: Database) -> Study:
     return change_study(study, fingerprint=fingerprint, limits=bounds, data_places=places)
 
 
-def _with_code(study: Study, found: Mapping[str, Any], changed_code: str) -> dict[str, Any]:
+def _require_resumable(study: Study, plan: Plan) -> None:
+    """Raise StoreError if the study was created with other settings, another seed or other code."""
+    seed = plan.settings.seed
+    require_same(study, plan.fingerprint, plan.space.text)
+    if seed is not None and study.seed != seed:
+        raise StoreError(
+            f"study {study.name!r} in {study.storage} was created with seed {study.seed}, found seed {seed}; leave "
+            "out the seed to resume it, or create another study with --study NAME or --new-study"
+        )
+    differences = "; ".join(code_differences(study.fingerprint, plan.fingerprint))
+    if not differences or plan.settings.changed_code == "continue":
+        return
+    results = _results(study)
+    held = (each for each in study.leases() if each.until is not None and each.until > time.time())
+    running = any(not is_gone(each.worker) for each in held)
+    if running or (results and not _corrects_errors(study, plan.fingerprint)):
+        holds = f"{results} of its trials have results" if results else "another process is searching it"
+        raise StoreError(
+            f"study {study.name!r} in {study.storage} was created with other code ({differences}), and {holds}; "
+            "changed_code='continue' keeps them and resumes, new_study=True or another name (study='NAME') creates "
+            "another study"
+        )
+
+
+def _results(study: Study) -> int:
+    """Return the number of trials that have results."""
+    counts = study.counts()
+    return counts["complete"] + counts["stopped"]
+
+
+def _with_code(study: Study, found: Mapping[str, Any]) -> dict[str, Any]:
     """Return the study's fingerprint with the code of the caller's functions in this run.
 
     Args:
         study: The study.
         found: Fingerprint of this run.
-        changed_code: Setting of that name.
-
-    Raises:
-        StoreError: Trials have results of different code, and ``changed_code`` is "refuse".
     """
     if "code" not in found:
         return dict(study.fingerprint)
-    differences = "; ".join(code_differences(study.fingerprint, found))
-    counts = study.counts()
-    results = counts["complete"] + counts["stopped"]
+    differences, results = "; ".join(code_differences(study.fingerprint, found)), _results(study)
     if differences:
-        held = (each for each in study.leases() if each.until is not None and each.until > time.time())
-        running = any(not is_gone(each.worker) for each in held)
-        if changed_code != "continue" and (running or (results and not _corrects_errors(study, found))):
-            holds = f"{results} of its trials have results" if results else "another process is searching it"
-            raise StoreError(
-                f"study {study.name!r} in {study.storage} was created with other code ({differences}), and {holds}; "
-                "changed_code='continue' keeps them and resumes, new_study=True or another name (study='NAME') creates "
-                "another study"
-            )
         _log.warning(
             "study %r is resumed with changed code (%s); %d trials keep their earlier results",
             study.name,

@@ -21,7 +21,7 @@ from explorer.errors import SearchFailed, StoreError, StudyError
 from explorer.records import ConfirmationRecord, TrialRecord
 from explorer.settings.settings import takes_settings
 from explorer.space.search_space import SearchSpace
-from explorer.store.database import Database, check_storage, open_for_writing
+from explorer.store.database import Database, check_storage, open_for_writing, open_if_present
 from explorer.store.lease import new_worker
 from explorer.store.studies import check_name, open_study
 from explorer.store.study import Study
@@ -32,7 +32,7 @@ from explorer.study.events import Event, Progress
 from explorer.study.loop import SearchLoop
 from explorer.study.options import SearchOptions
 from explorer.study.plan import Plan, make_plan
-from explorer.study.resuming import open_or_create_study, study_name
+from explorer.study.resuming import check_resumable, open_or_create_study
 from explorer.study.samplers.registry import make_sampler
 from explorer.study.settings import SearchSettings
 from explorer.study.signals import interrupt_on_signals, renew_leases
@@ -114,10 +114,10 @@ def run_search(
     if settings.study is not None:
         check_name(settings.study)
     plan = make_plan(space, settings)
+    name = check_resumable(plan, open_if_present(settings.storage))
     database = open_for_writing(settings.storage)
     try:
-        database.require_space()
-        found = open_or_create_study(plan, study_name(plan, database), database)
+        found = open_or_create_study(plan, name, database)
         plan = with_artifacts(plan.under(map(parse_limit, found.limits)), found)
         loop = make_loop(plan, found, _budget(plan, found, began), progress)
         try:

@@ -92,7 +92,8 @@ def test_a_written_file_is_read_back(tmp_path, given):
     [
         ("trials: 3\nworkers: 2\ntrials: 4\n", "search.yaml:3:1: the key 'trials' is repeated"),
         ("trials: 3\ntrails: 3\n", "search.yaml:2:1: unknown setting 'trails'; did you mean 'trials'?"),
-        ("seconds: 5\ntime: 2h\n", "search.yaml:2:1: 'time' repeats the setting 'seconds'"),
+        ("seconds: 5\ntime: 2h\n", "search.yaml:2:1: 'time' repeats the setting 'seconds' in line 1"),
+        ("time: 2h\n\nseconds: 3h\n", "search.yaml:3:1: 'seconds' repeats the setting 'time' in line 1"),
         ("time: soon\n", "search.yaml:1:7: 'soon' is not a time; write 90s, 30m or 2h"),
         ("trials: 8.5\n", "search.yaml:1:9: '8.5' is not a whole number"),
         ("retry_failed: 1\n", "search.yaml:1:15: retry_failed must be true or false, found '1'"),

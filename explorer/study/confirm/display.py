@@ -38,8 +38,6 @@ def show_confirmation(stream: IO[str] | None = None) -> Iterator[Callable[[Event
 def _print_plain(stream: IO[str], event: Event) -> None:
     if event.kind == "ended" and event.training is not None:
         print(f"{_line(event.training, event.label)}  [{_summary(event)}]", file=stream, flush=True)
-    elif event.kind == "finished":
-        print(event.why, file=stream, flush=True)
 
 
 class _Display:

@@ -66,7 +66,7 @@ class ConfirmationLoop:
         writer: ConfirmationWriter,
         executor: Executor,
         workers: int,
-        progress: Callable[[Event], None],
+        progress: Callable[[Event], object],
         limits: TrialLimits = UNLIMITED,
         is_tested: bool = True,
     ):

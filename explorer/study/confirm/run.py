@@ -11,6 +11,7 @@ import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from textwrap import dedent
 from typing import ParamSpec
@@ -70,7 +71,7 @@ class Confirmation:
 
 
 def run_confirmation(
-    storage: str = DEFAULT_STORAGE,
+    storage: str | PathLike[str] = DEFAULT_STORAGE,
     name: str = "",
     *,
     seeds: int = 5,
@@ -81,7 +82,7 @@ def run_confirmation(
     data_dir: str | Path | None = None,
     device: str = "cpu",
     workers: int | None = None,
-    progress: Callable[[Event], None] | None = None,
+    progress: Callable[[Event], object] | None = None,
 ) -> Confirmation:
     """Train each network of the Pareto front from fresh seeds, and test each training.
 
@@ -143,7 +144,6 @@ def run_confirmation(
     wanted = {Wanted(trial.digest, epochs, seed): trial for seed in drawn for trial in largest_first}
     database = open_for_writing(storage)
     try:
-        database.require_space()
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
         writer = ConfirmationWriter(find_study(database, study.name), new_worker())
         executor = ProcessPool(Retraining(work, precisions), workers, reused=device.startswith("cuda"))

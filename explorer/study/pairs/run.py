@@ -22,7 +22,7 @@ from explorer.errors import SearchFailed, StudyError
 from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
 from explorer.space.search_space import SearchSpace, parse_space
-from explorer.store.database import open_for_writing
+from explorer.store.database import check_storage, open_for_writing
 from explorer.store.lease import new_worker
 from explorer.store.rows import Proposal
 from explorer.store.study import Study
@@ -33,7 +33,7 @@ from explorer.study.events import Progress
 from explorer.study.joining import recorded_settings
 from explorer.study.pairs.proposal import Question, narrowing, propose
 from explorer.study.plan import Plan, make_plan
-from explorer.study.resuming import open_or_create_study
+from explorer.study.resuming import check_resumable, open_or_create_study
 from explorer.study.search import make_loop, with_artifacts
 from explorer.study.settings import SearchSettings
 from explorer.study.signals import interrupt_on_signals, renew_leases
@@ -194,9 +194,11 @@ def run_pairs(
         data_dir,
     )
     plan = make_plan(_space(study), settings)
+    if not study.database.in_memory:
+        check_storage(study.database.url)
+    check_resumable(plan, study.database)
     database = study.database if study.database.in_memory else open_for_writing(study.database.url)
     try:
-        database.require_space()
         opened = open_or_create_study(plan, study.name, database)
         plan = with_artifacts(plan.under(map(parse_limit, opened.limits)), opened)
         wanted, expected = _stored_counterparts(opened, question, pairs, plan)
