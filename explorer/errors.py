@@ -232,7 +232,11 @@ def similar_names(word: str, known: Iterable[str]) -> list[str]:
 
 
 def _is_misspelling(word: str, name: str) -> bool:
-    """Whether a word is a misspelling or an abbreviation of a name; 'flatten' is none of 'attn'."""
+    """Whether a word is a misspelling or an abbreviation of a name; 'flatten' is none of 'attn'.
+
+    Of the path of a space file its last part is enough, without the extension.
+    """
+    name = name.lower().rpartition("/")[2].removesuffix(".yaml")
     return name.startswith(word) or word.startswith(name) or SequenceMatcher(None, name, word).ratio() >= MISSPELT
 
 

@@ -200,7 +200,7 @@ def _two_keys(line: str) -> Repair | None:
     if before_colon := entry["value"][: colon.start()].count("(") - entry["value"][: colon.start()].count(")"):
         value = re.sub(r"(?<=\w):\s+", "=", entry["value"]) if before_colon > 0 else entry["value"]
         return Repair(column, f"{entry['key']}: {value}", "':' after an argument; write name=value")
-    if is_reserved(entry["value"][: colon.start()].split()[-1]):
+    if any(map(is_reserved, entry["value"][: colon.start()].split()[-1:])):
         value = re.sub(r"\s*:\s+", " ", re.sub(r":\s+(\d+),?", r"(\1)", entry["value"]))
         message = "':' in an expression; layers are separated by blanks, and arguments follow in brackets"
         return Repair(column, f"{entry['key']}: {value}", message)

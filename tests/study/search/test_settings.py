@@ -42,7 +42,7 @@ def test_a_study_created_with_other_settings_is_refused(space, url, change, diff
     """A run with other settings that affect comparability is refused with the difference and changes nothing."""
     before = tried(search(space, storage=url, trials=2).study)
     settings = {"space": space, "storage": url, "trials": 4, **change}
-    with pytest.raises(StoreError, match="--new-study") as caught:
+    with pytest.raises(StoreError, match="--study NAME") as caught:
         search(settings.pop("space"), **settings)
     assert difference in str(caught.value) and "study 'one'" in str(caught.value)
     assert tried(open_study(url, "one")) == before

@@ -124,7 +124,7 @@ def test_the_same_command_resumes_the_study(trained, space, tmp_path):
 )
 def test_a_training_study_created_with_other_settings_is_refused(trained, space, change, difference):
     """A study refuses other data, split, recipe, epochs or objectives and names the difference."""
-    with pytest.raises(StoreError, match="--new-study") as caught:
+    with pytest.raises(StoreError, match="--study NAME") as caught:
         run_search(space, storage=trained[2], trials=20, **{**SETTINGS, **change})
     assert difference in str(caught.value)
 
