@@ -9,6 +9,7 @@ import math
 import random
 import statistics
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -101,8 +102,7 @@ def count_networks(space: SearchSpace, bounds: Bounds = QUICK, progress: Progres
 
 
 def _scaled(total: int, share: float) -> int:
-    # Integer arithmetic, since the total can exceed the precision of floats.
-    return round(total * share) if total < 10**15 else total * round(share * 10**6) // 10**6
+    return round(total * Fraction(share))  # exact, since the total can exceed the precision of floats
 
 
 def _estimated_shares(space: SearchSpace) -> list[float]:

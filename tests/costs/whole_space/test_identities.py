@@ -82,6 +82,16 @@ def test_an_estimate_has_an_interval_with_the_exact_count():
         assert estimate.ci95 is not None and estimate.ci95[0] <= exact.networks <= estimate.ci95[1]
 
 
+def test_a_small_share_of_many_derivations_is_not_rounded_to_one_network():
+    """Of 6^32 derivations that give 3^32 networks, the estimate is more than one network, and within its interval."""
+    grammar = {"op": "a zero + | conv3x3 + | conv1x1 +", "a": "relu | silu | gelu | elu", "depth": "32"}
+    choices = {"op": "block", "a": "block"}
+    made = space(grammar, choices, block="op", stages="{blocks: depth, width: [8], stride: [1]}")
+    found = count_networks(made, Bounds(1, None))
+    assert made.count() == 6**32 and not found.exact and found.ci95 is not None
+    assert found.networks > 1 and found.ci95[0] <= found.networks <= found.ci95[1]
+
+
 def test_sampled_ranges_have_intervals_with_the_exact_values():
     """Beyond the bounds, the median and the feasible share have intervals, which contain the exact values."""
     made = load_space("preact_variants.yaml")
