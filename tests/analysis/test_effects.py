@@ -125,6 +125,14 @@ def test_one_network_at_the_edge_makes_no_common_range():
     assert common_range(np.zeros(3), np.zeros(3)) == (0.0, 0.0)
 
 
+def test_a_common_range_has_networks_of_both_levels():
+    """Where networks of one level lie close to both ends of a range, but none within it, the range is not common."""
+    level, ends, middle = np.log10([1.0] * 3 + [1.8] * 3), np.log10([0.9] * 3 + [2.0] * 3), np.log10([1.4])
+    assert common_range(ends, level) is None and common_range(level, ends) is None
+    low, high = common_range(np.concatenate([ends, middle]), level)
+    assert (10**low, 10**high) == (pytest.approx(1.0), pytest.approx(1.8))
+
+
 def test_a_curve_through_a_line_is_the_line():
     """The weights of the local-linear curve sum to 1, and those of networks of one cost are equal."""
     cost = np.linspace(5.0, 7.0, 80)
@@ -307,7 +315,7 @@ def test_questions_without_an_answer():
         choice_effects([record for record in grid() if record.choices["act"] == "relu"], factor="act")
     with pytest.raises(StudyError, match="objective and cost are both macs"):
         choice_effects(grid(), "macs", "macs")
-    with pytest.raises(StudyError, match="1 complete trials have accuracy and a macs above 0"):
+    with pytest.raises(StudyError, match="1 complete trial with accuracy and a macs above 0"):
         choice_effects(grid()[:1])
     assert choice_effects([trial(0, 0.5, 1e6, a="1"), trial(1, 0.6, 1e6, a="1")]) == []
 

@@ -4,7 +4,7 @@ The answer is the difference between two curves, the mean objective of all netwo
 the reference by cost, averaged over a range of costs with equal weight on a logarithmic scale. The curves are local
 linear in the logarithm of the cost, with a Gaussian kernel whose standard deviation is ``CALIPER``. The range is where
 both levels have at least ``MIN_LIKE`` trained networks, and ``MIN_SHARE`` of all that they have, within a factor of
-``LIKE`` of every cost.
+``LIKE`` of every cost; and at least one of each within the range.
 """
 
 from __future__ import annotations
@@ -40,11 +40,15 @@ def common_range(reference: np.ndarray, level: np.ndarray) -> Span | None:
     at = np.unique([*costs[(costs >= low) & (costs <= high)], *np.linspace(low, high, 5 * STEPS)])
     common = _is_dense(reference, at) & _is_dense(level, at)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], common, [False]]).astype(int)))
-    starts, ends = at[edges[::2]], at[edges[1::2] - 1]
-    if not len(starts):
-        return None
-    longest = int(np.argmax(ends - starts))
-    return float(starts[longest]), float(ends[longest])
+    spans = [(float(at[start]), float(at[end - 1])) for start, end in edges.reshape(-1, 2)]
+    spans = [span for span in spans if within(reference, span).any() and within(level, span).any()]
+    return max(spans, key=lambda span: span[1] - span[0], default=None)
+
+
+def within(costs: np.ndarray, span: Span) -> np.ndarray:
+    """Return which costs, in decades, are in a range."""
+    inside: np.ndarray = (costs >= span[0] - 1e-9) & (costs <= span[1] + 1e-9)
+    return inside
 
 
 def _is_dense(costs: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from explorer.analysis.effects.contrast import Contrasts, Estimate
 from explorer.analysis.effects.effect import Effect, EqualCost, Frontier, Paired
-from explorer.analysis.effects.equal_cost import Span, common_range, equal_cost_estimate
+from explorer.analysis.effects.equal_cost import Span, common_range, equal_cost_estimate, within
 from explorer.analysis.effects.frontier import FrontierAnswers
 from explorer.analysis.effects.notes import few_networks_note, no_range_note, not_separated_note, pairs_note
 from explorer.analysis.effects.paired import MIN_PAIRS, paired_estimate, trained_pairs
@@ -85,8 +85,7 @@ class _Answers:
 
     def _trials_within(self, column: int, level: int, span: Span) -> int:
         networks = self._contrasts.networks
-        inside = (networks.cost >= span[0] - 1e-9) & (networks.cost <= span[1] + 1e-9)
-        return int(networks.trainings[inside & (networks.codes[:, column] == level)].sum())
+        return int(networks.trainings[within(networks.cost, span) & (networks.codes[:, column] == level)].sum())
 
 
 def _with_significance(found: Sequence[tuple[Effect, Mapping[str, float]]]) -> list[Effect]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from explorer.analysis.effects.answers import Networks
-from explorer.analysis.effects.equal_cost import MIN_LIKE, common_range
+from explorer.analysis.effects.equal_cost import MIN_LIKE, common_range, within
 from explorer.analysis.effects.paired import MIN_PAIRS
 from explorer.analysis.effects.population import Population
 from explorer.analysis.quantities import quantity_named
@@ -57,9 +55,8 @@ def no_range_note(networks: Networks, population: Population, column: int, level
     span = common_range(*possible)
     if span is None:
         return f"{said}; the trials show no networks of like {cost} with both levels"
-    missing = [
-        texts[code]
-        for code, each in zip((0, level), own)
-        if np.sum((each >= span[0] - 1e-9) & (each <= span[1] + 1e-9)) < MIN_LIKE
-    ] or [texts[0], texts[level]]
+    missing = [texts[code] for code, each in zip((0, level), own) if within(each, span).sum() < MIN_LIKE] or [
+        texts[0],
+        texts[level],
+    ]
     return f"{said}; train {' and '.join(missing)} networks of {span_text(10 ** span[0], 10 ** span[1], cost)}"

@@ -173,8 +173,8 @@ def run_pairs(
         ExplorerError: StoreError, DataError, TrainingError or SpaceError.
     """
     began = time.monotonic()
-    if not 1 <= pairs <= MAX_PAIRS:
-        raise StudyError(f"pairs must be in 1..{MAX_PAIRS:,}, found {pairs}")
+    if not isinstance(pairs, int) or not 1 <= pairs <= MAX_PAIRS:
+        raise StudyError(f"pairs must be a whole number in 1..{MAX_PAIRS:,}, found {pairs!r}")
     x, y = study.axes(x, y)
     study.require_known((x, y))
     question = Question(y, x, factor)

@@ -186,8 +186,9 @@ def test_requests_without_an_answer():
     study = searched(evaluate)
     with pytest.raises(StudyError, match=r"unknown factor 'actt'.*did you mean 'act'"):
         explorer.train_pairs(study, 3, factor="actt", evaluate=evaluate)
-    with pytest.raises(StudyError, match=r"pairs must be in 1..10,000, found 0"):
-        explorer.train_pairs(study, 0, evaluate=evaluate)
+    for count in (0, 2.5, "x"):
+        with pytest.raises(StudyError, match=rf"pairs must be a whole number in 1..10,000, found {count!r}"):
+            explorer.train_pairs(study, count, evaluate=evaluate)
     with pytest.raises(StudyError, match=r"with functions of the caller's \(evaluate\).*train_pairs\(study, N, eval"):
         explorer.train_pairs(study, 3)
     with pytest.raises(StoreError, match="no quantity 'joules'"):
