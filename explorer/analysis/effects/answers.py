@@ -211,7 +211,7 @@ def compared(
     known = comparable(records, objective, cost)
     if len(known) < 2:
         raise StudyError(
-            f"{len(known)} complete trial{'s' * (len(known) != 1)} with {objective} and a {cost} above 0 (its logarithm is"
-            " compared); an effect needs at least two networks"
+            f"{len(known)} complete trial{'s' * (len(known) != 1)} with {objective} and a {cost} above 0, whose"
+            " logarithm is compared; an effect needs at least two networks"
         )
     return known, networks_of(known, objective, cost, levels)

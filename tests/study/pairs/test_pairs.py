@@ -193,7 +193,7 @@ def test_requests_without_an_answer():
         explorer.train_pairs(study, 3)
     with pytest.raises(StoreError, match="no quantity 'joules'"):
         explorer.train_pairs(study, 3, x="joules", evaluate=evaluate)
-    with pytest.raises(StudyError, match="1 complete trials"):
+    with pytest.raises(StudyError, match="1 complete trial with"):
         explorer.train_pairs(searched(Evaluation(), 1), 3, evaluate=evaluate)
     assert counterparts(study) == []
 
