@@ -146,6 +146,7 @@ def _run_pairs(
         if estimated:
             click.echo()
             _print_effects(estimated, x, y)
+        if not (options["dry_run"] or found.signal or found.broken or found.failed):
             click.echo(f"{found.ended}, {found.seconds:.0f} s; a larger --pairs adds counterparts")
     if found.signal:
         raise_interrupted(found.signal)
@@ -183,7 +184,7 @@ def _print_pairs(found: Pairs, y: str) -> None:
     achieved = {(each.factor, each.level): each for each in found.achieved}
     if not achieved:
         about = found.question.factor or "all choices"
-        click.echo(f"{len(found.trainings)} trainings that tell most about {about}, each with the seed of its twin:\n")
+        click.echo(f"the {len(found.trainings)} most informative trainings about {about}, each with its twin's seed:\n")
         print_table(
             {"trial": "right", "twin": "right", "differs in": "left", "state": "left", "choices": "left"},
             [(each.trial, each.twin, each.factor, each.state, choices_line(each.choices)) for each in found.trainings],

@@ -177,7 +177,7 @@ def doctor(data_dir: str | None, as_json: bool, storage: str) -> None:
     checks = examine(storage, data_dir)
     ok = healthy(checks)
     if as_json:
-        # "mend" is the former name of "fix".
+        # Scripts of earlier versions read the field under its former name, "mend".
         print_json({"ok": ok, "checks": [{**asdict(check), "mend": check.fix} for check in checks]})
     else:
         out = console()

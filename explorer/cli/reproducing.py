@@ -44,7 +44,8 @@ PLOT_START = f"{DOCTYPE}<!-- explorer reproduce -->\n"  # by which the command k
     default="tiny",
     show_default=True,
     metavar=f"[{'|'.join(SCALES)}]",
-    help="tiny: two cores, 15 minutes; small: one GPU, ten minutes; full: the paper's depths and recipe.",
+    help="tiny: meant for two cores and 15 minutes; small: for one GPU and ten minutes; full: the paper's depths and"
+    " recipe.",
 )
 @click.option(
     "--seeds", type=Whole(1, 1_000), metavar="N", help="Trainings of each case; the scale's own number by default."

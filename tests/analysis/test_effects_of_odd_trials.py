@@ -125,7 +125,7 @@ def test_a_constant_objective_has_no_significant_effect(value):
 
 
 def test_a_space_too_large_to_list_has_paired_effects():
-    """Of 2^20 networks a sample has hardly any pairs; the effect all else equal is told all the same."""
+    """Of 2^20 networks a sample has hardly any pairs; the effect all else equal is estimated nevertheless."""
     draw = random.Random(3)
     names = [f"c{place}" for place in range(20)]
     records = []

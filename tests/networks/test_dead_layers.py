@@ -206,6 +206,6 @@ def test_a_zero_that_no_image_passes_is_an_error(sections, message):
 
 @pytest.mark.parametrize("block", ["op op +", "conv1x1 bn relu op conv1x1 bn +", "conv3x3(s=s) op +", "op avgpool +"])
 def test_zero_has_the_stride_as_a_convolution_has(block):
-    """Where a 3x3 convolution may stand, zero may stand: it takes the block's stride by the same rule."""
+    """``zero`` is valid wherever a 3x3 convolution is, and takes the stride of the block by the same rule."""
     made = space({"op": "conv3x3 bn | zero"}, {"op": "use"}, block=block)
     assert made.validated == "all" and {made.architecture(d).output for d in made} == {(10, 1, 1)}

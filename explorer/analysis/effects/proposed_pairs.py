@@ -67,7 +67,7 @@ class Proposal:
     """Trainings and what they are expected to tell.
 
     Attributes:
-        trainings: The networks to train, those that tell most first; fewer than asked for if there are no more.
+        trainings: The networks to train, the most informative first; fewer than asked for if there are no more.
         narrowing: The intervals before and after all of them.
     """
 

@@ -1,4 +1,4 @@
-"""What is wrong in a text that is not YAML: repairs of one line are tried until the text can be read.
+"""Find the fault of a text that is not YAML: repairs of one line are tried until the text can be parsed.
 
 A repair is a function of a line. It returns the column of the fault, the repaired line and the message, or None if the
 line has no such fault.

@@ -33,7 +33,7 @@ class Question:
     factor: str | None = None
 
     def counterparts(self, records: Iterable[TrialRecord]) -> list[TrialRecord]:
-        """Return the trials that were proposed for this question, those that tell most first."""
+        """Return the trials that were proposed for this question, the most informative first."""
         return [
             record
             for record in records

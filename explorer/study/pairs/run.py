@@ -90,7 +90,7 @@ class Pairs:
         study: The study.
         question: The question.
         asked: The number of counterparts that were asked for.
-        trainings: The counterparts of the study, those that tell most first; in a dry run also the proposed ones.
+        trainings: The counterparts of the study, the most informative first; in a dry run also the proposed ones.
         expected: The interval of each effect all else equal before this run, and as expected after it.
         achieved: The same intervals now. Empty before the trainings.
         ended: Why the run ended.

@@ -50,7 +50,7 @@ def test_a_dry_run_prints_the_proposal(capsys, evaluated):
     status, out, err = run(
         capsys, "effects", "one", "--pairs", "3", "--factor", "act", "--dry-run", "--storage", evaluated
     )
-    assert (status, err) == (0, "") and out.count("proposed") == 3 and "seed of its twin" in out
+    assert (status, err) == (0, "") and out.count("proposed") == 3 and "its twin's seed" in out
     (row,) = [line for line in out.splitlines() if re.match("act +(silu|relu) +(silu|relu) ", line)]
     now, expected = map(float, row.split()[-2:])
     assert expected < now and open_study(evaluated, "one").trials() == before
