@@ -12,6 +12,7 @@ from explorer.networks.block import Block, MergeStep, Parts, Step, steps
 from explorer.networks.dead_layers import without_dead_layers
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Merge
+from explorer.networks.ops.window import sides
 from explorer.networks.walk import PlacedBlock
 
 WEIGHT_LAYERS = ("conv", "linear")  # the roles of weight layers
@@ -29,7 +30,7 @@ class Totals(NamedTuple):
         macs: Multiply-accumulates, one image.
         activations: Output elements of conv layers, linear layers and attention, one image.
         weight_layers: Conv and linear layers on the longest path.
-        receptive_field: Side in input pixels.
+        receptive_field: Side in input pixels, the larger of height and width.
         live_elements: The largest number of feature map elements in memory at once, whole batch.
         bytes_per_element: Bytes of an element of weights and feature maps.
     """
@@ -60,7 +61,7 @@ class Cost:
         activations: Output elements of conv and linear layers (Radosavovic et al. 2020) and of the products of
             attention.
         weight_layers: Conv and linear layers on the longest path, without shortcuts and attention (20 for ResNet-20).
-        receptive_field: Side in input pixels, without attention and global pooling.
+        receptive_field: Side in input pixels, the larger of height and width, without attention and global pooling.
         peak_memory_bytes: The largest size of weights and feature maps in memory at once in inference: float32,
             batch 1, each op writes a new map.
     """
@@ -99,8 +100,10 @@ class SegmentCost(NamedTuple):
         macs: Multiply-accumulates.
         activations: Output elements of conv and linear layers and attention.
         weight_layers: Conv and linear layers on the longest path.
-        growth: By how much the receptive field grows, in pixels of the input map.
-        jump: The product of the strides.
+        growth: By how much the height of the receptive field grows, in pixels of the input map.
+        jump: The product of the strides along the height.
+        wide_growth: By how much its width grows.
+        wide_jump: The product of the strides along the width.
         peak: The largest number of elements in memory at once.
     """
 
@@ -111,6 +114,8 @@ class SegmentCost(NamedTuple):
     weight_layers: int
     growth: int
     jump: int
+    wide_growth: int
+    wide_jump: int
     peak: int
 
 
@@ -127,7 +132,7 @@ def count_cost(architecture: Architecture, batch: int = 1, dtype: str = "float32
     """
     require_architecture(architecture)
     params = macs = activations = weight_layers = peak = 0
-    field = jump = 1
+    field = wide_field = jump = wide_jump = 1
     last: Parts | None = None
     for segment in architecture.segments:
         if isinstance(segment, PlacedBlock):
@@ -135,16 +140,19 @@ def count_cost(architecture: Architecture, batch: int = 1, dtype: str = "float32
                 last, cost = segment.parts, block_cost(segment.block, segment.x)
         else:
             cost = _segment_cost(segment.x, segment.y, segment.steps)
-        _, own_params, own_macs, own_activations, layers, growth, stride, high = cost
+        _, own_params, own_macs, own_activations, layers, growth, stride, wide_growth, wide_stride, high = cost
         params += own_params
         macs += own_macs
         activations += own_activations
         weight_layers += layers
         field += growth * jump
         jump *= stride
+        wide_field += wide_growth * wide_jump
+        wide_jump *= wide_stride
         if high > peak:
             peak = high
-    totals = Totals(params, macs, activations, weight_layers, field, batch * peak, BYTES_PER_ELEMENT[dtype])
+    larger, elements = max(field, wide_field), batch * peak
+    totals = Totals(params, macs, activations, weight_layers, larger, elements, BYTES_PER_ELEMENT[dtype])
     return Cost(**costs_of(totals))
 
 
@@ -176,17 +184,18 @@ def _segment_cost(
     after: tuple[Step, ...] = (),
 ) -> SegmentCost:
     """Return the cost of ``ops`` and, with a merge, of the branch, shortcut, merge and further ops after them."""
-    params = macs = activations = weight_layers = growth = held = 0
-    jump = 1
+    params = macs = activations = weight_layers = held = 0
+    growth, wide_growth, jump, wide_jump = fields = 0, 0, 1, 1
     peak = elements = live = x.elements
     for place, part in enumerate((ops,) if merge is None else (ops, branch, shortcut, after)):
         if place == 1:
             # The shortcut's input stays in memory while the branch runs. It is also the input of the first op.
-            start_elements, start_growth, start_jump = elements, growth, jump
+            start_elements, fields = elements, (growth, wide_growth, jump, wide_jump)
             held, live = elements, elements
         elif place == 2:
-            branch_elements, branch_growth, branch_jump, branch_layers = elements, growth, jump, weight_layers
-            elements, growth, jump = start_elements, start_growth, start_jump
+            branch_elements, branch_layers = elements, weight_layers
+            branch_fields, elements = (growth, wide_growth, jump, wide_jump), start_elements
+            growth, wide_growth, jump, wide_jump = fields
             held, live = branch_elements, branch_elements + elements
         elif merge is not None and place == 3:
             if type(merge.op).cost is not Merge.cost:
@@ -197,7 +206,8 @@ def _segment_cost(
             live = branch_elements + elements  # the inputs of the merge; its output is added below
             elements = merge.y.elements
             peak = max(peak, live + elements)
-            growth, jump, weight_layers = max(growth, branch_growth), branch_jump, branch_layers
+            growth, wide_growth = max(growth, branch_fields[0]), max(wide_growth, branch_fields[1])
+            jump, wide_jump, weight_layers = *branch_fields[2:], branch_layers
             held, live = 0, elements
         for op, op_x, op_y in part:
             cls = type(op)
@@ -210,10 +220,13 @@ def _segment_cost(
             weight_layers += cls.role in WEIGHT_LAYERS
             if cls.receptive is not Op.receptive:
                 window, stride = op.receptive()
-                growth += (window - 1) * jump
-                jump *= stride
+                (high, wide), (down, right) = sides(window), sides(stride)
+                growth += (high - 1) * jump
+                jump *= down
+                wide_growth += (wide - 1) * wide_jump
+                wide_jump *= right
             live += elements
             if live > peak:
                 peak = live
             live = held + elements
-    return SegmentCost(y, params, macs, activations, weight_layers, growth, jump, peak)
+    return SegmentCost(y, params, macs, activations, weight_layers, growth, jump, wide_growth, wide_jump, peak)

@@ -17,6 +17,7 @@ from explorer.errors import ArchitectureError, ExportError, SpaceError
 from explorer.export.spelling import Place, Run, spell_merge, spell_runs
 from explorer.networks.architecture import Architecture
 from explorer.networks.block import Block, Stage, Step
+from explorer.networks.ops.window import Size, size_of, spell_size
 from explorer.networks.walk import OpRun
 from explorer.space.derive.blocks import initial_norm_act
 from explorer.space.search_space import parse_space
@@ -60,7 +61,7 @@ class SpelledBlock(NamedTuple):
 
     text: str
     width: int
-    stride: int
+    stride: Size
     shortcut: dict[str, str]
 
 
@@ -155,12 +156,13 @@ def _spell_blocks(architecture: Architecture) -> list[list[SpelledBlock]]:
     return out
 
 
-def _total_stride(steps: Iterable[Step]) -> int:
+def _total_stride(steps: Iterable[Step]) -> Size:
     """Return the product of the strides of the ops."""
-    return prod(step.op.receptive()[1] for step in steps)
+    down, right = zip((1, 1), *(step.op.shrinks() for step in steps))
+    return size_of(int(prod(down)), int(prod(right)))
 
 
-def _transition(architecture: Architecture, entries: list[StageEntry]) -> tuple[str, list[int]] | None:
+def _transition(architecture: Architecture, entries: list[StageEntry]) -> tuple[str, list[Size]] | None:
     """Return the text of the transition before each stage but the first, and the strides of all stages.
 
     Return None if the stages do not share one transition text.
@@ -203,10 +205,10 @@ def _section(key: str, entries: dict[str, str], indent: str = "") -> list[str]:
     return [f"{indent}{key}:", *(f"{indent}  {name}: {value}" for name, value in entries.items())] if entries else []
 
 
-def _stages(entries: list[StageEntry], strides: list[int], block: str, shortcut: dict[str, str]) -> list[str]:
+def _stages(entries: list[StageEntry], strides: list[Size], block: str, shortcut: dict[str, str]) -> list[str]:
     """Write ``stages``: one line if they differ only in numbers, else a list."""
     defaults = {"same": "identity", "from": "input", **shortcut}
-    numbers = {
+    numbers: dict[str, list[Size]] = {
         "blocks": [1 + len(entry.rest) for entry in entries],
         "width": [entry.first.width for entry in entries],
         "stride": strides,
@@ -224,11 +226,12 @@ def _stages(entries: list[StageEntry], strides: list[int], block: str, shortcut:
             if key == "stride" and set(values) == {1}:
                 continue
             scalar = len(set(values)) == 1 and (key != "width" or len(values) == 1 or len(set(strides)) > 1)
-            shown.append(f"{key}: {values[0] if scalar else values}")
+            texts = list(map(spell_size, values))
+            shown.append(f"{key}: {texts[0] if scalar else '[' + ', '.join(texts) + ']'}")
         return [f"stages: {{{', '.join(shown)}}}"]
     lines = ["stages:"]
     for k, structure in enumerate(own):
         lines += [f"  - blocks: {numbers['blocks'][k]}", f"    width: {numbers['width'][k]}"]
-        lines += [f"    stride: {strides[k]}"] if strides[k] != 1 else []
+        lines += [f"    stride: {spell_size(strides[k])}"] if strides[k] != 1 else []
         lines += structure
     return lines

@@ -13,6 +13,7 @@ from explorer.networks.block import Step
 from explorer.networks.ops.base import Argument, Context, Op, TensorShape
 from explorer.networks.ops.conv import DepthwiseConv
 from explorer.networks.ops.merge import Merge
+from explorer.networks.ops.window import Size, spell_size
 from explorer.space.derive.blocks import strides_by_rule
 from explorer.space.derive.layers import Layer
 
@@ -23,7 +24,7 @@ MAX_RATIO_TERM = 64  # the largest numerator or denominator in w*3/8, so that th
 MAX_DENOMINATOR = 10_000  # of a number written as a fraction, such as 1/15
 
 
-Kind = tuple[type[Op], int | None, tuple[str, ...]]  # the class of the op, its kernel, and its non-numeric arguments
+Kind = tuple[type[Op], Size | None, tuple[str, ...]]  # the class of the op, its kernel, and its non-numeric arguments
 
 
 class Place(NamedTuple):
@@ -39,7 +40,7 @@ class Place(NamedTuple):
 
     width: int | None = None
     in_channels: int | None = None
-    stride: int = 1
+    stride: Size = 1
     block: int | None = None
     blocks: int | None = None
 
@@ -55,7 +56,7 @@ class Run(NamedTuple):
     steps: tuple[Step, ...]
     place: Place
 
-    def supplied_strides(self) -> list[int]:
+    def supplied_strides(self) -> list[Size]:
         """Return the stride that the language gives each op if the text states none."""
         stride = self.place.stride
         layers = [
@@ -67,8 +68,13 @@ class Run(NamedTuple):
         if stride == 1 or strides == by_rule:
             return by_rule
         # One op written with `s` replaces the rule. If that does not give these strides, each op states its own.
-        others = 1 if set(strides) <= {1, stride} else 0
+        others = 1 if set(strides) <= {1, stride} and all(map(_states_stride, self.steps)) else 0
         return [stride if _pools(step.op) else others for step in self.steps]
+
+
+def _states_stride(step: Step) -> bool:
+    """Return whether the text of an op can have its stride, or the op has none."""
+    return step.op.receptive()[1] == 1 or any(argument.field == "stride" for argument in step.op.arguments)
 
 
 def spell_runs(runs: list[Run], classes: int) -> list[str]:
@@ -148,7 +154,7 @@ def _pools(op: Op) -> bool:
     return op.pools(op.spelled_size)
 
 
-def _spell_column(column: list[tuple[Step, int]], places: list[Place], classes: int) -> list[str]:
+def _spell_column(column: list[tuple[Step, Size]], places: list[Place], classes: int) -> list[str]:
     """Write one op of each run, without the arguments that the language supplies."""
     ops = [step.op for step, _ in column]
     cls = _spelled_class([step for step, _ in column])
@@ -198,8 +204,7 @@ def _arguments(cls: type[Op], ops: list[Op], contexts: list[Context], places: li
 def _text(cls: type[Op], op: Op, given: dict[Argument, str]) -> str:
     """Write an op with the texts of its arguments."""
     shown = [text if a.field in POSITIONAL else f"{a.name}={text}" for a, text in given.items() if text]
-    size = op.spelled_size
-    name = cls.spelling + (f"{size}x{size}" if size else "")
+    name = cls.spelled(op.spelled_size)
     return f"{name}({', '.join(shown)})" if shown else name
 
 
@@ -211,7 +216,9 @@ def _values(argument: Argument, values: list[Any], places: list[Place]) -> list[
     if argument.kind == "word":
         return list(values)
     if argument.field == "stride":
-        return ["s" if value == place.stride > 1 else str(value) for value, place in zip(values, places)]
+        return ["s" if value == place.stride != 1 else spell_size(value) for value, place in zip(values, places)]
+    if argument.kind == "size":
+        return ["" if value is None else spell_size(value) for value in values]
     shared = ""
     if argument.field in RELATIVE:
         shared = _relation(argument, values, places)

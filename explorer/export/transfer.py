@@ -24,7 +24,8 @@ class FeatureMap(NamedTuple):
     Attributes:
         stage: Number of the stage, from 1.
         shape: Shape of the map.
-        reduction: Input pixels between neighbours of the map: the product of all strides up to this stage.
+        reduction: Input pixels between neighbours of the map: the product of all strides up to this stage, the
+            larger of height and width.
     """
 
     stage: int
@@ -105,7 +106,8 @@ class Subject:
 def _reduction(architecture: Architecture, stage: int) -> int:
     """Return the product of the strides along the residual branches; a shortcut has the stride of its branch."""
     layers = (layer for layer in architecture.layers() if layer.stage <= stage and layer.part != "shortcut")
-    return math.prod(layer.op.receptive()[1] for layer in layers if isinstance(layer.op, Op))
+    shrinks = [layer.op.shrinks() for layer in layers if isinstance(layer.op, Op)]
+    return int(max(map(math.prod, zip(*shrinks)), default=1))
 
 
 class Backbone(nn.Module):

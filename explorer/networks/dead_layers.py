@@ -14,6 +14,7 @@ from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Add, Concatenate, Gate
 from explorer.networks.ops.pool import Subsample
 from explorer.networks.ops.scale import Scale, ShortcutGate
+from explorer.networks.ops.window import Size, product
 from explorer.networks.ops.zero import Zero
 
 # The shortcut that is multiplied by 0 in Table 1 of He et al. 2016. It has no dead layers, so it is kept: digests of
@@ -71,9 +72,10 @@ def live_ops(ops: Iterable[Op], x: TensorShape) -> tuple[Op, ...]:
         x: The input shape of the first op.
     """
     live: list[Op] = []
-    low, high, stride = -math.inf, math.inf, 1
+    low, high = -math.inf, math.inf
+    stride: Size = 1
     for op in ops:
-        x, stride = op.output_shape(x), stride * op.receptive()[1]
+        x, stride = op.output_shape(x), product(stride, op.receptive()[1])
         low, high = op.values(low, high)
         live = [Zero(stride, *x)] if low == high == 0 else [*live, op]
     return tuple(live)

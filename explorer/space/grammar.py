@@ -14,6 +14,7 @@ from explorer.analysis.limits import Limit
 from explorer.errors import Edit, Problem, SpaceError
 from explorer.networks.ops.base import Argument, Op, TensorShape
 from explorer.networks.ops.merge import Merge
+from explorer.networks.ops.window import Size
 
 Place = tuple[int, int]  # line and column in the space file, from 1
 WHOLE: Place = (1, 1)  # an error of the whole file, or of what is asked of its space
@@ -124,7 +125,7 @@ class OpItem(Node):
     """An op. ``kernel``: its size, None for an op without one; ``arguments``: each with its value."""
 
     op: type[Op]
-    kernel: int | None
+    kernel: Size | None
     arguments: tuple[tuple[Argument, Node], ...]
     place: Place
 
@@ -180,6 +181,14 @@ class Number(Node):
 
     def constant(self) -> Fraction | None:
         return self.value
+
+
+@dataclass(eq=False, slots=True)
+class Pair(Node):
+    """A size of unequal sides, ``2x1``: height and width."""
+
+    value: tuple[int, int]
+    place: Place
 
 
 @dataclass(eq=False, slots=True)

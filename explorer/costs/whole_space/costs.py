@@ -124,7 +124,7 @@ class _Rows:
         count = codes.shape[1]
         self.all = np.arange(count)
         self.sums = {name: np.zeros(count, dtype=np.int64) for name in SUMS}
-        self.growth, self.jump = np.zeros(count, dtype=np.int64), np.ones(count, dtype=np.int64)
+        self.growths, self.jumps = np.zeros((2, count), dtype=np.int64), np.ones((2, count), dtype=np.int64)
         self.peak = np.full(count, self.space.input.elements, dtype=np.int64)
         self.shape = np.full(count, known.shapes.number(self.space.input), dtype=np.int64)
         self.place = np.zeros(count, dtype=np.int64)  # the number of blocks so far
@@ -140,7 +140,7 @@ class _Rows:
                 macs=self.sums["macs"],
                 activations=self.sums["activations"],
                 weight_layers=self.sums["weight_layers"],
-                receptive_field=1 + self.growth,
+                receptive_field=1 + self.growths.max(axis=0),
                 live_elements=self.peak,
                 bytes_per_element=BYTES_PER_ELEMENT["float32"],
             )
@@ -180,7 +180,7 @@ class _Rows:
             times = np.ones_like(left)
             if j > 1 and not unit.varies:
                 same = (table["shape"][places] == self.shape[rows]) & (table["jump"][places] == 1)
-                same &= table["end"][places] == self.end[rows]
+                same &= (table["wide_jump"][places] == 1) & (table["end"][places] == self.end[rows])
                 times += same * left
             self._advance(table, places, rows, times)
             rows, j = rows[left >= times], j + 1
@@ -252,14 +252,14 @@ class _Rows:
     def _advance(self, table: Table, places: np.ndarray, rows: np.ndarray, times: np.ndarray | int = 1) -> None:
         """Add the costs of the units to the rows, ``times`` times if a unit repeats."""
         here = slice(None) if rows is self.all else rows
-        jump = self.jump[here]
-        growth = table["growth"][places]
-        if int(np.max(times)) * int(jump.max()) * (int(growth.max()) + int(table["jump"].max())) >= MAX_COST:
-            raise Fault((1, 1), "a receptive field too large for a table of costs")
+        for axis, name in enumerate(("", "wide_")):
+            jump, growth, strides = self.jumps[axis, here], table[f"{name}growth"][places], table[f"{name}jump"]
+            if int(np.max(times)) * int(jump.max()) * (int(growth.max()) + int(strides.max())) >= MAX_COST:
+                raise Fault((1, 1), "a receptive field too large for a table of costs")
+            self.growths[axis, here] += growth * jump * times
+            self.jumps[axis, here] = jump * strides[places]
         for name, sums in self.sums.items():
             sums[here] += table[name][places] * times
-        self.growth[here] += growth * jump * times
-        self.jump[here] = jump * table["jump"][places]
         self.peak[here] = np.maximum(self.peak[here], table["peak"][places])
         self.shape[here] = table["shape"][places]
         self.copies[here] = table["copies"][places]

@@ -195,6 +195,8 @@ class Table:
             "weight_layers",
             "growth",
             "jump",
+            "wide_growth",
+            "wide_jump",
             "peak",
             "shape",
             "layers",

@@ -16,6 +16,7 @@ from explorer.networks.architecture import Architecture
 from explorer.networks.block import Block
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.conv import Conv
+from explorer.networks.ops.window import sides, spell_size
 
 LINE = "#808080"
 _FILL = {
@@ -90,10 +91,11 @@ def shortcut_kind(block: Block) -> str:
 def op_label(op: Op) -> str:
     """Return an op as papers write it: ``3×3 conv, 32, /2``; other ops as the space language spells them."""
     if isinstance(op, Conv):
-        parts = [f"{op.kernel}×{op.kernel} conv", str(op.out)]
-        parts += [f"/{op.stride}"] if op.stride > 1 else []
+        parts = [f"{'×'.join(map(str, sides(op.kernel)))} conv", str(op.out)]
+        parts += [f"/{spell_size(op.stride)}"] if op.stride != 1 else []
         parts += [f"dilation {op.dilation}"] if op.dilation > 1 else []
         parts += [f"{op.groups} groups"] if op.groups > 1 else []
+        parts += [f"padding {spell_size(op.padding)}"] if op.padding is not None else []
         return ", ".join(parts)
     if op.role == "activation":
         return type(op).__name__

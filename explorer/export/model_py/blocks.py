@@ -180,6 +180,8 @@ def _step(statement: str, words: list[str]) -> list[str]:
 def _type(column: Column) -> str:
     """Return the type annotation of a parameter."""
     kinds = {type(value) for value in column}
+    if tuple in kinds:
+        return "int | tuple[int, int]"
     return kinds.pop().__name__ if len(kinds) == 1 else "float"
 
 

@@ -168,6 +168,10 @@ def _write_call(
     calls: list[Call], input_widths: Column, in_channels: str, out_channels: str, parameters: Parameters
 ) -> Written:
     """Write the constructor call of one layer; ``input_widths`` are its input channels in each block."""
+    if calls[0].torch_class == "Sequential":
+        parts = [list(column) for column in zip(*(call.args for call in calls))]
+        written = (_write_call(part, input_widths, in_channels, out_channels, parameters) for part in parts)
+        return Written(class_name(calls[0]), tuple(written))
     constructor = inspect.signature(torch_class(calls[0]))  # blocks of one structure construct the same class here
     signature = constructor.parameters
     bound = [constructor.bind(*call.args, **call.kwargs).arguments for call in calls]
@@ -201,7 +205,9 @@ def _write_call(
 def _is_centred(columns: dict[str, Column]) -> bool:
     """Return whether the padding keeps an odd kernel centred, in every block."""
     dilations = columns.get("dilation", (1,) * len(columns["padding"]))
-    return all(k % 2 and p == d * (k // 2) for k, p, d in zip(columns["kernel_size"], columns["padding"], dilations))
+    rows = list(zip(columns["kernel_size"], columns["padding"], dilations))
+    are_square = all(type(number) is int for row in rows for number in row)
+    return are_square and all(k % 2 and p == d * (k // 2) for k, p, d in rows)
 
 
 def _padding(columns: dict[str, Column], texts: dict[str, str]) -> str:

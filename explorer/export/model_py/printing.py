@@ -26,7 +26,7 @@ class Written(NamedTuple):
 
 
 def literal(value: Any) -> str:
-    """Write a number as Python code.
+    """Write a number, or a tuple of numbers, as Python code.
 
     Args:
         value: The number.
@@ -34,6 +34,8 @@ def literal(value: Any) -> str:
     Raises:
         ExportError: The value is not a finite int, float or bool, the only values that generated code may contain.
     """
+    if type(value) is tuple:
+        return f"({', '.join(map(literal, value))})"
     if type(value) in (bool, int) or (type(value) is float and math.isfinite(value)):
         return repr(value)
     raise ExportError(f"exported code holds only finite numbers, found {str(value)[:60]!r} in the architecture")

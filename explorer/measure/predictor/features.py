@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from explorer.networks.architecture import Architecture
-from explorer.networks.ops.base import Op, TensorShape
+from explorer.networks.ops.base import Op, TensorShape, spell_kernel
 from explorer.networks.ops.conv import Conv
 from explorer.networks.ops.merge import Merge
+from explorer.networks.ops.window import sides
 from explorer.networks.walk import Layer
 
 WHOLE, ON, AT = "network", " on ", " at "  # parts of feature names: the whole network, one map size, one input shape
@@ -73,7 +74,8 @@ def _rounded_macs(op: Op | Merge, x: TensorShape, y: TensorShape) -> int:
     if not isinstance(op, Conv) or op.groups > 1:
         return 0
     into, out = (-(-shape.channels // VECTOR) * VECTOR for shape in (x, y))
-    return into * out * op.kernel**2 * y.height * y.width
+    down, right = sides(op.kernel)
+    return into * out * down * right * y.height * y.width
 
 
 def _kind(op: Op | Merge, x: TensorShape, batch: int) -> str:
@@ -84,11 +86,11 @@ def _kind(op: Op | Merge, x: TensorShape, batch: int) -> str:
     condition also depends on kernel, stride, dilation and groups (aten/src/ATen/native/Convolution.cpp, use_mkldnn). On
     other devices the distinction does no harm.
     """
-    words = [f"{op.spelling}{op.kernel}x{op.kernel}" if hasattr(op, "kernel") else op.spelling]
+    words = [f"{op.spelling}{spell_kernel(op.kernel)}" if hasattr(op, "kernel") else op.spelling]
     if isinstance(op, Conv):
         grouped = op.groups > 1
         words += ["dilated"] if op.dilation > 1 else []
-        words += ["strided"] if op.stride > 1 else []
+        words += ["strided"] if op.stride != 1 else []
         words += ["grouped"] if grouped else []
-        words += ["few"] if batch == 1 and not grouped and op.kernel <= 3 and x.elements <= FEW else []
+        words += ["few"] if batch == 1 and not grouped and max(sides(op.kernel)) <= 3 and x.elements <= FEW else []
     return " ".join(words)

@@ -10,6 +10,7 @@ from explorer.networks.ops import (  # noqa: F401
     regularisation,
     scale,
     self_attention,
+    space_to_depth,
     squeeze_excitation,
     zero,
 )

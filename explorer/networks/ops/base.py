@@ -19,6 +19,7 @@ from functools import cache
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from explorer.errors import ArchitectureError
+from explorer.networks.ops.window import Size, sides, size_of, spell_size
 
 # Upper bounds of the arguments, far above those of published networks. They prevent that a typing error in a space
 # file or a corrupt JSON file requests terabytes.
@@ -79,12 +80,13 @@ class Argument(NamedTuple):
     Attributes:
         name: The name in the language.
         field: The field of the op.
-        kind: ``whole``, ``number``, ``ratio`` (a number; in the language a constant below 1 is its inverse), ``word``
-            (one of ``words``) or ``activation`` (an activation op).
+        kind: ``whole``, ``size`` (a whole number for both sides or two, height and width; or one of ``words``),
+            ``number``, ``ratio`` (a number; in the language a constant below 1 is its inverse), ``word`` (one of
+            ``words``) or ``activation`` (an activation op).
         about: The description in the documentation.
         low: The smallest value, inclusive.
         high: The largest value, inclusive.
-        words: The values of an argument of the kind ``word``.
+        words: The values of an argument of the kind ``word``, and further ones of the kind ``size``.
     """
 
     name: str
@@ -108,7 +110,7 @@ class Context(NamedTuple):
 
     shape: TensorShape
     width: int | None
-    stride: int
+    stride: Size
     classes: int
 
 
@@ -158,7 +160,7 @@ class Op:
     cost_rule: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
-    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Op:
+    def bind(cls, kernel: Size | None, given: dict[str, Any], context: Context) -> Op:
         """Return the op of a spelling in its context.
 
         Args:
@@ -182,12 +184,12 @@ class Op:
         return own is not plain
 
     @classmethod
-    def spelled(cls, kernel: int | None) -> str:
-        """Return the spelling with its kernel size: ``conv3x3``."""
-        return cls.spelling if kernel is None else f"{cls.spelling}{kernel}x{kernel}"
+    def spelled(cls, kernel: Size | None) -> str:
+        """Return the spelling with its kernel size: ``conv3x3``, ``conv1x7``."""
+        return cls.spelling if kernel is None else f"{cls.spelling}{spell_kernel(kernel)}"
 
     @classmethod
-    def pools(cls, kernel: int | None) -> bool:
+    def pools(cls, kernel: Size | None) -> bool:
         """Return whether the op, written with that kernel size, always has the stride of its block."""
         return kernel is None and cls.takes_stride == "pool"
 
@@ -227,7 +229,7 @@ class Op:
         raise NotImplementedError
 
     @property
-    def spelled_size(self) -> int | None:
+    def spelled_size(self) -> Size | None:
         """The K of ``KxK`` in its spelling; None without a size, as for an op that pools by the block's stride."""
         return getattr(self, "kernel", None) if self.sized else None
 
@@ -235,9 +237,13 @@ class Op:
         """Return whether the op convolves each channel of ``x`` separately. A convolution of one channel is dense."""
         return False
 
-    def receptive(self) -> tuple[int, int]:
+    def receptive(self) -> tuple[Size, Size]:
         """Return (effective kernel, stride), from which the receptive field is computed."""
         return 1, 1
+
+    def shrinks(self) -> tuple[int | Fraction, int | Fraction]:
+        """Return the number by which the op divides height and width, but for rounding: its strides."""
+        return sides(self.receptive()[1])
 
     def to_json(self) -> dict[str, Any]:
         """Return ``{"op": ..., field: value}`` without the fields at their default."""
@@ -255,7 +261,7 @@ class Op:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name == "kernel" and self.sized is not False:
-                size = f"{value}x{value}" if value else ""
+                size = spell_kernel(value)
             elif field.default is MISSING or value != field.default:
                 shown.append(f"{names.get(field.name, field.name)}={_spell(value)}")
         return f"{self.spelling}{size}" + (f"({', '.join(shown)})" if shown else "")
@@ -268,7 +274,12 @@ def _defaults(cls: type[Op]) -> tuple[tuple[str, Any], ...]:
 
 
 def _spell(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else spell_size(value)
+
+
+def spell_kernel(kernel: Size) -> str:
+    """Return a kernel size as it ends the spelling of an op: ``3x3``, ``1x7``."""
+    return "x".join(map(str, sides(kernel)))
 
 
 def zero_or_any(low: float, high: float) -> tuple[float, float]:
@@ -325,7 +336,9 @@ class Registry:
     def _checked(self, cls: type[Op], key: str, value: Any) -> Any:
         argument = next((argument for argument in cls.arguments if argument.field == key), None)
         if argument is None:
-            argument = Argument(key, key, "whole", "", *((1, MAX_KERNEL) if key == "kernel" else (0, MAX_CHANNELS)))
+            kind = "whole" if cls.sized is False else "size"
+            bounds = (1, MAX_KERNEL) if key == "kernel" else (0, MAX_CHANNELS)
+            argument = Argument(key, key, kind, "", *bounds)
         if argument.kind == "activation":  # only these fields hold an op, and activations have no such field
             value = (
                 self.from_json(value) if isinstance(value, dict) and value.get("op") in self.activations() else value
@@ -343,7 +356,8 @@ def check_argument(spelling: str, argument: Argument, value: Any) -> Any:
     Args:
         spelling: The op, for messages.
         argument: The argument.
-        value: The value. ``whole`` becomes an int, ``number`` and ``ratio`` a float; a Fraction stays exact.
+        value: The value. ``whole`` becomes an int, ``size`` a ``Size``, ``number`` and ``ratio`` a float; a Fraction
+            stays exact.
 
     Raises:
         ArchitectureError: The value is of the wrong kind or out of range.
@@ -357,11 +371,17 @@ def check_argument(spelling: str, argument: Argument, value: Any) -> Any:
         if value not in argument.words:
             raise ArchitectureError(f"{where} must be one of {', '.join(argument.words)}, found {str(value)[:80]!r}")
         return value
+    if argument.kind == "size":
+        if isinstance(value, (tuple, list)) and len(value) == 2:
+            height, width = (check_argument(spelling, argument._replace(kind="whole"), side) for side in value)
+            return size_of(height, width)
+        if isinstance(value, str) and value in argument.words:
+            return value
     if isinstance(value, bool) or not isinstance(value, (int, float, Fraction)):
         raise ArchitectureError(f"{where} must be a number, found {str(value)[:80]!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ArchitectureError(f"{where} must be finite, found {value}")
-    if argument.kind == "whole":
+    if argument.kind in ("whole", "size"):
         if isinstance(value, float) or value != int(value):
             raise ArchitectureError(f"{where} must be a whole number, found {value}")
         value = int(value)

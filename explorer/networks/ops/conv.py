@@ -1,4 +1,4 @@
-"""Convolutions: dense, grouped, depthwise, dilated."""
+"""Convolutions: dense, grouped, depthwise, dilated, of square and rectangular kernels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import (
+    MAX_KERNEL,
     MAX_STRIDE,
     Argument,
     Call,
@@ -19,15 +20,20 @@ from explorer.networks.ops.base import (
     registry,
     zero_or_any,
 )
+from explorer.networks.ops.window import SAME, Axis, Padding, Size, axes, fixed_padding, same_pad, sides, size_of
 
-STRIDE = Argument("s", "stride", "whole", "stride", 1, MAX_STRIDE)
+STRIDE = Argument("s", "stride", "size", "stride; `2x1`: height and width", 1, MAX_STRIDE)
 DILATION = Argument("d", "dilation", "whole", "dilation", 1, 64)
 BIAS = Argument("bias", "bias", "whole", "1: with a bias", 0, 1)
-
-
-def convolved_side(side: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
-    """Return the output side of a convolution or pooling, rounded down."""
-    return (side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+PAD = Argument(
+    "pad",
+    "padding",
+    "size",
+    "padding of each side, `0x3`: of height and width; `same`: TensorFlow's SAME, output ceil(H/s)",
+    0,
+    MAX_KERNEL,
+    (SAME,),
+)
 
 
 def is_depthwise(groups: int, channels: int) -> bool:
@@ -38,7 +44,7 @@ def is_depthwise(groups: int, channels: int) -> bool:
 @registry.add
 @dataclass(frozen=True, slots=True)
 class Conv(Op):
-    """A square convolution, padded by ``dilation * (kernel - 1) / 2`` for odd kernels and by 0 for even ones.
+    """A convolution. By default a side K of the kernel is padded by d(K-1)/2 if K is odd and not padded if K is even.
 
     In the language ``out`` defaults to the stage's width ``w``.
     """
@@ -53,6 +59,7 @@ class Conv(Op):
         DILATION,
         Argument("g", "groups", "whole", "groups; must divide input and output channels"),
         BIAS,
+        PAD,
     )
     shape_rule = "out x Ho x Wo, Ho = floor((H + 2p - d(K-1) - 1)/s) + 1, p = d(K-1)/2 for odd K, 0 for even"
     cost_rule = {
@@ -61,32 +68,42 @@ class Conv(Op):
         "activations": "out*Ho*Wo",
     }
 
-    kernel: int
+    kernel: Size
     out: int
-    stride: int = 1
+    stride: Size = 1
     dilation: int = 1
     groups: int = 1
     bias: int = 0
+    padding: Padding = None
 
     @classmethod
-    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Conv:
+    def bind(cls, kernel: Size | None, given: dict[str, Any], context: Context) -> Conv:
         assert kernel is not None
         get: Callable[[str, Any], Any] = given.get
         out, stride = get("out", context.width), get("stride", context.stride)
-        return cls(kernel, out, stride, get("dilation", 1), get("groups", 1), get("bias", 0))
+        return cls(kernel, out, stride, get("dilation", 1), get("groups", 1), get("bias", 0), get("padding", None))
 
     @property
-    def padding(self) -> int:
-        return self.dilation * (self.kernel - 1) // 2 if self.kernel % 2 else 0
+    def centred(self) -> Size:
+        """The default padding."""
+        return size_of(*(self.dilation * (side - 1) // 2 if side % 2 else 0 for side in sides(self.kernel)))
+
+    def _axes(self, x: TensorShape, stride: Size) -> tuple[Axis, Axis]:
+        padding = self.centred if self.padding is None else self.padding
+        down, right = axes(x[1:], self.kernel, stride, padding, self.dilation)
+        return down, right
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         channels, height, width = x
         if self.groups != 1:
             self._check_groups(channels)
-        stride = self.stride
-        # The padding of an odd kernel preserves the size; without padding each side becomes shorter.
-        reach = 0 if self.kernel % 2 else self.dilation * (self.kernel - 1)
-        height, width = (height - reach - 1) // stride + 1, (width - reach - 1) // stride + 1
+        kernel, stride = self.kernel, self.stride
+        if self.padding is None and isinstance(kernel, int) and isinstance(stride, int):  # most convolutions
+            # The padding of an odd kernel preserves the size; without padding each side becomes shorter.
+            reach = 0 if kernel % 2 else self.dilation * (kernel - 1)
+            height, width = (height - reach - 1) // stride + 1, (width - reach - 1) // stride + 1
+        else:
+            height, width = (axis.out for axis in self._axes(x, stride))
         if height < 1 or width < 1:
             raise ArchitectureError(f"{self} does not fit an input of {x}: the window is larger than the map")
         return TensorShape(self.out, height, width)
@@ -103,21 +120,41 @@ class Conv(Op):
 
     def cost(self, x: TensorShape) -> OpCost:
         out, height, width = self.output_shape(x)
-        weights = self.kernel * self.kernel * (x[0] // self.groups) * out
+        down, right = sides(self.kernel)
+        weights = down * right * (x[0] // self.groups) * out
         positions = height * width
         return OpCost(weights + self.bias * out, weights * positions, out * positions)
 
     def canonical(self, x: TensorShape) -> Conv:
-        dilation, stride = self.dilation, self.stride
+        dilation, stride, padding = self.dilation, self.stride, self._simple_padding(x)
         if self.kernel == 1:
             dilation = 1
-        elif self.kernel % 2:  # at a larger dilation only the centre of the kernel is on the map
-            dilation = min(dilation, max(x[1:]))
-        if stride > 1 and self.output_shape(x) == replace(self, stride=1).output_shape(x):
-            stride = 1  # a single window
-        if (dilation, stride) == (self.dilation, self.stride):
+        elif padding is None and all(side % 2 for side in sides(self.kernel)):
+            dilation = min(dilation, max(x[1:]))  # at a larger dilation only the centre of the kernel is on the map
+        if stride != 1 and padding != SAME:
+            stride = replace(self, padding=padding)._simple_stride(x)
+        if (dilation, stride, padding) == (self.dilation, self.stride, self.padding):
             return self
-        return replace(self, dilation=dilation, stride=stride)
+        return replace(self, dilation=dilation, stride=stride, padding=padding)
+
+    def _simple_padding(self, x: TensorShape) -> Padding:
+        """Return the padding, None if it is the default; ``same`` only if the two ends of a side differ."""
+        padding = self.padding
+        if padding == SAME:
+            down, right = self._axes(x, self.stride)
+            if down.before != down.after or right.before != right.after:
+                return SAME
+            padding = size_of(down.before, right.before)
+        return None if padding == self.centred else padding
+
+    def _simple_stride(self, x: TensorShape) -> Size:
+        """Return the stride; along a side with a single window it has no effect, and is that of the other side."""
+        down, right = sides(self.stride)
+        with_stride, without = (self._axes(x, stride) for stride in (self.stride, 1))
+        one_down, one_right = (a.out == b.out for a, b in zip(with_stride, without))
+        if one_down and one_right:
+            return 1
+        return right if one_down else down if one_right else self.stride
 
     def values(self, low: float, high: float) -> tuple[float, float]:
         return zero_or_any(low, high) if not self.bias else (-math.inf, math.inf)
@@ -125,13 +162,24 @@ class Conv(Op):
     def is_depthwise(self, x: TensorShape) -> bool:
         return is_depthwise(self.groups, x.channels)
 
-    def receptive(self) -> tuple[int, int]:
-        return self.dilation * (self.kernel - 1) + 1, self.stride
+    def receptive(self) -> tuple[Size, Size]:
+        kernel, dilation = self.kernel, self.dilation
+        if isinstance(kernel, int):
+            return dilation * (kernel - 1) + 1, self.stride
+        return size_of(*(dilation * (side - 1) + 1 for side in kernel)), self.stride
 
     def module(self, x: TensorShape) -> Call:
-        options = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
-        kwargs = {key: value for key, value in options.items() if value != (0 if key == "padding" else 1)}
-        return Call("Conv2d", (x.channels, self.out, self.kernel), {**kwargs, "bias": bool(self.bias)})
+        padding = fixed_padding(
+            self.kernel, self.stride, self.centred if self.padding is None else self.padding, self.dilation
+        )
+        options = {"stride": self.stride, "padding": padding or 0, "dilation": self.dilation, "groups": self.groups}
+        defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+        kwargs: dict[str, Any] = {key: value for key, value in options.items() if value != defaults[key]}
+        conv = Call("Conv2d", (x.channels, self.out, self.kernel), {**kwargs, "bias": bool(self.bias)})
+        if padding is not None:
+            return conv
+        window: dict[str, Any] = {key: kwargs[key] for key in ("stride", "dilation") if key in kwargs}
+        return Call("Sequential", (Call(same_pad, (self.kernel,), window), conv))
 
 
 @registry.add
@@ -148,12 +196,13 @@ class DepthwiseConv(Op):
         STRIDE,
         DILATION,
         BIAS,
+        PAD,
     )
     shape_rule = "out x Ho x Wo, as a conv of that kernel"
     cost_rule = {"params": "K*K*out + bias*out", "macs": "K*K*out*Ho*Wo", "activations": "out*Ho*Wo"}
 
     @classmethod
-    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Conv:
+    def bind(cls, kernel: Size | None, given: dict[str, Any], context: Context) -> Conv:
         assert kernel is not None
         channels = context.shape.channels
         return Conv(kernel, **{"out": channels, "stride": context.stride, **given}, groups=channels)

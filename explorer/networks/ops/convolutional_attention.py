@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from explorer.networks.ops.base import Argument, Call, Context, Op, OpCost, TensorShape, registry
+from explorer.networks.ops.window import Size
 
 
 def convolutional_attention() -> type:
@@ -53,7 +54,7 @@ class ConvolutionalAttention(Op):
     squeeze: int
 
     @classmethod
-    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> ConvolutionalAttention:
+    def bind(cls, kernel: Size | None, given: dict[str, Any], context: Context) -> ConvolutionalAttention:
         ratio = Fraction(given.get("ratio", 16))
         return cls(max(1, math.floor(context.shape.channels / ratio)))
 

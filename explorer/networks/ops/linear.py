@@ -7,6 +7,7 @@ from typing import Any
 
 from explorer.networks.ops.base import Argument, Call, Context, Op, OpCost, TensorShape, registry
 from explorer.networks.ops.conv import BIAS
+from explorer.networks.ops.window import Size
 
 
 def flat_linear() -> type:
@@ -36,7 +37,7 @@ class Linear(Op):
     bias: int = 1
 
     @classmethod
-    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Linear:
+    def bind(cls, kernel: Size | None, given: dict[str, Any], context: Context) -> Linear:
         return cls(**{"out": context.classes, **given})
 
     def output_shape(self, x: TensorShape) -> TensorShape:

@@ -10,6 +10,7 @@ from typing import Any
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.activation import ReLU, Sigmoid
 from explorer.networks.ops.base import MAX_CHANNELS, Argument, Call, Context, Op, OpCost, TensorShape, registry
+from explorer.networks.ops.window import Size
 
 
 def nearest_multiple(value: Fraction | float, multiple: int) -> int:
@@ -66,7 +67,7 @@ class SqueezeExcitation(Op):
     gate: Op = Sigmoid()
 
     @classmethod
-    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> SqueezeExcitation:
+    def bind(cls, kernel: Size | None, given: dict[str, Any], context: Context) -> SqueezeExcitation:
         given = dict(given)
         ratio, multiple, least = given.pop("ratio", Fraction(16)), given.pop("multiple", None), given.pop("least", 0)
         if "squeeze" not in given:
@@ -133,7 +134,7 @@ class EfficientChannelAttention(Op):
             raise ArchitectureError(f"the kernel of eca is odd, found {self.kernel}")
 
     @classmethod
-    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> EfficientChannelAttention:
+    def bind(cls, kernel: Size | None, given: dict[str, Any], context: Context) -> EfficientChannelAttention:
         nearest = int(abs(math.log2(context.shape.channels) / 2 + 0.5))
         return cls(max(3, nearest if nearest % 2 else nearest + 1))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from explorer.networks.ops.base import Argument, Call, Context, Op, TensorShape, registry
 from explorer.networks.ops.conv import STRIDE
+from explorer.networks.ops.window import Size, sides, spell_size
 
 
 def zeros() -> type:
@@ -41,19 +42,20 @@ class Zero(Op):
     positional = 0
     shape_rule = "out x ceil(H/s) x ceil(W/s)"
 
-    stride: int
+    stride: Size
     channels: int
     height: int
     width: int
 
     @classmethod
-    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> Zero:
+    def bind(cls, kernel: Size | None, given: dict[str, Any], context: Context) -> Zero:
         x, stride = context.shape, given.get("stride", context.stride)
         channels = given.get("channels", x.channels if context.width is None else context.width)
-        return cls(stride, channels, -(x.height // -stride), -(x.width // -stride))
+        down, right = sides(stride)
+        return cls(stride, channels, -(x.height // -down), -(x.width // -right))
 
     def __str__(self) -> str:
-        return f"zero(s={self.stride}, out={self.channels})"
+        return f"zero(s={spell_size(self.stride)}, out={self.channels})"
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         return TensorShape(self.channels, self.height, self.width)
@@ -61,7 +63,7 @@ class Zero(Op):
     def values(self, low: float, high: float) -> tuple[float, float]:
         return 0.0, 0.0
 
-    def receptive(self) -> tuple[int, int]:
+    def receptive(self) -> tuple[Size, Size]:
         return 1, self.stride
 
     def module(self, x: TensorShape) -> Call:

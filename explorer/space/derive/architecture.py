@@ -9,6 +9,7 @@ from explorer.errors import ArchitectureError
 from explorer.networks.architecture import MAX_BLOCKS, MAX_LAYERS, Architecture
 from explorer.networks.block import Block, Stage
 from explorer.networks.ops.base import MAX_CHANNELS, MAX_STRIDE, Op, TensorShape
+from explorer.networks.ops.window import Size
 from explorer.space.choices import Lookup, answers_in, choice_name, with_choices
 from explorer.space.derive.blocks import (
     BlockInputs,
@@ -46,7 +47,7 @@ class StageNumbers(NamedTuple):
 
     blocks: int
     width: int
-    stride: int
+    stride: Size
     dilation: int
 
 
@@ -60,7 +61,7 @@ def stage_numbers(rule: StageRule, resolver: Resolver, k: int) -> StageNumbers:
     return StageNumbers(
         stage_blocks(rule, resolver, k),
         resolver.whole(rule.width, "width", of, 1, MAX_CHANNELS, rule.place),
-        resolver.whole(rule.stride, "stride", of, 1, MAX_STRIDE, rule.place),
+        resolver.stride(rule.stride, of, MAX_STRIDE, rule.place),
         resolver.whole(rule.dilation, "dilation", of, 1, MAX_DILATION, rule.place),
     )
 
@@ -284,16 +285,16 @@ class Deriver:
         width: int,
         n: int,
         i: int | None = None,
-        stride: int = 1,
+        stride: Size = 1,
         dilation: int = 1,
     ) -> Resolver:
         """Return a resolver with the variables of a unit with the input shape ``x``; stem and head have no ``i``."""
-        variables = {"w": width, "in": x.channels, "s": stride, "d": dilation, "n": n}
+        variables: dict[str, Size] = {"w": width, "in": x.channels, "s": stride, "d": dilation, "n": n}
         if i is not None:
             variables["i"] = i
         return Resolver(self.program, lookup, variables)
 
-    def stride(self, k: int, j: int, stage: StageNumbers) -> int:
+    def stride(self, k: int, j: int, stage: StageNumbers) -> Size:
         """Return the stride of block ``j`` of stage ``k``: that of the stage if it has no transition and ``j`` is 1."""
         return stage.stride if j == 1 and (k == 1 or self.grammar.transition is None) else 1
 

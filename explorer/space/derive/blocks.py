@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 from explorer.errors import ArchitectureError
@@ -10,6 +11,7 @@ from explorer.networks.block import Block
 from explorer.networks.ops.base import Context, Op, TensorShape
 from explorer.networks.ops.conv import Conv, DepthwiseConv
 from explorer.networks.ops.merge import Add, Gate, Merge
+from explorer.networks.ops.window import Size, sides, spell_size
 from explorer.networks.ops.zero import Zero
 from explorer.space.derive.layers import Layer, Resolver, bound_layer
 from explorer.space.grammar import Copied, Fault, Node, Place, StageRule
@@ -24,12 +26,12 @@ class BoundLayer(NamedTuple):
     Attributes:
         op: The op; None if it is the identity there.
         output: The output shape.
-        stride: Its stride.
+        shrinks: The number by which it divides height and width, but for rounding.
     """
 
     op: Op | None
     output: TensorShape
-    stride: int
+    shrinks: tuple[int | Fraction, int | Fraction]
 
 
 # Bound layers of one grammar by ``Layer.key``, input shape, width and own stride: a repeated layer is bound once and is
@@ -42,7 +44,7 @@ def bind(
     layers: Sequence[Layer],
     x: TensorShape,
     width: int,
-    stride: int,
+    stride: Size,
     classes: int,
     where: str,
     resolver: Resolver | None = None,
@@ -72,7 +74,8 @@ def bind(
     """
     bound = {} if bound is None else bound
     ops: list[Op] = []
-    shrunk = 1
+    down: int | Fraction = 1
+    right: int | Fraction = 1
     for layer, own in zip(layers, strides_by_rule(layers, stride)):
         if layer.is_free:
             assert isinstance(layer.what, Op)
@@ -90,14 +93,15 @@ def bind(
             except ArchitectureError as error:
                 raise Fault(layer.place, f"{_with(resolver)}{where}: {error}") from None
         op, x, shrinks = made
-        shrunk *= shrinks
+        down, right = down * shrinks[0], right * shrinks[1]
         if op is not None:
             ops.append(op)
-    if shrunk != stride and (exactly or stride > 1):
-        fix = "give it to one of them, as in conv3x3(s=s)" if shrunk == 1 else "write strides under 'stages'"
+    if (down, right) != sides(stride) and (exactly or stride != 1):
+        shrunk = str(down) if down == right else f"{down}x{right}"
+        fix = "give it to one of them, as in conv3x3(s=s)" if down == right == 1 else "write strides under 'stages'"
         raise Fault(
             layers[0].place if layers else place,
-            f"{_with(resolver)}{where}: the layers shrink by {shrunk}, the stride is {stride}; {fix}",
+            f"{_with(resolver)}{where}: the layers shrink by {shrunk}, the stride is {spell_size(stride)}; {fix}",
         )
     return tuple(ops), x
 
@@ -109,10 +113,10 @@ def _with(resolver: Resolver | None) -> str:
 def _bound(layer: Layer, context: Context) -> BoundLayer:
     op = layer.bind(context)
     y = op.output_shape(context.shape)
-    return BoundLayer(None if op.canonical(context.shape) is None else op, y, op.receptive()[1])
+    return BoundLayer(None if op.canonical(context.shape) is None else op, y, op.shrinks())
 
 
-def strides_by_rule(layers: Sequence[Layer], stride: int) -> list[int]:
+def strides_by_rule(layers: Sequence[Layer], stride: Size) -> list[Size]:
     """Return the stride that each layer has if it is written without one, for ``stride`` over all of them."""
     if stride == 1:
         return [1] * len(layers)
@@ -133,7 +137,7 @@ def _stride_carrier(layers: Sequence[Layer]) -> int | None:
             return None
         if layer.what in CONVS:
             first = index if first is None else first
-            is_large = layer.what is Zero or (layer.kernel or 1) > 1
+            is_large = layer.what is Zero or layer.kernel not in (None, 1)
             large = index if large is None and is_large else large
     return first if large is None else large
 
@@ -172,7 +176,7 @@ class BlockInputs(NamedTuple):
     resolver: Resolver
     x: TensorShape
     width: int
-    stride: int
+    stride: Size
     classes: int
     where: str
 
@@ -245,11 +249,12 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
     if branch.shortcut is not None:
         layers = resolver.layers(branch.shortcut)
         of = f"{where}, shortcut"
-        if stride > 1 and not branch.is_changed and not any(map(_takes_stride, layers)):
+        if stride != 1 and not branch.is_changed and not any(map(_takes_stride, layers)):
             raise Fault(
                 site.rule.place,
-                f"{resolver.with_choices()}{where}: the stride is {stride}, but the map has only {x.height}x{x.width}"
-                " pixels and keeps its shape; give the stage the stride 1, or the network a larger input",
+                f"{resolver.with_choices()}{where}: the stride is {spell_size(stride)}, but the map has only"
+                f" {x.height}x{x.width} pixels and keeps its shape; give the stage the stride 1, or the network a"
+                " larger input",
             )
         shortcut, shortcut_shape = bind(
             layers, x, width, stride, classes, of, resolver, place=branch.merge_place, bound=bound
@@ -286,7 +291,7 @@ def bind_path(
     layers: Sequence[Layer],
     x: TensorShape,
     width: int,
-    stride: int,
+    stride: Size,
     classes: int,
     where: str,
     bound: Bound | None = None,
@@ -322,7 +327,7 @@ def _origins(branch: Branch, of_shortcut: Sequence[Layer], x: TensorShape, short
     from_shortcut = f"{_spelled(layers[-1])} of shortcut '{key}'" if layers else f"the input {x} of the block"
     found = f"the branch's shape comes from {from_branch}, the shortcut's from {from_shortcut}"
     if y.channels == shortcut.channels:
-        return f"{found}; even kernels do not pad: write an odd kernel, or shrink the shortcut alike"
+        return f"{found}; even kernels do not pad: write an odd kernel or pad=same, or shrink the shortcut alike"
     expected = f"give the last conv of the branch {shortcut.channels} channels, or that of the shortcut {y.channels}"
     return f"{found}; {expected}"
 
@@ -333,7 +338,7 @@ def _changes(layer: Layer, channels: bool) -> bool:
         return False
     if channels:
         return layer.what in CONVS or "out" in layer.given
-    return layer.kernel is not None and layer.kernel % 2 == 0
+    return layer.kernel is not None and ("padding" in layer.given or any(side % 2 == 0 for side in sides(layer.kernel)))
 
 
 def _spelled(layer: Layer) -> str:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, assert_never
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Context, Op, TensorShape, check_argument
 from explorer.networks.ops.merge import Merge
+from explorer.networks.ops.window import Size, spell_size
 from explorer.space.choices import Lookup, with_choices
 from explorer.space.derive.relevance import Relevance
 from explorer.space.grammar import (
@@ -26,6 +27,7 @@ from explorer.space.grammar import (
     Node,
     Number,
     OpItem,
+    Pair,
     Place,
     Point,
     Reference,
@@ -56,7 +58,7 @@ class Layer(NamedTuple):
     """
 
     what: type[Op] | Op | type[Merge] | Copied
-    kernel: int | None
+    kernel: Size | None
     given: dict[str, Any]
     uses_stride: bool
     place: Place
@@ -189,7 +191,7 @@ class Resolver:
     Args:
         program: The flattened expressions.
         lookup: Returns the chosen option of a choice point.
-        variables: The numbers of w, in, s, d, i, n, as far as they are defined here.
+        variables: The numbers of w, in, s, d, i, n, as far as they are defined here; s can be a pair.
 
     Attributes:
         through: The noted rules that were read, outermost first.
@@ -197,7 +199,7 @@ class Resolver:
         nodes: Number of nodes that were read.
     """
 
-    def __init__(self, program: Program, lookup: Lookup, variables: Mapping[str, Fraction | int]):
+    def __init__(self, program: Program, lookup: Lookup, variables: Mapping[str, Fraction | Size]):
         self.program = program
         self.lookup = lookup
         self.variables = variables
@@ -224,7 +226,12 @@ class Resolver:
             if node.name not in self.variables:
                 raise Fault(node.place, f"the variable {node.name!r} is not defined here")
             self._read.add(node.name)
-            return self.variables[node.name]
+            known = self.variables[node.name]
+            if isinstance(known, tuple):
+                raise Fault(node.place, f"{node.name} is the size {spell_size(known)} here, expected a number")
+            return known
+        if isinstance(node, Pair):
+            raise Fault(node.place, f"found the size {spell_size(node.value)}, expected a number")
         if isinstance(node, Reference):
             return self.value(self.program.rules[node.name])
         if isinstance(node, Alternatives):
@@ -237,6 +244,29 @@ class Resolver:
         if isinstance(node, Broken):
             raise Fault(node.place, node.message)
         raise AssertionError(node)
+
+    def size(self, node: Node) -> Fraction | Size:
+        """Return the number of a value, or the pair that it is. Raises Fault as ``value``."""
+        if isinstance(node, Pair):
+            return node.value
+        if isinstance(node, Variable) and isinstance(pair := self.variables.get(node.name), tuple):
+            self._read.add(node.name)
+            return pair
+        if isinstance(node, Reference):
+            return self.size(self.program.rules[node.name])
+        if isinstance(node, Alternatives):
+            return self.size(node.options[self.choose(node.point)])
+        return self.value(node)
+
+    def stride(self, node: Node, of: str, high: int, place: Place) -> Size:
+        """Return the stride of a stage. The arguments are those of ``whole``."""
+        size = self.size(node)
+        if not isinstance(size, tuple):
+            return self.whole(node, "stride", of, 1, high, place)
+        if not all(1 <= side <= high for side in size):
+            text = f"{self.with_choices()}the stride {spell_size(size)} {of} is outside 1..{high}"
+            raise Fault(getattr(node, "place", place), text)
+        return size
 
     def whole(self, node: Node, what: str, of: str, low: int, high: int, place: Place) -> int:
         """Return a value that must be a whole number in low..high.
@@ -325,8 +355,10 @@ class Resolver:
                 if len(inner) != 1 or not _is_op(inner[0].what):
                     raise ArchitectureError(f"{argument.name} of {spelling} must be one activation")
                 return check_argument(spelling, argument, inner[0].bind(ANY_CONTEXT))
+            if argument.kind == "size" and isinstance(size := self.size(value), tuple):
+                return check_argument(spelling, argument, size)
             number = self._ratio(value) if argument.kind == "ratio" else self.value(value)
-            if argument.kind == "whole":
+            if argument.kind in ("whole", "size"):
                 if type(number) is int and argument.low <= number <= argument.high:
                     return number
                 if number.denominator != 1:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Op, check_argument
 from explorer.networks.ops.conv import Conv
+from explorer.networks.ops.window import sides, spell_size
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
@@ -20,6 +21,7 @@ from explorer.space.grammar import (
     MergeItem,
     Node,
     OpItem,
+    Pair,
     Point,
     Reference,
     Repeat,
@@ -65,7 +67,7 @@ class Relevance:
         """Whether this argument of an op or merge does not affect shapes, although the op or merge does."""
         free = isinstance(node, MergeItem) or argument.field == "bias" or _keeps_shape(node.op)
         if isinstance(node, OpItem) and argument.field == "dilation":
-            free = free or (node.kernel is not None and node.kernel % 2 == 1)
+            free = free or _is_centred(node)
         return free and self.is_settled(argument, value)
 
     def is_settled(self, argument: Argument, value: Node) -> bool:
@@ -106,8 +108,10 @@ class Relevance:
             return next(filter(None, found), "" if "" in found else None)
         if argument.kind == "activation":
             return ""
+        if isinstance(value, Pair) and argument.kind != "size":
+            return f"{argument.name} of {spelling} must be a number, found {spell_size(value.value)}"
         try:
-            number = value.constant()
+            number = value.value if isinstance(value, Pair) else value.constant()
             if number is None:
                 return ""
             check_argument(spelling, argument, number)
@@ -183,6 +187,12 @@ class Relevance:
                 inner = tuple(value for argument, value in node.arguments if not self.is_ignored(node, argument, value))
             yield node
             pending.extend(child for child in inner if not self.is_neutral(child))
+
+
+def _is_centred(node: OpItem) -> bool:
+    """Whether the dilation of an op does not affect its output shape: odd sides with the default padding."""
+    is_odd = node.kernel is not None and all(side % 2 for side in sides(node.kernel))
+    return is_odd and not any(argument.field == "padding" for argument, _ in node.arguments)
 
 
 def _keeps_shape(op: type[Op]) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from explorer.networks.ops import registry
 from explorer.networks.ops.base import MAX_KERNEL, Op
+from explorer.networks.ops.window import Size, size_of
 
 VARIABLES = {
     "w": "the stage's width",
@@ -47,7 +48,7 @@ class Names:
         return [*(name for name, numeric in self.rules.items() if numeric), *VARIABLES, "round", "range"]
 
 
-def find_op(name: str) -> tuple[type[Op], int | None] | None:
+def find_op(name: str) -> tuple[type[Op], Size | None] | None:
     """Return op and kernel size of a name such as ``conv3x3`` or ``bn``; None if no op has that name.
 
     Raises:
@@ -65,11 +66,9 @@ def find_op(name: str) -> tuple[type[Op], int | None] | None:
     if op.sized is False:
         raise ValueError(f"{sized[1]!r} has no kernel size; write {sized[1]!r}")
     height, width = int(sized[2]), int(sized[3])
-    if height != width:
-        raise ValueError(f"kernels are square: {height}x{width} in {name!r}")
-    if not 1 <= height <= MAX_KERNEL:
+    if not (1 <= height <= MAX_KERNEL and 1 <= width <= MAX_KERNEL):
         raise ValueError(f"the kernel of {name!r} must be in 1..{MAX_KERNEL}")
-    return op, height
+    return op, size_of(height, width)
 
 
 def nearest_size(name: str) -> str:
@@ -79,8 +78,8 @@ def nearest_size(name: str) -> str:
         return f"{name}3x3" if name in registry.by_spelling else ""
     if registry.by_spelling[sized[1]].sized is False:
         return sized[1]
-    side = min(max(int(sized[2]), int(sized[3]), 1), MAX_KERNEL)
-    return f"{sized[1]}{side}x{side}"
+    height, width = (min(max(int(side), 1), MAX_KERNEL) for side in sized.groups()[1:])
+    return f"{sized[1]}{height}x{width}"
 
 
 def is_reserved(name: str) -> bool:

@@ -3,7 +3,7 @@
     value   := sum { "|" sum }                            a whole rule, or in brackets
     sum     := product { ( "+" | "-" ) product }
     product := factor { ( "*" | "/" ) factor }
-    factor  := "-" factor | number | rule | variable | "(" value ")" | round(x, m) | range(lo, hi, step)
+    factor  := "-" factor | number | size | rule | variable | "(" value ")" | round(x, m) | range(lo, hi, step)
 
 Arithmetic is exact. Alternatives become a ``Point``.
 """
@@ -23,6 +23,7 @@ from explorer.space.grammar import (
     Group,
     Node,
     Number,
+    Pair,
     Place,
     Point,
     Reference,
@@ -123,6 +124,9 @@ class ValueParser(Cursor):
             return Arithmetic("-", Number(Fraction(0)), inner, place, self.spelled(token.offset, self.now.offset))
         if self.take("number"):
             return Number(Fraction(token.text))
+        if self.take("size"):
+            height, width = map(int, token.text.split("x"))
+            return Pair((height, width), place) if height != width else Number(Fraction(height))
         if self.take("("):
             self.deeper(token.offset)
             inner = self.value_alternatives()
@@ -249,7 +253,7 @@ def numeric_rules(texts: Mapping[str, str]) -> dict[str, bool]:
             meant = isinstance(error, NumberError) or _begins_as_a_number(text)
             (counting if meant else structural).append(name)
             continue
-        if any(isinstance(node, (Number, Variable, Arithmetic)) for node in nodes):
+        if any(isinstance(node, (Number, Pair, Variable, Arithmetic)) for node in nodes):
             counting.append(name)
         for node in nodes:
             if isinstance(node, Reference):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-from explorer.space.grammar import Alternatives, Arithmetic, Group, Node, Number, Reference, compute
+from explorer.space.grammar import Alternatives, Arithmetic, Group, Node, Number, Pair, Reference, compute
 
 MAX_NUMBERS = 1_000  # numbers of an expression with many choices; beyond it none are returned
 
@@ -13,12 +13,16 @@ MAX_NUMBERS = 1_000  # numbers of an expression with many choices; beyond it non
 def constants(node: Node, rules: Mapping[str, Node]) -> frozenset[Fraction]:
     """Return the numbers that a value can be; empty if it has a variable, an error or too many choices.
 
+    Of a size it is the larger side.
+
     Args:
         node: The value.
         rules: Rule name -> expression.
     """
     if isinstance(node, Number):
         return frozenset([node.value])
+    if isinstance(node, Pair):
+        return frozenset([Fraction(max(node.value))])
     if isinstance(node, Reference):
         return constants(rules[node.name], rules)
     if isinstance(node, Alternatives) or (isinstance(node, Group) and len(node.items) == 1):

@@ -28,7 +28,8 @@ def test_arguments_out_of_range_are_rejected(spelling, argument):
     else:
         for end in (argument.low, argument.high):
             assert check_argument(spelling, argument, end) == end
-        step = 1 if argument.kind == "whole" else 1e-6
+        is_whole = argument.kind in ("whole", "size")
+        step = 1 if is_whole else 1e-6
         wrong = [
             argument.low - step,
             argument.high + step,
@@ -41,8 +42,12 @@ def test_arguments_out_of_range_are_rejected(spelling, argument):
             [],
             {},
         ]
-        if argument.kind == "whole":
+        if is_whole:
             wrong.append(argument.low + 0.5)
+        if argument.kind == "size":
+            assert check_argument(spelling, argument, [argument.low, argument.high]) == (argument.low, argument.high)
+            assert check_argument(spelling, argument, [2, 2]) == 2
+            wrong += [[argument.low - 1, 2], [2, argument.high + 1], [2, 0.5], [2, 2, 2], ("same", 2)]
     for value in wrong:
         with pytest.raises(ArchitectureError, match=f"{argument.name} of {spelling} must"):
             check_argument(spelling, argument, value)

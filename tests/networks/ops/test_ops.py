@@ -18,6 +18,7 @@ from torch import nn
 from explorer.errors import ArchitectureError
 from explorer.networks.ops import registry
 from explorer.networks.ops.base import Context, Op, OpCost, TensorShape
+from explorer.networks.ops.window import sides
 from explorer.space.language.expression import Parser
 from explorer.space.language.names import Names
 from tests.networks.ops.modules import bound, built
@@ -28,19 +29,21 @@ RELU, SILU, PRELU, HARDSIGMOID = (registry.by_spelling[name]() for name in ("rel
 # The values to test for each op's kernel size and arguments, by field; ops without either are not listed.
 VALUES: dict[str, dict[str, list]] = {
     "conv": {
-        "kernel": [1, 2, 3, 4, 5, 7],
+        "kernel": [1, 2, 3, 4, 5, 7, (1, 7), (5, 2)],
         "out": [UNSET, 20, 24],
-        "stride": [UNSET, 2, 3, 4],
+        "stride": [UNSET, 2, 3, 4, (2, 1)],
         "dilation": [UNSET, 2, 3],
         "groups": [UNSET, 4, 12],
         "bias": [UNSET, 1],
+        "padding": [UNSET, 0, 1, (0, 3), "same"],
     },
     "dwconv": {
-        "kernel": [2, 3, 5, 7],
+        "kernel": [2, 3, 5, 7, (1, 3)],
         "out": [UNSET, 24],
-        "stride": [UNSET, 2],
+        "stride": [UNSET, 2, (1, 2)],
         "dilation": [UNSET, 2],
         "bias": [UNSET, 1],
+        "padding": [UNSET, 0, (1, 2), "same"],
     },
     "gn": {"groups": [1, 4, 12]},
     "leaky_relu": {"slope": [UNSET, 0.2]},
@@ -59,18 +62,37 @@ VALUES: dict[str, dict[str, list]] = {
     "scale": {"factor": [0.5, -2.0]},
     "layerscale": {"init": [UNSET, 0.1]},
     "shortcut_gate": {"bias": [UNSET, -6.0]},
-    "maxpool": {"kernel": [1, 2, 3, 4, 5], "stride": [UNSET, 2, 3]},
-    "avgpool": {"kernel": [UNSET, 1, 2, 3, 5, 7], "stride": [UNSET, 2, 3, 5]},
-    "blurpool": {"kernel": [UNSET, 3], "stride": [UNSET, 2]},
-    "subsample": {"stride": [UNSET, 2, 3], "out": [UNSET, 12, 20]},
+    "maxpool": {
+        "kernel": [1, 2, 3, 4, 5, (1, 2), (3, 1)],
+        "stride": [UNSET, 2, 3, (2, 1)],
+        "padding": [UNSET, 0, 1, (0, 1), "same"],
+        "ceil": [UNSET, 1],
+    },
+    "avgpool": {
+        "kernel": [UNSET, 1, 2, 3, 5, 7, (1, 8), (3, 2)],
+        "stride": [UNSET, 2, 3, 5, (1, 2)],
+        "padding": [UNSET, 0, 1, (1, 0), "same"],
+        "ceil": [UNSET, 0, 1],
+        "count_pad": [UNSET, 1],
+    },
+    "blurpool": {"kernel": [UNSET, 3], "stride": [UNSET, 2, (1, 2)], "padding": [UNSET, "zero"]},
+    "space_to_depth": {"block": [UNSET, 2, 4]},
+    "depth_to_space": {"block": [UNSET, 2]},
+    "subsample": {"stride": [UNSET, 2, 3, (1, 2)], "out": [UNSET, 12, 20]},
     "shuffle": {"groups": [3, 4]},
-    "zero": {"stride": [UNSET, 2, 3], "channels": [UNSET, 12, 20]},
+    "zero": {"stride": [UNSET, 2, 3, (2, 1)], "channels": [UNSET, 12, 20]},
     "fc": {"out": [UNSET, 7], "bias": [UNSET, 0]},
 }
 
-SHAPES = [TensorShape(12, 8, 8), TensorShape(24, 9, 7), TensorShape(12, 1, 1)]
+SHAPES = [TensorShape(12, 8, 8), TensorShape(24, 9, 7), TensorShape(12, 1, 1), TensorShape(12, 1, 12)]
 
-MISFITS = ("does not fit", "divide", "only adds channels", "by itself")  # reasons to reject a shape, or an argument
+MISFITS = (
+    "does not fit",
+    "divide",
+    "only adds channels",
+    "by itself",
+    "at most half its window",
+)  # reasons to reject a shape, or an argument
 
 
 class Case(NamedTuple):
@@ -165,10 +187,11 @@ def evaluated(rule: Mapping[str, str], op: Op, x: TensorShape) -> tuple[int, ...
     y = op.output_shape(x)
     words = {"C": x.channels, "H": x.height, "W": x.width, "Ho": y.height, "Wo": y.width}
     words |= {argument.name: getattr(op, argument.field, None) for argument in op.arguments}
-    words |= {"K": getattr(op, "kernel", None), "S": getattr(op, "squeeze", None)}
+    down, right = sides(getattr(op, "kernel", 1))
+    words |= {"K*K": f"{down}*{right}", "S": getattr(op, "squeeze", None)}
 
     def number(formula: str) -> Fraction:
-        return Parser(re.sub(r"[A-Za-z]+", lambda m: str(words[m[0]]), formula), Names(), "", "").sum().constant()
+        return Parser(re.sub(r"K\*K|[A-Za-z]+", lambda m: str(words[m[0]]), formula), Names(), "", "").sum().constant()
 
     return tuple(number(rule.get(key, "0")) for key in OpCost._fields)
 

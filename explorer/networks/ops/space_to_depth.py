@@ -1,0 +1,75 @@
+"""Blocks of pixels as channels, and the reverse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from explorer.errors import ArchitectureError
+from explorer.networks.ops.base import Argument, Call, Op, TensorShape, registry
+from explorer.networks.ops.window import Size
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class SpaceToDepth(Op):
+    """Each r x r block of pixels becomes channels (the stem of TResNet, arXiv:2003.13630).
+
+    The order is that of ``torch.nn.PixelUnshuffle``: the r*r pixels of a channel are neighbours. timm, TensorFlow and
+    ONNX have the channels of a pixel as neighbours.
+    """
+
+    spelling = "space_to_depth"
+    role = "pool"
+    arguments = (Argument("r", "block", "whole", "side of a block; divides H and W", 2, 16),)
+    moves = True
+    shape_rule = "r*r*C x H/r x W/r"
+
+    block: int = 2
+
+    def output_shape(self, x: TensorShape) -> TensorShape:
+        r = self.block
+        if x.height % r or x.width % r:
+            raise ArchitectureError(f"{self} does not fit an input of {x}: {r} divides height and width")
+        return TensorShape(x.channels * r * r, x.height // r, x.width // r)
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return low, high
+
+    def receptive(self) -> tuple[Size, Size]:
+        return self.block, self.block
+
+    def module(self, x: TensorShape) -> Call:
+        return Call("PixelUnshuffle", (self.block,))
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class DepthToSpace(Op):
+    """Groups of r*r channels become blocks of r x r pixels (``torch.nn.PixelShuffle``, arXiv:1609.05158).
+
+    It is the inverse of ``space_to_depth``. The receptive field of later layers is counted in pixels before this layer.
+    """
+
+    spelling = "depth_to_space"
+    role = "pool"
+    arguments = (Argument("r", "block", "whole", "side of a block; r*r divides C", 2, 16),)
+    moves = True
+    shape_rule = "C/(r*r) x r*H x r*W"
+
+    block: int = 2
+
+    def output_shape(self, x: TensorShape) -> TensorShape:
+        r = self.block
+        if x.channels % (r * r):
+            raise ArchitectureError(f"{self} does not fit an input of {x}: {r * r} divides the channels")
+        return TensorShape(x.channels // (r * r), x.height * r, x.width * r)
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return low, high
+
+    def shrinks(self) -> tuple[int | Fraction, int | Fraction]:
+        return Fraction(1, self.block), Fraction(1, self.block)
+
+    def module(self, x: TensorShape) -> Call:
+        return Call("PixelShuffle", (self.block,))
