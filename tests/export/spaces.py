@@ -124,6 +124,30 @@ head: gap fc
 grammar:
   mixing: conv1x1(w/2) bn relu mhsa(heads=2) bn relu conv1x1(s=s) bn + relu
 """,
+    "TensorFlow's padding, explicit padding, pools that round up": """
+stem: conv3x3(8, s=2, pad=same) bn relu maxpool3x3(s=2, pad=0, ceil=1)
+stages: {blocks: [1, 2, 2], width: [8, 16, 16], stride: [1, 2, 1]}
+block: conv1x1(2*w) bn relu dwconv4x4(pad=same) bn relu conv5x5(pad=3) bn relu conv3x3(pad=0) bn +
+shortcut: {changed: "avgpool3x3(s=s, pad=same) conv1x1 bn"}
+transition: maxpool2x2(s=s, pad=same) avgpool3x3(pad=1, count_pad=1)
+head: conv4x4(8, pad=same) avgpool2x2(ceil=0) gmp fc
+""",
+    "rectangular kernels and strides": """
+stem: space_to_depth(2) conv1x7(8) conv7x1(8) bn relu depth_to_space(2)
+stages: {blocks: 2, width: [8, 16], stride: [1, 2x1]}
+block: conv3x1 bn relu conv1x3(g=2) bn maxpool3x1 +
+shortcut: {changed: avgpool conv1x1 bn}
+head: avgpool1x8 blurpool3x3(pad=zero) gap fc
+""",
+    "each block another padding": """
+stem: conv3x3(8) bn
+stages: {blocks: 2, width: 8, stride: [1, 2x1]}
+block: conv3x3 bn relu size bn +
+shortcut: {changed: conv1x1(s=s)}
+head: gap fc
+grammar: {size: conv5x5 | conv3x3 | conv1x3 | conv2x2(pad=same)}
+vary: {size: block}
+""",
     "awkward decimals": """
 stem: conv3x3(6) bn
 stages: {blocks: 3, width: 6}

@@ -150,8 +150,7 @@ class Conv(Op):
     def _simple_stride(self, x: TensorShape) -> Size:
         """Return the stride; along a side with a single window it has no effect, and is that of the other side."""
         down, right = sides(self.stride)
-        with_stride, without = (self._axes(x, stride) for stride in (self.stride, 1))
-        one_down, one_right = (a.out == b.out for a, b in zip(with_stride, without))
+        one_down, one_right = (axis.out == 1 for axis in self._axes(x, 1))
         if one_down and one_right:
             return 1
         return right if one_down else down if one_right else self.stride

@@ -260,6 +260,8 @@ class Parser(ValueParser):
                     token.offset, f"{argument.name} is one of {', '.join(argument.words)}, found {token.text[:40]!r}"
                 )
             return Word(token.text)
+        if self.now.kind == "size" and argument.kind != "size":
+            raise ExpressionError(self.now.offset, f"{self.now.text!r} is a size, expected a number")
         if self.now.text in argument.words and self.now.text not in self.names.rules:
             return Word(self.need("name", "a word").text)
         return self.sum()

@@ -187,8 +187,8 @@ def evaluated(rule: Mapping[str, str], op: Op, x: TensorShape) -> tuple[int, ...
     y = op.output_shape(x)
     words = {"C": x.channels, "H": x.height, "W": x.width, "Ho": y.height, "Wo": y.width}
     words |= {argument.name: getattr(op, argument.field, None) for argument in op.arguments}
-    down, right = sides(getattr(op, "kernel", 1))
-    words |= {"K*K": f"{down}*{right}", "S": getattr(op, "squeeze", None)}
+    kernel = getattr(op, "kernel", 1)
+    words |= {"K": kernel, "K*K": "*".join(map(str, sides(kernel))), "S": getattr(op, "squeeze", None)}
 
     def number(formula: str) -> Fraction:
         return Parser(re.sub(r"K\*K|[A-Za-z]+", lambda m: str(words[m[0]]), formula), Names(), "", "").sum().constant()

@@ -104,16 +104,16 @@ def test_names_with_a_minus_sign():
         ("conv3x3(bn)", 9, "'bn' is a layer, expected a number"),
         ("conv", 1, "'conv' needs a kernel size, as in 'conv3x3'"),
         ("bn3x3", 1, "'bn' has no kernel size"),
-        ("conv3x5", 1, "kernels are square"),
+        ("conv3x65", 1, "the kernel of 'conv3x65' must be in 1..63"),
         ("conv64x64", 1, "must be in 1..63"),
         ("conv0x0", 1, "must be in 1..63"),
         ("bn(3)", 4, "write the argument's name; bn takes no arguments"),
-        ("conv3x3(16, 2)", 13, "write the argument's name; conv3x3 takes out, s, d, g, bias"),
-        ("conv3x3(k=3)", 9, "conv3x3 has no argument 'k'; it has: out, s, d, g, bias"),
+        ("conv3x3(16, 2)", 13, "write the argument's name; conv3x3 takes out, s, d, g, bias, pad"),
+        ("conv3x3(k=3)", 9, "conv3x3 has no argument 'k'; it has: out, s, d, g, bias, pad"),
         ("conv3x3(s=1, s=2)", 14, "the argument 's' is given twice"),
         ("attn(3)", 5, "the rule 'attn' takes no arguments"),
         ("relu $ bn", 6, "'$' is neither a name nor a number"),
-        ("conv3x3(0x10)", 9, "'0x10' is neither a name nor a number"),
+        ("conv3x3(0x10)", 9, "'0x10' is a size, expected a number"),
         ("scale(1.2.3)", 7, "'1.2.3' is neither a name nor a number"),
         ("scale(1234567890123456789)", 7, "a number of 19 characters; at most 18"),
         ("scale(range(3, 1, 1))", 7, "is empty; it needs lo <= hi and step > 0"),
@@ -149,17 +149,17 @@ def test_faults_of_one_expression(text, column, message):
 def test_all_independent_faults_are_found():
     """Unknown names and arguments, wrong sizes and misplaced words do not end parsing, and each is reported."""
     parser = Parser(
-        "cnov3x3(8) bn relo attn3 conv3x5 post attn(3) conv3x3(k=relu, d=wid) drop +", names(), "rule", "network"
+        "cnov3x3(8) bn relo attn3 conv3x0 post attn(3) conv3x3(k=relu, d=wid) drop +", names(), "rule", "network"
     )
     parser.structure_rule()
     assert [(fault.place[1], fault.message) for fault in parser.faults] == [
         (1, "unknown name 'cnov3x3' in cnov3x3(8); did you mean 'conv3x3' or 'dwconv3x3'?"),
         (15, "unknown name 'relo'; did you mean 'relu'?"),
         (20, "unknown name 'attn3'; did you mean 'attn'?"),
-        (26, "kernels are square: 3x5 in 'conv3x5'"),
+        (26, "the kernel of 'conv3x0' must be in 1..63"),
         (34, "'post' is allowed only in the stem"),
         (43, "the rule 'attn' takes no arguments"),
-        (55, "conv3x3 has no argument 'k'; it has: out, s, d, g, bias"),
+        (55, "conv3x3 has no argument 'k'; it has: out, s, d, g, bias, pad"),
         (65, "unknown name 'wid' in conv3x3(k=relu, d=wid)"),
         (70, "drop needs p, as in drop(p=...)"),
     ]

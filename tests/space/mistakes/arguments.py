@@ -7,38 +7,38 @@ from tests.space.mistakes.mistake import Mistake
 MISTAKES = [
     Mistake(
         "5:16",
-        "conv3x3 has no argument 'stride'; it has: out, s, d, g, bias; did you mean 's'?",
+        "conv3x3 has no argument 'stride'; it has: out, s, d, g, bias, pad; did you mean 's'?",
         "block: conv3x3 bn +",
         {"block": "conv3x3(stride=2) bn +"},
     ),
     Mistake(
         "5:16",
-        "conv3x3 has no argument 'out_channels'; it has: out, s, d, g, bias; did you mean 'out'?",
+        "conv3x3 has no argument 'out_channels'; it has: out, s, d, g, bias, pad; did you mean 'out'?",
         "block: conv3x3 bn +",
         {"block": "conv3x3(out_channels=8) bn +"},
     ),
     Mistake(
         "5:16",
-        "conv3x3 has no argument 'filters'; it has: out, s, d, g, bias; did you mean 'out'?",
+        "conv3x3 has no argument 'filters'; it has: out, s, d, g, bias, pad; did you mean 'out'?",
         "block: conv3x3(bias=0) bn +",
         {"block": "conv3x3(filters=8, bias=False) bn +"},
         errors=2,
     ),
     Mistake(
         "5:19",
-        "conv3x3 has no argument 'padding'; it has: out, s, d, g, bias; odd kernels pad by",
-        "block: conv3x3 bn +",
+        "conv3x3 has no argument 'padding'; it has: out, s, d, g, bias, pad; did you mean 'pad'?",
+        "block: conv3x3(pad=1) bn +",
         {"block": "conv3x3(8, padding=1) bn +"},
     ),
     Mistake(
         "5:19",
-        "conv3x3 has no argument 'kernel_size'; it has: out, s, d, g, bias; the kernel size is",
+        "conv3x3 has no argument 'kernel_size'; it has: out, s, d, g, bias, pad; the kernel size is",
         "block: conv5x5 bn +",
         {"block": "conv3x3(8, kernel_size=5) bn +"},
     ),
     Mistake(
         "5:19",
-        "write the argument's name; conv3x3 takes out, s, d, g, bias; the input channels are",
+        "write the argument's name; conv3x3 takes out, s, d, g, bias, pad; the input channels are",
         "block: conv3x3 bn +",
         {"block": "conv3x3(8, 8) bn +"},
     ),
@@ -51,7 +51,7 @@ MISTAKES = [
     ),
     Mistake(
         "5:19",
-        "conv3x3 has no argument 'groups'; it has: out, s, d, g, bias; did you mean 'g'?",
+        "conv3x3 has no argument 'groups'; it has: out, s, d, g, bias, pad; did you mean 'g'?",
         "block: conv3x3(w, g=4) bn +",
         {"block": "conv3x3(w, groups=4) bn +"},
     ),
@@ -89,7 +89,7 @@ MISTAKES = [
     Mistake("5:18", "')' closes nothing", "block: conv3x3 bn +", {"block": "conv3x3(8)) bn +"}),
     Mistake(
         "5:16",
-        "conv3x3 has no argument 'dilation'; it has: out, s, d, g, bias; did you mean 'd'?",
+        "conv3x3 has no argument 'dilation'; it has: out, s, d, g, bias, pad; did you mean 'd'?",
         "block: conv3x3(d=2) bn +",
         {"block": "conv3x3(dilation=2) bn +"},
     ),
@@ -128,13 +128,13 @@ MISTAKES = [
     ),
     Mistake(
         "5:19",
-        "conv3x3 has no argument 'activation'; it has: out, s, d, g, bias; an activation or a",
+        "conv3x3 has no argument 'activation'; it has: out, s, d, g, bias, pad; an activation or a",
         "block: conv3x3 relu +",
         {"block": "conv3x3(8, activation=relu) +"},
     ),
     Mistake(
         "5:19",
-        "conv3x3 has no argument 'norm'; it has: out, s, d, g, bias; an activation or a norm is",
+        "conv3x3 has no argument 'norm'; it has: out, s, d, g, bias, pad; an activation or a norm is",
         "block: conv3x3 relu bn +",
         {"block": "conv3x3(8, norm=bn, act=relu) +"},
     ),
@@ -143,7 +143,7 @@ MISTAKES = [
     Mistake("5:16", "drop needs p, as in drop(p=...)", "block: conv3x3 drop(p=0.1) +", {"block": "conv3x3 drop +"}),
     Mistake(
         "5:20",
-        "write the argument's name; conv3x3 takes out, s, d, g, bias; the input channels are",
+        "write the argument's name; conv3x3 takes out, s, d, g, bias, pad; the input channels are",
         "block: conv3x3 bn +",
         {"block": "conv3x3(16, s2) bn +"},
     ),

@@ -90,7 +90,7 @@ MISTAKES = [
     ),
     Mistake(
         "4:19",
-        "conv7x7 has no argument 'stride'; it has: out, s, d, g, bias; did you mean 's'?",
+        "conv7x7 has no argument 'stride'; it has: out, s, d, g, bias, pad; did you mean 's'?",
         "stem: conv7x7(64, s=2) bn relu maxpool3x3(s=2)",
         ("stem", "stem: conv7x7(64, stride=2) bn relu maxpool(3, 2)"),
         errors=2,
@@ -209,7 +209,7 @@ MISTAKES = [
     ),
     Mistake(
         "9:16",
-        "conv3x3 has no argument 'kernel'; it has: out, s, d, g, bias; the kernel size is part",
+        "conv3x3 has no argument 'kernel'; it has: out, s, d, g, bias, pad; the kernel size is part",
         "block: conv5x5 norm +",
         ("block", "block: conv3x3(kernel=5) norm +"),
     ),

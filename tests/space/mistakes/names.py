@@ -240,8 +240,18 @@ MISTAKES = [
     Mistake(
         "5:8", "unknown name 'pointwise'; did you mean 'conv1x1'?", "block: conv1x1 bn +", {"block": "pointwise bn +"}
     ),
-    Mistake("5:8", "kernels are square: 1x3 in 'conv1x3'", "block: conv3x3 bn +", {"block": "conv1x3 bn +"}),
-    Mistake("5:8", "kernels are square: 3x5 in 'conv3x5'", "block: conv5x5 bn +", {"block": "conv3x5 bn +"}),
+    Mistake(
+        "5:8",
+        "the kernel of 'conv1x64' must be in 1..63",
+        "block: conv1x63 bn +",
+        {"block": "conv1x64 bn +"},
+    ),
+    Mistake(
+        "5:8",
+        "unknown name 'nn.Conv2d'; did you mean 'conv1x3(8)'",
+        "block: conv1x3 bn +",
+        {"block": "nn.Conv2d(8, 8, (1, 3), padding=(0, 1)) bn +"},
+    ),
     Mistake(
         "5:8",
         "unknown name 'self_attention'; did you mean 'mhsa'?",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from explorer.errors import Edit
 from explorer.networks.ops import registry
 from explorer.space.language.foreign import words
-from explorer.space.language.foreign.layers import layer, positional_parts
+from explorer.space.language.foreign.layers import VALUES, as_size, layer, positional_parts
 from explorer.space.language.foreign.numbers import spelled_range
 from explorer.space.language.foreign.scan import Finding, Lexeme, Scan, base_layer
 from explorer.space.language.names import KEYWORDS, VARIABLES, find_op, is_reserved
@@ -246,7 +246,7 @@ def arguments(scan: Scan) -> Iterator[Finding]:
                 if named[1] in names:
                     message = f"{named[2]!r} after an argument; write {named[1]}={named[3]}"
                 if name in names:
-                    value = {"True": "1", "False": "0", "true": "1", "false": "0"}.get(named[3], named[3])
+                    value = as_size(VALUES.get(named[3], named[3]).strip("'\""))
                     at = scan.text.find(named[2], start)
                     begin = scan.text.find(named[3], at)
                     edits = [Edit(start, at + len(named[2]), f"{name}="), Edit(begin, begin + len(named[3]), value)]
@@ -281,11 +281,10 @@ def _without(
     name: str,
     value: str,
 ) -> Finding:
-    """Return the finding of an argument that the language does not have: padding, input channels, kernel size."""
+    """Return the finding of an argument that the language does not have: input channels, kernel size."""
     rest = ", ".join(other for other in parts if other != part)
     start = scan.text.find(part.split()[0], scan.at(bracket).end)
     why = {
-        "pad": "; odd kernels pad by themselves",
         "in": "; the input channels are inferred",
         "k": "; the kernel size is part of the name",
         "out": "; it keeps its input's channels",

@@ -15,6 +15,7 @@ _POOL = ("k", "s", "pad")
 _POSITIONAL = {"bn": ("in",), "gn": ("g", "in"), "ln": ("in",), "in_": ("in",), "fc": ("in", "out")}
 _POSITIONAL |= {"drop": ("p",), "droppath": ("p",), "leaky_relu": ("slope",), "scale": ("x",), "shuffle": ("g",)}
 _POSITIONAL |= {"relu": ("pad",), "se": ("in", "r"), "eca": ("in",), "cbam": ("in", "r"), "mhsa": ("in", "heads")}
+VALUES = {"True": "1", "False": "0", "true": "1", "false": "0", "'valid'": "0", '"valid"': "0"}
 _DEFAULTS = {"s": "1", "d": "1", "g": "1"}
 
 
@@ -30,7 +31,7 @@ def layer(name: str, arguments: list[str]) -> str | None:
     pair = words.PAIRS.get(words.plain(base))
     if pair:
         k = kernel or _named_kernel(arguments) or "3"
-        return f"dwconv{k}x{k} conv1x1" if pair == 1 else f"conv{k}x{k}(d=2)"
+        return f"dwconv{_both(k)} conv1x1" if pair == 1 else f"conv{_both(k)}(d=2)"
     spelling = words.LAYERS.get(words.plain(word)) or words.LAYERS.get(words.plain(base))
     if spelling is None and re.fullmatch(r"\d{1,2}x\d{1,2}", word):
         spelling = "conv"
@@ -46,11 +47,23 @@ def _kernel(word: str) -> tuple[str, str]:
     """Return the kernel size in a name, "" for none, and the name without it."""
     plain = re.sub(r"(?i)2d(?![a-z])", "", word)
     found = re.search(r"(\d{1,2})x(\d{1,2})", plain, re.IGNORECASE) or re.search(r"(?<=[A-Za-z_])(\d{1,2})$", plain)
-    if found is None or (found.lastindex == 2 and found[1] != found[2]):
+    if found is None or (found.lastindex == 1 and words.LAYERS.get(words.plain(word))):
         return "", word
-    if found.lastindex == 1 and words.LAYERS.get(words.plain(word)):
-        return "", word
-    return found[1], plain[: found.start()] + plain[found.end() :]
+    size = found[1] if found.lastindex == 1 or found[1] == found[2] else f"{found[1]}x{found[2]}"
+    return size, plain[: found.start()] + plain[found.end() :]
+
+
+def _both(kernel: str) -> str:
+    """Return a kernel size as it ends the name of a layer: ``3x3`` for 3."""
+    return kernel if "x" in kernel else f"{kernel}x{kernel}"
+
+
+def as_size(value: str) -> str:
+    """Return a size such as (1, 7), 1x7, (3, 3) or 3 as the language writes it; any other text as it is."""
+    found = re.fullmatch(r"[(\[]?\s*(\d+)\s*(?:[,x]\s*(\d+)\s*)?[)\]]?", value)
+    if found is None:
+        return value
+    return found[1] if found[2] in (None, found[1]) else f"{found[1]}x{found[2]}"
 
 
 def _named_kernel(arguments: list[str]) -> str:
@@ -104,7 +117,7 @@ def _spelled(spelling: str, kernel: str, arguments: list[str], is_keras: bool) -
     names = [argument.name for argument in op.arguments]
     size = next((part for part in arguments if re.fullmatch(r"\d{1,2}x\d{1,2}", part)), "")
     if size:
-        kernel, arguments = size.split("x")[0], [part for part in arguments if part != size]
+        kernel, arguments = as_size(size), [part for part in arguments if part != size]
     values = positional_parts(arguments)
     if (
         op.role == "conv"
@@ -118,17 +131,21 @@ def _spelled(spelling: str, kernel: str, arguments: list[str], is_keras: bool) -
     if spelling == "conv" and given.get("g", "1") not in ("1",) and given.get("g") == given.get("in"):
         spelling, op = "dwconv", registry.by_spelling["dwconv"]
     kernel = kernel or given.pop("k", "")
-    kernel = kernel.strip("()[]").split(",")[0].strip()
+    kernel = as_size(kernel)
     if spelling == "maxpool" and not kernel:
         kernel, given = "2", {"s": "2", **given}
     if op.sized is True and not kernel:
         kernel = "3"
-    if op.sized is False or (kernel and not kernel.isdigit()):
+    if op.sized is False or (kernel and not re.fullmatch(r"\d+(x\d+)?", kernel)):
         kernel = ""
     if spelling == "avgpool" and kernel == "2" and given.get("s", "2") == "2" and arguments:
         return "avgpool"  # pools by the block's stride
     if op.role == "pool" and kernel and spelling != "gap" and "s" not in given:
         given["s"] = kernel if arguments else given.get("s", "")
+    kernel_sides = list(map(int, kernel.split("x"))) if kernel else []
+    is_same = given.get("pad") == "same" and given.get("s", "1") == "1" and all(side % 2 for side in kernel_sides)
+    if is_same or given.get("pad") == as_size("x".join(str((side - 1) // 2) for side in kernel_sides)):
+        given.pop("pad", "")  # the default
     if spelling == "gn":
         given.setdefault("g", USUAL["g"])
     lacking = [name for name in op.lacking([a.field for a in op.arguments if a.name in given]) if name not in given]
@@ -146,7 +163,7 @@ def _spelled(spelling: str, kernel: str, arguments: list[str], is_keras: bool) -
         value if name == op.arguments[0].name and op.positional and name != "s" else f"{name}={value}"
         for name, value in kept.items()
     ]
-    size = f"{kernel}x{kernel}" if kernel and op.sized is not False else ""
+    size = _both(kernel) if kernel and op.sized is not False else ""
     brackets = f"({', '.join(written)})" if written else ""
     return " ".join([f"{spelling}{size}{brackets}", *after])
 
@@ -172,7 +189,7 @@ def read_arguments(
         else:
             name, value = (positional[place] if place < len(positional) else ""), part
             place += 1
-        value = {"True": "1", "False": "0", "true": "1", "false": "0"}.get(value, value).strip("'\"")
+        value = as_size(VALUES.get(value, value).strip("'\""))
         if name in ("act", "norm"):
             made = layer(value, []) if re.fullmatch(r"[\w.]+", value) else None
             after += [made] if made and made != "none" else []

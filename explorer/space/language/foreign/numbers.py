@@ -46,7 +46,7 @@ def _spelled(value: Fraction) -> str:
 
 
 def is_suspicious(text: str, home: str) -> bool:
-    """Whether a value that can be read is meant otherwise: 1-3 is below 0, 2-2-2 and 8/16 are lists.
+    """Whether a value that can be read is meant otherwise: 1-3 is below 0, 2-2-2 and 8/16 are lists, 2x1 is a size.
 
     Args:
         text: The value.
@@ -56,6 +56,8 @@ def is_suspicious(text: str, home: str) -> bool:
     if dashed is not None and int(dashed[1]) < int(dashed[2]):
         return True
     listed = _JOINED.fullmatch(text)
+    if re.fullmatch(r"\s*[1-9]x[1-9]\s*", text):
+        return False
     return listed is not None and (home == "number" or len(re.findall(r"\d+", text)) > 2)
 
 
