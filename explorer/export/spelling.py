@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from explorer.errors import ArchitectureError
 from explorer.networks.block import Step
 from explorer.networks.ops.base import Argument, Context, Op, TensorShape
-from explorer.networks.ops.conv import DepthwiseConv
+from explorer.networks.ops.conv import Conv, DepthwiseConv
 from explorer.networks.ops.merge import Merge
 from explorer.networks.ops.window import Size, spell_size
 from explorer.space.derive.blocks import strides_by_rule
@@ -146,7 +146,8 @@ def _kind(step: Step) -> Kind:
 
 def _spelled_class(steps: list[Step]) -> type[Op]:
     """Return the class that the text names: ``dwconv`` if all convolutions are depthwise."""
-    return DepthwiseConv if all(step.op.is_depthwise(step.x) for step in steps) else type(steps[0].op)
+    is_depthwise = all(type(step.op) is Conv and step.op.is_depthwise(step.x) for step in steps)
+    return DepthwiseConv if is_depthwise else type(steps[0].op)
 
 
 def _pools(op: Op) -> bool:

@@ -1,4 +1,7 @@
-"""The inference form of a network: batch norms are folded into the convolutions before them where this is exact."""
+"""The inference form of a network: batch norms are folded into the convolutions before them where this is exact.
+
+Standardised weights are constants in inference, so such a convolution becomes a plain one first.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import copy
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 # Modules of these packages are not traced into; all other modules are traced operation by operation.
@@ -51,6 +55,9 @@ def inference_form(network: nn.Module) -> InferenceForm:
         The inference form. Its outputs equal the network's up to rounding.
     """
     network = copy.deepcopy(network).eval()
+    for path, module in list(network.named_modules()):
+        if isinstance(module, nn.Conv2d) and (standardised := getattr(module, "standardised_weight", None)):
+            _replace(network, path, _convolution(module, standardised()))
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     try:
         graph = _Tracer().trace(network)
@@ -62,6 +69,21 @@ def inference_form(network: nn.Module) -> InferenceForm:
     traced.recompile()
     traced.delete_all_unused_submodules()
     return InferenceForm(traced.eval(), folded, len(norms) - folded, traced=True)
+
+
+def _convolution(conv: nn.Conv2d, weight: Tensor) -> nn.Conv2d:
+    """Return a plain convolution with the bias and geometry of ``conv``, and with other weights."""
+    same = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+    geometry: dict[str, Any] = {name: getattr(conv, name) for name in same}
+    plain = nn.Conv2d(**geometry, bias=False, device="meta")  # draws no random numbers
+    plain.weight, plain.bias = nn.Parameter(weight.detach()), conv.bias
+    return plain.eval()
+
+
+def _replace(network: nn.Module, path: str, module: nn.Module) -> None:
+    """Replace the submodule at ``path``."""
+    parent, _, name = path.rpartition(".")
+    setattr(network.get_submodule(parent), name, module)
 
 
 class _Tracer(fx.Tracer):
@@ -84,8 +106,7 @@ def _fold(traced: fx.GraphModule, node: fx.Node, uses: Mapping[object, int]) -> 
         return False
     if uses[node.target] > 1 or uses[before.target] > 1:  # the layer is used twice
         return False
-    parent, _, name = conv_path.rpartition(".")
-    setattr(traced.get_submodule(parent), name, fuse_conv_bn_eval(conv, norm))
+    _replace(traced, conv_path, fuse_conv_bn_eval(conv, norm))
     node.replace_all_uses_with(before)
     traced.graph.erase_node(node)
     return True

@@ -47,9 +47,14 @@ def instantiate(call: Call) -> nn.Module:
     def value(argument: Any) -> Any:
         return instantiate(argument) if isinstance(argument, Call) else argument
 
+    return module_class(call)(*map(value, call.args), **{key: value(each) for key, each in call.kwargs.items()})
+
+
+def module_class(call: Call) -> type[nn.Module]:
+    """Return the class that a constructor call instantiates."""
     name = call.torch_class
     torch_class: type[nn.Module] = getattr(nn, name) if isinstance(name, str) else _own_class(name)
-    return torch_class(*map(value, call.args), **{key: value(argument) for key, argument in call.kwargs.items()})
+    return torch_class
 
 
 @functools.cache

@@ -37,7 +37,9 @@ def zero_last_norm(parts: Parts, branch: nn.Sequential) -> None:
 
     Sources: Goyal et al. 2017 (arXiv:1706.02677, 5.1) and He, T. et al. 2019 (arXiv:1812.01187, 3.1). A branch does
     not change if an activation or a conv follows its last norm, as in full pre-activation: before a ReLU a scale of 0
-    would get no gradient and stay 0. Blocks without a shortcut and blocks that concatenate do not change either.
+    would get no gradient and stay 0. Nor does a branch
+    that ends in a trained factor which starts at 0: two factors of 0 would get no gradient. Blocks without a shortcut
+    and blocks that concatenate do not change either.
 
     Args:
         parts: The ops of the block.
@@ -48,5 +50,5 @@ def zero_last_norm(parts: Parts, branch: nn.Sequential) -> None:
     for step, module in reversed(list(zip(parts.branch, branch, strict=True))):
         if step.op.role == "norm":
             nn.init.zeros_(module.get_parameter("weight"))
-        if step.op.role not in _LINEAR_IN_SCALE:
+        if step.op.role not in _LINEAR_IN_SCALE or getattr(step.op, "init", 1.0) == 0:
             return

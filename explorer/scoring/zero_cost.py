@@ -21,9 +21,11 @@ from torch.nn.modules.conv import _ConvNd
 from explorer.data.dataset import Dataset
 from explorer.errors import ExplorerError
 from explorer.networks.architecture import Architecture
-from explorer.networks.build import Network, ResidualBlock, build_network
+from explorer.networks.build import Network, ResidualBlock, build_network, module_class
 from explorer.networks.ops import registry
-from explorer.networks.ops.base import TensorShape
+from explorer.networks.ops.activation import Activation
+from explorer.networks.ops.base import Op, TensorShape
+from explorer.networks.ops.norm import Norm
 from explorer.scoring.names import NAMES, check_scores
 from explorer.training.convolutions import replace_faulty_convolutions
 
@@ -31,12 +33,16 @@ BATCH = 32  # images per score by default
 ZEN_ALPHA = 0.01  # scale of zen's input noise, alpha in the paper
 GATES = (nn.Sigmoid, nn.Hardsigmoid)  # of squeeze-and-excitation
 JACOB_COV_K = 1e-5  # added to each eigenvalue, k in the paper
-NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm)
-ACTIVATIONS = tuple(
-    getattr(nn, str(op().module(TensorShape(1, 1, 1)).torch_class))
-    for op in registry.by_spelling.values()
-    if op.role == "activation"
-)
+
+
+def _modules_of(kind: type[Op]) -> tuple[type[nn.Module], ...]:
+    """Return the torch modules of all ops of a kind."""
+    ops = (op for op in registry.by_spelling.values() if issubclass(op, kind))
+    return tuple(module_class(op().module(TensorShape(1, 1, 1))) for op in ops)
+
+
+NORMS: tuple[type[nn.Module], ...] = (_BatchNorm, *_modules_of(Norm))
+ACTIVATIONS = _modules_of(Activation)
 
 
 @dataclass(frozen=True)
@@ -162,8 +168,8 @@ def naswot(net: Network, sample: Batch) -> float | None:
 def synflow(net: Network, sample: Batch) -> float:
     """log of the sum over weights of |w dR/dw| (Tanaka et al. 2020, arXiv:2006.05467, eq. 2).
 
-    R is the sum of the logits for an input of ones. All parameters are replaced by their absolute values, norms are
-    removed, and the pass runs in double precision. The score does not depend on data.
+    R is the sum of the logits for an input of ones. All parameters are replaced by their absolute values, norms and the
+    standardisation of weights are removed, and the pass runs in double precision. The score does not depend on data.
 
     Activations are removed too. All values are positive, so the paper's ReLU changes nothing, but a bounded activation
     such as ReLU6 saturates and has gradient 0. The sigmoids of gates stay.
@@ -177,7 +183,8 @@ def synflow(net: Network, sample: Batch) -> float:
         for parameter in net.parameters():
             parameter.abs_()
     removed = (m for m in net.modules() if isinstance(m, (*NORMS, *ACTIVATIONS)) and not isinstance(m, GATES))
-    with _replace_forward(removed, lambda module, x: x):
+    plain = _replace_forward(_standardised(net), nn.Conv2d.forward)
+    with plain, _replace_forward(removed, lambda module, x: x):
         net(torch.ones_like(sample.images[:1], dtype=torch.float64)).sum().backward()
     return _log(sum(float((w.grad * w.detach()).abs().sum()) for w in _weights(net) if w.grad is not None))
 
@@ -238,10 +245,11 @@ def zen(net: Network, sample: Batch) -> float | None:
         sample: The input.
 
     Returns:
-        The score; None unless all norms are batch norms, because the scaling of other norms is not undone.
+        The score; None unless all norms are batch norms, because the scaling of other norms and of standardised weights
+        is not undone.
     """
     norms = [module for module in net.modules() if isinstance(module, NORMS)]
-    if not all(isinstance(norm, _BatchNorm) for norm in norms):
+    if _standardised(net) or not all(isinstance(norm, _BatchNorm) for norm in norms):
         return None
     random = torch.Generator().manual_seed(sample.seed)
     for weight in _weights(net):
@@ -294,9 +302,14 @@ def _initialised(architecture: Architecture, seed: int) -> Network:
     """Return the initialised network: batch norms use batch statistics, dropout and stochastic depth are off."""
     net = build_network(architecture, seed).eval()
     for module in net.modules():
-        if isinstance(module, _BatchNorm):
+        if hasattr(module, "running_var"):
             module.train()
     return net
+
+
+def _standardised(net: nn.Module) -> list[nn.Module]:
+    """Return the convolutions with standardised weights."""
+    return [module for module in net.modules() if hasattr(module, "standardised_weight")]
 
 
 def _weights(net: nn.Module) -> list[Tensor]:

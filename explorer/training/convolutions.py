@@ -33,12 +33,12 @@ def replace_faulty_convolutions(net: nn.Module) -> Iterator[None]:
     The weights keep their memory. On other devices nothing changes.
 
     Args:
-        net: The network; only modules of the type ``nn.Conv2d`` are replaced.
+        net: The network; only the forward methods of its ``nn.Conv2d`` are replaced.
     """
     modules = [
         module
         for module in net.modules()
-        if type(module) is nn.Conv2d and module.weight.device.type == "cpu" and _may_be_faulty(module)
+        if isinstance(module, nn.Conv2d) and module.weight.device.type == "cpu" and _may_be_faulty(module)
     ]
     for module in modules:
         module.forward = partial(_forward, module)  # type: ignore[method-assign]  # restored below
@@ -86,9 +86,11 @@ def _has_unused_position(side: int, kernel: int, stride: int, padding: int, dila
 def _forward(conv: nn.Conv2d, x: Tensor) -> Tensor:
     down, right = conv.stride
     if is_narrow_projection(conv) and x.shape[2] % down == 0 and x.shape[3] % right == 0:
-        return F.conv2d(x[:, :, ::down, ::right], conv.weight, conv.bias)
+        standardised = getattr(conv, "standardised_weight", None)
+        weight = conv.weight if standardised is None else standardised()
+        return F.conv2d(x[:, :, ::down, ::right], weight, conv.bias)
     in_bfloat16 = torch.is_autocast_enabled("cpu") and torch.is_grad_enabled()
     if not in_bfloat16 or not has_faulty_bfloat16_gradient(conv, *x.shape[2:]):
-        return nn.Conv2d.forward(conv, x)
+        return type(conv).forward(conv, x)
     with torch.autocast("cpu", enabled=False):
-        return nn.Conv2d.forward(conv, x.float()).to(torch.get_autocast_dtype("cpu"))
+        return type(conv).forward(conv, x.float()).to(torch.get_autocast_dtype("cpu"))

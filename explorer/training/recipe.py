@@ -17,7 +17,7 @@ from typing import Any
 
 from explorer.errors import TrainingError, did_you_mean
 from explorer.networks.architecture import Architecture
-from explorer.networks.ops.norm import BatchNorm
+from explorer.networks.ops.base import Op
 from explorer.system.files import read_regular
 from explorer.system.strict_json import parse_json
 
@@ -336,8 +336,9 @@ def require_several_values(architecture: Architecture, batch_size: int) -> None:
     if batch_size > 1:
         return
     for layer in architecture.layers():
-        if isinstance(layer.op, BatchNorm) and layer.x.positions == 1:
+        if isinstance(layer.op, Op) and layer.op.needs_several_images(layer.x):
+            norm = f"on an input of {layer.x}" if layer.op.role == "norm" else f"inside {layer.op}"
             raise TrainingError(
-                f"{layer.path}: batch norm on an input of {layer.x} computes its statistics over the images of "
+                f"{layer.path}: batch norm {norm} computes its statistics over the images of "
                 "a batch, expected two or more, found batches of 1; raise batch_size in the recipe, or take more images"
             )

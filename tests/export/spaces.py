@@ -104,6 +104,20 @@ block: conv1x1(w/4, s=s) bn relu conv3x3(w/4) bn relu conv1x1 bn + relu
 shortcut: {changed: avgpool conv1x1 bn}
 head: gap fc
 """,
+    "standardised weights and trained factors": """
+stem: wsconv3x3(8, gain=1, gamma=1.7, bias=1) gelu_tanh
+stages: {blocks: [1, 2], width: [16, 32], stride: [1, 2]}
+block: scale(0.8) quick_gelu wsconv1x1(w/2, gain=1) selu wsconv3x3(w/2, g=w/8, gain=1) tanh wsconv1x1(bias=1) skipinit +
+shortcut: {changed: avgpool wsconv1x1(eps=0.00001)}
+head: gap fc
+""",
+    "norms with their own activation": """
+stem: conv3x3(8) bn(eps=0.001) hard_mish
+stages: {blocks: [1, 2], width: [8, 16], stride: [1, 2]}
+block: dwconv3x3 frn tlu conv1x1(2*w) rmsnorm star_relu(bias=-0.5) grn conv1x1 evonorm_s0(g=4) + ln(eps=0.00001)
+shortcut: {changed: conv1x1 evonorm_b0}
+head: gap fc
+""",
     "no stem, no classifier": """
 stem: none
 stages: {blocks: 2, width: [3, 8], stride: [1, 2]}

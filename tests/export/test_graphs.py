@@ -35,6 +35,8 @@ stages:
   - {blocks: 1, width: 16, block: 'mhsa(heads=2) silu +', shortcut: {same: scale(0.5) drop(0.5)}}
   - {blocks: 1, width: 12, block: 'maxpool3x3 avgpool3x3 conv3x3(w, g=4) +', shortcut: {same: none, changed: none}}
   - {blocks: 1, width: 4, block: 'bn relu conv3x3 cat'}
+  - {blocks: 1, width: 8, block: 'wsconv3x3(w, gain=1) gelu_tanh quick_gelu selu tanh wsconv1x1 skipinit(init=0.3) +'}
+  - {blocks: 1, width: 8, block: 'conv3x3 frn tlu rmsnorm star_relu grn evonorm_s0(g=4) hard_mish evonorm_b0 +'}
 block: conv3x3 +
 head: gap fc
 """

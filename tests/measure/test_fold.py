@@ -41,6 +41,25 @@ def test_every_kind_of_layer_can_be_traced(name):
     assert form.traced and kinds.count(nn.BatchNorm2d) == form.kept
 
 
+def test_standardised_weights_become_constants():
+    """A convolution with standardised weights becomes a plain one, which takes the batch norm after it."""
+    for given in ("", ", gain=1, gamma=1.7, bias=1"):
+        text = f"""
+input: 3x8x8
+classes: 4
+stem: wsconv3x3(8{given}) bn relu
+stages: {{blocks: 2, width: [8, 16], stride: [1, 2]}}
+block: wsconv3x3(w, g=2{given}) bn relu wsconv3x3(w{given}) +
+shortcut: {{changed: wsconv1x1 bn}}
+head: gap fc
+"""
+        network = randomised(explorer.build(explorer.parse_space(text).architecture(0)))
+        outputs_equal(network, images(network.architecture))
+        form = inference_form(network)
+        assert (form.folded, form.kept) == (6, 0)
+        assert not any(hasattr(module, "standardised_weight") for module in form.module.modules())
+
+
 def counted(*layers: nn.Module) -> tuple[int, int]:
     form = inference_form(nn.Sequential(*layers))
     return form.folded, form.kept

@@ -91,7 +91,7 @@ def shortcut_kind(block: Block) -> str:
 def op_label(op: Op) -> str:
     """Return an op as papers write it: ``3×3 conv, 32, /2``; other ops as the space language spells them."""
     if isinstance(op, Conv):
-        parts = [f"{'×'.join(map(str, sides(op.kernel)))} conv", str(op.out)]
+        parts = [f"{'×'.join(map(str, sides(op.kernel)))} {op.spelling}", str(op.out)]
         parts += [f"/{spell_size(op.stride)}"] if op.stride != 1 else []
         parts += [f"dilation {op.dilation}"] if op.dilation > 1 else []
         parts += [f"{op.groups} groups"] if op.groups > 1 else []

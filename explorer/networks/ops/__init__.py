@@ -6,12 +6,14 @@ from explorer.networks.ops import (  # noqa: F401
     convolutional_attention,
     linear,
     norm,
+    normalised_activation,
     pool,
     regularisation,
     scale,
     self_attention,
     space_to_depth,
     squeeze_excitation,
+    standardised_conv,
     zero,
 )
 from explorer.networks.ops.base import registry

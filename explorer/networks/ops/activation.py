@@ -71,6 +71,7 @@ SiLU = _plain("silu", "SiLU", "x * sigmoid(x) (Hendrycks and Gimpel 2016, arXiv:
 GELU = _plain("gelu", "GELU", "x * Phi(x) (Hendrycks and Gimpel 2016, arXiv:1606.08415).", lower=-0.2)
 Hardswish = _plain("hardswish", "Hardswish", "x * relu6(x + 3) / 6 (Howard et al. 2019, arXiv:1905.02244).", lower=-0.4)
 Mish = _plain("mish", "Mish", "x * tanh(softplus(x)) (Misra 2019, arXiv:1908.08681).", lower=-0.4)
+Tanh = _plain("tanh", "Tanh", "Hyperbolic tangent.", lower=-1.0, upper=1.0, non_decreasing=True)
 UNIT = {"lower": 0.0, "upper": 1.0, "non_decreasing": True, "keeps_zero": False}
 Sigmoid = _plain("sigmoid", "Sigmoid", "1 / (1 + exp(-x)).", **UNIT)
 Hardsigmoid = _plain("hardsigmoid", "Hardsigmoid", "relu6(x + 3) / 6 (Howard et al. 2019, arXiv:1905.02244).", **UNIT)
@@ -109,3 +110,177 @@ class PReLU(Activation):
 
     def module(self, x: TensorShape) -> Call:
         return Call("PReLU", (x.channels,))
+
+
+SELU_SCALE, SELU_LOWER = 1.0507009873554805, -1.7580993408473766
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class SELU(Activation):
+    """Scaled exponential linear unit (Klambauer et al. 2017, arXiv:1706.02515)."""
+
+    spelling = "selu"
+
+    non_decreasing = True
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return (0.0 if low >= 0 else SELU_LOWER), max(high * SELU_SCALE, 0.0)
+
+    def module(self, x: TensorShape) -> Call:
+        return Call("SELU")
+
+
+def gelu_tanh() -> type:
+    from torch import Tensor, nn
+
+    class GELUTanh(nn.Module):
+        """GELU by its approximation with tanh (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.gelu(x, approximate="tanh")
+
+    return GELUTanh
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class GELUTanh(Activation):
+    """GELU by its approximation with tanh (Hendrycks and Gimpel 2016, arXiv:1606.08415, section 2)."""
+
+    spelling = "gelu_tanh"
+
+    lower = -0.2
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(gelu_tanh)
+
+
+def quick_gelu() -> type:
+    from torch import Tensor, nn
+
+    class QuickGELU(nn.Module):
+        """x * sigmoid(1.702 * x) (Hendrycks and Gimpel 2016, arXiv:1606.08415, section 2)."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * (1.702 * x).sigmoid()
+
+    return QuickGELU
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class QuickGELU(Activation):
+    """GELU by its approximation x * sigmoid(1.702 * x) (Hendrycks and Gimpel 2016, section 2)."""
+
+    spelling = "quick_gelu"
+
+    lower = -0.2
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(quick_gelu)
+
+
+def hard_mish() -> type:
+    from torch import Tensor, nn
+
+    class HardMish(nn.Module):
+        """x * clamp(x + 2, 0, 2) / 2."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return 0.5 * x * (x + 2).clamp(0, 2)
+
+    return HardMish
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class HardMish(Activation):
+    """x * clamp(x + 2, 0, 2) / 2, a mish without exponentials."""
+
+    spelling = "hard_mish"
+
+    lower = -0.5
+    identity = ABOVE_0
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(hard_mish)
+
+
+def star_relu() -> type:
+    import torch
+    from torch import Tensor, nn
+
+    class StarReLU(nn.Module):
+        """scale * relu(x)^2 + bias with a trained scale and bias (Yu et al. 2022, arXiv:2210.13452)."""
+
+        def __init__(self, scale: float, bias: float):
+            super().__init__()
+            self.scale = nn.Parameter(torch.full((1,), scale))
+            self.bias = nn.Parameter(torch.full((1,), bias))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.scale * x.relu() ** 2 + self.bias
+
+    return StarReLU
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class StarReLU(Activation):
+    """x * relu(x) with one trained scale and bias for the map, as in MetaFormer (Yu et al. 2022, arXiv:2210.13452)."""
+
+    spelling = "star_relu"
+    arguments = (
+        Argument("scale", "scale", "number", "the scale before training", -1e3, 1e3),
+        Argument("bias", "bias", "number", "the bias before training", -1e3, 1e3),
+    )
+    positional = 0
+    cost_rule = {"params": "2"}
+
+    scale: float = 1.0
+    bias: float = 0.0
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return -math.inf, math.inf
+
+    def cost(self, x: TensorShape) -> OpCost:
+        return OpCost(params=2)
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(star_relu, (self.scale, self.bias))
+
+
+def thresholded_linear_unit() -> type:
+    import torch
+    from torch import Tensor, nn
+
+    class ThresholdedLinearUnit(nn.Module):
+        """max(x, tau) with one trained tau per channel (Singh and Krishnan 2020, arXiv:1911.09737, eq. 6)."""
+
+        def __init__(self, channels: int):
+            super().__init__()
+            self.tau = nn.Parameter(torch.zeros(channels))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.maximum(x, self.tau.view(-1, 1, 1).to(x.dtype))
+
+    return ThresholdedLinearUnit
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class ThresholdedLinearUnit(Activation):
+    """max(x, tau) with one trained tau per channel, for use after ``frn`` (Singh and Krishnan 2020, eq. 6)."""
+
+    spelling = "tlu"
+    cost_rule = {"params": "C"}
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return -math.inf, math.inf
+
+    def cost(self, x: TensorShape) -> OpCost:
+        return OpCost(params=x.channels)
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(thresholded_linear_unit, (x.channels,))

@@ -224,6 +224,10 @@ class Op:
         """
         return -math.inf, math.inf
 
+    def needs_several_images(self, x: TensorShape) -> bool:
+        """Return whether training needs batches of two or more images: a norm has one value per channel and image."""
+        return False
+
     def module(self, x: TensorShape) -> Call:
         """Return the torch module for an input of shape ``x``."""
         raise NotImplementedError

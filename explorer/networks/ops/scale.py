@@ -88,6 +88,46 @@ class LayerScale(Op):
         return Call(layer_scale, (x.channels, self.init))
 
 
+def trained_scale() -> type:
+    import torch
+    from torch import Tensor, nn
+
+    class TrainedScale(nn.Module):
+        """One trained factor for the whole map (SkipInit, ReZero)."""
+
+        def __init__(self, init: float):
+            super().__init__()
+            self.gain = nn.Parameter(torch.full((), init))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.gain
+
+    return TrainedScale
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class SkipInit(Op):
+    """One trained factor for the whole map, initially 0: SkipInit (arXiv:2002.10444) and ReZero (arXiv:2003.04887)."""
+
+    spelling = "skipinit"
+    role = "scale"
+    arguments = (Argument("init", "init", "number", "the factor before training", -1e3, 1e3),)
+
+    cost_rule = {"params": "1"}
+
+    init: float = 0.0
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return zero_or_any(low, high)
+
+    def cost(self, x: TensorShape) -> OpCost:
+        return OpCost(params=1)
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(trained_scale, (self.init,))
+
+
 def shortcut_gate() -> type:
     from torch import Tensor, nn
 

@@ -8,15 +8,16 @@ from typing import NamedTuple
 
 from explorer.errors import ArchitectureError
 from explorer.networks.block import Block
+from explorer.networks.ops import registry
 from explorer.networks.ops.base import Context, Op, TensorShape
-from explorer.networks.ops.conv import Conv, DepthwiseConv
 from explorer.networks.ops.merge import Add, Gate, Merge
 from explorer.networks.ops.window import Size, sides, spell_size
 from explorer.networks.ops.zero import Zero
 from explorer.space.derive.layers import Layer, Resolver, bound_layer
 from explorer.space.grammar import Copied, Fault, Node, Place, StageRule
 
-CONVS = (Conv, DepthwiseConv, Zero)  # ops that have the block's stride by the rule for convolutions
+# Ops that have the block's stride by the rule for convolutions.
+CONVS = tuple(op for op in registry.by_spelling.values() if op.takes_stride == "conv")
 NORM_ACT = ("norm", "activation")  # the roles of ops that ``post`` and ``pre`` copy
 
 
@@ -363,7 +364,7 @@ def initial_norm_act(ops: Sequence[Op]) -> int:
 def post_layers(block: Block) -> list[Op]:
     """Return what ``post`` copies: all norms and activations after the last conv of a block, in order."""
     ops = (*block.branch, *block.after)
-    last = max((i for i, op in enumerate(ops) if isinstance(op, Conv)), default=-1)
+    last = max((i for i, op in enumerate(ops) if op.role == "conv"), default=-1)
     return [op for op in ops[last + 1 :] if op.role in NORM_ACT]
 
 

@@ -168,7 +168,7 @@ class Relevance:
             return first is not None and self._starts_dense(first)
         return (
             isinstance(node, OpItem)
-            and node.op is Conv
+            and issubclass(node.op, Conv)
             and not any(argument.field == "groups" for argument, _ in node.arguments)
         )
 

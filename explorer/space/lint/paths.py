@@ -76,7 +76,7 @@ def _followed(path: Path, node: OpItem) -> Path:
     is_conv = node.op.role == "conv"
     if path.merge is not None:
         return path._replace(after=path.after or node.op.role, has_conv_after=path.has_conv_after or is_conv)
-    return path._replace(convs=min(2, path.convs + (node.op is Conv)), last=node.op.role)
+    return path._replace(convs=min(2, path.convs + issubclass(node.op, Conv)), last=node.op.role)
 
 
 def has_no_effect(node: OpItem) -> bool:

@@ -107,7 +107,7 @@ def test_names_with_a_minus_sign():
         ("conv3x65", 1, "the kernel of 'conv3x65' must be in 1..63"),
         ("conv64x64", 1, "must be in 1..63"),
         ("conv0x0", 1, "must be in 1..63"),
-        ("bn(3)", 4, "write the argument's name; bn takes no arguments"),
+        ("bn(3)", 4, "write the argument's name; bn takes eps"),
         ("conv3x3(16, 2)", 13, "write the argument's name; conv3x3 takes out, s, d, g, bias, pad"),
         ("conv3x3(k=3)", 9, "conv3x3 has no argument 'k'; it has: out, s, d, g, bias, pad"),
         ("conv3x3(s=1, s=2)", 14, "the argument 's' is given twice"),

@@ -107,7 +107,7 @@ MISTAKES = [
     ),
     Mistake(
         "5:19",
-        "gn has no argument 'num_groups'; it has: g; did you mean 'g'?",
+        "gn has no argument 'num_groups'; it has: g, eps; did you mean 'g'?",
         "block: conv3x3 gn(g=4) +",
         {"block": "conv3x3 gn(num_groups=4) +"},
     ),
@@ -139,7 +139,12 @@ MISTAKES = [
         {"block": "conv3x3(8, norm=bn, act=relu) +"},
     ),
     Mistake("5:21", "relu takes no arguments", "block: conv3x3 relu +", {"block": "conv3x3 relu(inplace=True) +"}),
-    Mistake("5:19", "bn takes no arguments", "block: conv3x3 bn relu +", {"block": "conv3x3 bn(8) relu +"}),
+    Mistake(
+        "5:19",
+        "bn takes only eps, written by name; the channels are inferred",
+        "block: conv3x3 bn relu +",
+        {"block": "conv3x3 bn(8) relu +"},
+    ),
     Mistake("5:16", "drop needs p, as in drop(p=...)", "block: conv3x3 drop(p=0.1) +", {"block": "conv3x3 drop +"}),
     Mistake(
         "5:20",

@@ -221,16 +221,16 @@ MISTAKES = [
     ),
     Mistake(
         "5:19",
-        "unknown name 'tanh': the language has no such activation; it has relu, relu6, elu,",
+        "unknown name 'softplus': the language has no such activation; it has relu, relu6, elu,",
         "",
-        {"block": "conv3x3 bn tanh +"},
+        {"block": "conv3x3 bn softplus +"},
     ),
     Mistake(
         "5:16", "unknown name 'lstm': the language has no such layer of sequences", "", {"block": "conv3x3 lstm +"}
     ),
     Mistake(
         "5:8",
-        "unknown name 'cnov3x3'; did you mean 'conv3x3' or 'dwconv3x3'?",
+        "unknown name 'cnov3x3'; did you mean 'conv3x3' or 'wsconv3x3'?",
         "block: conv3x3 bn +",
         {"block": "cnov3x3 bn +"},
     ),

@@ -232,9 +232,11 @@ def arguments(scan: Scan) -> Iterator[Finding]:
                 scan.at(index + 1).start, f"{parts[0]!r}: fc has one output for each class by itself", (edit,)
             )
             continue
-        if parts and not names and not any(scan.is_layer(k) for k in range(index + 1, last)):
+        by_name_only = not names or (not op.positional and not any("=" in part for part in parts))
+        if parts and by_name_only and not any(scan.is_layer(k) for k in range(index + 1, last)):
             edit = Edit(lexeme.start, scan.at(last).end, "")
-            yield Finding(lexeme.end, f"{caller.text} takes no arguments", (edit,))
+            takes = f"only {', '.join(names)}, written by name; the channels are inferred" if names else "no arguments"
+            yield Finding(lexeme.end, f"{caller.text} takes {takes}", (edit,))
             continue
         for part in parts:
             named = re.match(r"(\w+)\s*(=|:|==)\s*(.*)", part)

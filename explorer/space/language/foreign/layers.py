@@ -157,8 +157,6 @@ def _spelled(spelling: str, kernel: str, arguments: list[str], is_keras: bool) -
     }
     if spelling in ("fc", "dwconv"):
         kept.pop("out", None)
-    if op.role == "norm" and spelling != "gn":
-        kept = {}
     written = [
         value if name == op.arguments[0].name and op.positional and name != "s" else f"{name}={value}"
         for name, value in kept.items()

@@ -25,10 +25,16 @@ _LAYERS = {
     "conv": "conv conv2d convolution convolution2d convlayer cnn",
     "dwconv": "dw dwconv dwconv2d depthwise depthwiseconv depthwiseconv2d depthwiseconvolution convdw convdepthwise"
     " groupconv2d",
+    "wsconv": "wsconv wsconv2d stdconv stdconv2d scaledstdconv scaledstdconv2d",
     "bn": "bn bn2d batchnorm batchnorm2d batchnormalization batchnormalisation batchnormact syncbn syncbatchnorm norm"
     " normalization normlayer normalize batch_norm",
     "gn": "gn groupnorm groupnormalization",
     "ln": "ln layernorm layernorm2d layernormalization channelnorm",
+    "rmsnorm": "rmsnorm rmsnorm2d",
+    "grn": "grn globalresponsenorm",
+    "frn": "frn filterresponsenorm",
+    "evonorm_b0": "evonormb0 evonorm2db0",
+    "evonorm_s0": "evonorms0 evonorm2ds0",
     "in_": "instancenorm instancenorm2d instancenormalization",
     "relu": "relu act activation actlayer rectifier nonlinearity nonlin rectifiedlinear",
     "relu6": "relu6 clippedrelu",
@@ -36,7 +42,14 @@ _LAYERS = {
     "prelu": "prelu parametricrelu",
     "elu": "elu",
     "silu": "silu swish swish1",
-    "gelu": "gelu geluact quickgelu",
+    "gelu": "gelu geluact",
+    "gelu_tanh": "gelutanh",
+    "quick_gelu": "quickgelu",
+    "tanh": "tanh",
+    "selu": "selu",
+    "hard_mish": "hardmish",
+    "star_relu": "starrelu",
+    "tlu": "tlu thresholdedlinearunit",
     "hardswish": "hardswish hswish swishhard",
     "hardsigmoid": "hardsigmoid hsigmoid",
     "sigmoid": "sigmoid logistic",
@@ -60,6 +73,7 @@ _LAYERS = {
     "droppath": "droppath stochasticdepth dropconnect dropblock survivalprob",
     "layerscale": "layerscale layerscale2d",
     "scale": "scale multiply scalar",
+    "skipinit": "skipinit rezero",
     "shuffle": "shuffle channelshuffle shufflechannels",
     "zero": "zero zeroize zeros zeroop",
     "subsample": "subsample zeropad pad zeropadshortcut lambdalayer optiona",
@@ -79,7 +93,7 @@ LEFT_OUT = {
 
 # Words that the language has nothing for.
 UNKNOWN = {
-    **dict.fromkeys(("tanh", "softplus", "selu", "celu", "glu", "softsign", "relu2", "threshold"), "activation"),
+    **dict.fromkeys(("softplus", "celu", "glu", "softsign", "relu2", "threshold"), "activation"),
     **dict.fromkeys(("lstm", "gru", "rnn", "embedding", "transformer", "lstmcell"), "layer of sequences"),
     **dict.fromkeys(("upsample", "convtranspose2d", "convtranspose", "deconv", "unpool", "interpolate"), "upsampling"),
     **dict.fromkeys(
@@ -129,6 +143,7 @@ _ARGUMENTS = {
     "s": "s stride strides st",
     "pad": "pad padding paddingmode pads inplace eps momentum affine trackrunningstats epsilon axis dataformat name"
     " kernelinitializer countincludepad ceilmode outputsize approximate dropadd",
+    "eps": "eps epsilon",
     "d": "d dilation dilationrate dilations dil rate",
     "g": "g group groups numgroups ngroups cardinality",
     "bias": "bias usebias hasbias",

@@ -1,0 +1,118 @@
+"""Ops compute what timm's modules compute with the same weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from explorer.networks.ops.base import TensorShape
+from tests.networks.ops.modules import bound, built
+
+layers = pytest.importorskip("timm.layers")
+
+X = TensorShape(24, 8, 8)
+
+
+def randomised(module: nn.Module) -> nn.Module:
+    """Return the module with parameters and running statistics that no initialisation gives."""
+    for name, value in module.state_dict().items():
+        if value.is_floating_point():
+            value.copy_(torch.rand(value.shape) + 0.5 if name.endswith("running_var") else torch.randn(value.shape) / 2)
+    return module
+
+
+def named(module: nn.Module, names: dict[str, str]) -> dict[str, torch.Tensor]:
+    """Return the state with parts of its names replaced."""
+    state = {}
+    for key, value in module.state_dict().items():
+        for theirs, ours in names.items():
+            key = key.replace(theirs, ours)
+        state[key] = value
+    return state
+
+
+def check(
+    spelling: str,
+    given: dict[str, Any],
+    theirs: nn.Module,
+    names: dict[str, str],
+    kernel: int | None = None,
+    x: TensorShape = X,
+) -> None:
+    """Compare an op with a module of timm: parameters, and outputs in evaluation and training."""
+    op = bound(spelling, kernel, given, x)
+    ours = built(op, x)
+    randomised(theirs)
+    ours.load_state_dict(named(theirs, names))
+    params = sum(parameter.numel() for parameter in theirs.parameters())
+    assert op.cost(x).params == params == sum(parameter.numel() for parameter in ours.parameters())
+    image = torch.randn(4, *x)
+    for training in (False, True, False):  # the last pass uses the running statistics of the second
+        wanted = theirs.train(training)(image)
+        assert torch.allclose(ours.train(training)(image), wanted, rtol=1e-5, atol=1e-5)
+        assert wanted.std() > 1e-3
+
+
+CASES: list[tuple[str, dict[str, Any], Callable[[], nn.Module], dict[str, str]]] = [
+    ("bn", {"eps": 1e-3}, lambda: layers.BatchNormAct2d(24, eps=1e-3, apply_act=False), {}),
+    ("gn", {"groups": 4, "eps": 1e-6}, lambda: layers.GroupNorm(24, num_groups=4, eps=1e-6), {}),
+    ("ln", {"eps": 1e-5}, lambda: layers.LayerNorm2d(24, eps=1e-5), {}),
+    ("rmsnorm", {}, lambda: layers.RmsNorm2d(24), {}),
+    ("grn", {}, lambda: layers.grn.GlobalResponseNorm(24, channels_last=False), {}),
+    ("frn", {"eps": 1e-5}, lambda: layers.FilterResponseNormAct2d(24, apply_act=False), {}),
+    ("evonorm_b0", {}, lambda: layers.EvoNorm2dB0(24), {}),
+    ("evonorm_s0", {"groups": 4}, lambda: layers.EvoNorm2dS0(24, groups=4), {}),
+    ("star_relu", {}, lambda: import_star_relu()(), {}),
+    ("gelu_tanh", {}, lambda: layers.get_act_layer("gelu_tanh")(), {}),
+    ("quick_gelu", {}, lambda: layers.get_act_layer("quick_gelu")(), {}),
+    ("hard_mish", {}, lambda: layers.get_act_layer("hard_mish")(), {}),
+    ("tanh", {}, lambda: layers.get_act_layer("tanh")(), {}),
+    ("selu", {}, lambda: layers.get_act_layer("selu")(), {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "make"),
+    [
+        ({"eps": 1e-8}, lambda **own: layers.StdConv2d(24, 32, 3, eps=1e-8, **own)),
+        (
+            {"gain": 1, "gamma": 1.7, "bias": 1, "eps": 1e-5},
+            lambda **own: layers.ScaledStdConv2d(24, 32, 3, gamma=1.7, eps=1e-5, **own),
+        ),
+    ],
+    ids=["StdConv2d", "ScaledStdConv2d"],
+)
+def test_standardised_convolutions_equal_timm(given, make):
+    """wsconv3x3 is StdConv2d of BiT, and with gain=1 ScaledStdConv2d of NFNet."""
+    theirs = randomised(make(stride=2, groups=4)).eval()
+    op = bound("wsconv", 3, {"out": 32, "groups": 4, **given}, X)
+    ours = built(op, X)
+    ours.load_state_dict({k: v.flatten() if k == "gain" else v for k, v in theirs.state_dict().items()})
+    assert op.cost(X).params == sum(parameter.numel() for parameter in theirs.parameters())
+    image = torch.randn(4, *X)
+    assert torch.allclose(ours(image), theirs(image), rtol=1e-5, atol=1e-5)
+
+
+def import_star_relu() -> type[nn.Module]:
+    return pytest.importorskip("timm.models.metaformer").StarReLU
+
+
+@pytest.mark.parametrize(("spelling", "given", "make", "names"), CASES, ids=[case[0] for case in CASES])
+def test_ops_of_one_module_equal_timm(spelling, given, make, names):
+    """Norms, activations and gates have the parameters and outputs of timm's module."""
+    check(spelling, given, make(), names)
+
+
+def test_frn_and_tlu_equal_timm():
+    """frn followed by tlu is timm's FilterResponseNormTlu2d."""
+    theirs = randomised(layers.FilterResponseNormTlu2d(24)).eval()
+    frn, tlu = built(bound("frn", None, {"eps": 1e-5}, X), X), built(bound("tlu", None, {}, X), X)
+    state = theirs.state_dict()
+    tlu.load_state_dict({"tau": state.pop("tau")})
+    frn.load_state_dict(state)
+    image = torch.randn(4, *X)
+    assert torch.allclose(tlu(frn(image)), theirs(image), atol=1e-5)
