@@ -11,10 +11,10 @@ from explorer.networks.architecture import Architecture, require_architecture
 from explorer.networks.block import Block, MergeStep, Parts, Step, steps
 from explorer.networks.dead_layers import without_dead_layers
 from explorer.networks.ops.base import Op, TensorShape
+from explorer.networks.ops.fork import WEIGHT_LAYERS, Fork
 from explorer.networks.ops.merge import Merge
 from explorer.networks.walk import PlacedBlock
 
-WEIGHT_LAYERS = ("conv", "linear")  # the roles of weight layers
 BYTES_PER_ELEMENT = {"float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -212,7 +212,11 @@ def _segment_cost(
                 window, stride = op.receptive()
                 growth += (window - 1) * jump
                 jump *= stride
-            live += elements
+            if isinstance(op, Fork):
+                weight_layers += op.weight_layers()
+                live += op.peak_elements(op_x, live == held) - op_x.elements
+            else:
+                live += elements
             if live > peak:
                 peak = live
             live = held + elements

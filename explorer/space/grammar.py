@@ -134,6 +134,19 @@ class OpItem(Node):
 
 
 @dataclass(eq=False, slots=True)
+class ForkItem(Node):
+    """Parallel paths. ``join``: ``sum``, ``cat``, ``product``, or ``split``: ``cat`` of paths with a share each."""
+
+    join: str
+    paths: tuple[Node, ...]
+    place: Place
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return self.paths
+
+
+@dataclass(eq=False, slots=True)
 class MergeItem(Node):
     """A merge of branch and shortcut: ``+``, ``cat`` or ``gate``."""
 
@@ -184,7 +197,7 @@ class Number(Node):
 
 @dataclass(eq=False, slots=True)
 class Variable(Node):
-    """One of the variables ``w``, ``in``, ``s``, ``d``, ``i``, ``n``."""
+    """One of the variables ``w``, ``in``, ``c``, ``s``, ``d``, ``i``, ``n``."""
 
     name: str
     place: Place

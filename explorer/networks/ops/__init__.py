@@ -4,6 +4,7 @@ from explorer.networks.ops import (  # noqa: F401
     activation,
     conv,
     convolutional_attention,
+    fork,
     linear,
     norm,
     pool,

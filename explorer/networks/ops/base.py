@@ -104,12 +104,14 @@ class Context(NamedTuple):
         width: The width ``w`` of the stage; None outside of stages.
         stride: The stride that the op applies if it takes the stride of its block.
         classes: The number of classes.
+        arriving: The channels that arrive at the row of layers, the variable ``c``; 0 if it is not defined.
     """
 
     shape: TensorShape
     width: int | None
     stride: int
     classes: int
+    arriving: int = 0
 
 
 class Call(NamedTuple):
@@ -133,7 +135,7 @@ class Op:
 
     Attributes:
         spelling: The name in the language, without a kernel size.
-        role: conv, norm, activation, attention, pool, regulariser, scale or linear.
+        role: conv, norm, activation, attention, pool, regulariser, scale, linear or fork.
         sized: Whether the spelling ends in KxK (``conv3x3``); None if the size is optional.
         takes_stride: How the op gets the stride of its block: "conv" (by the rule for convolutions), "pool" (always,
             if written without a size) or "" (never).
@@ -284,10 +286,12 @@ class Registry:
 
     Attributes:
         by_spelling: Spelling -> class of the op.
+        forks: Spelling -> class of the fork; its field ``paths`` has the ops of each path.
     """
 
     def __init__(self) -> None:
         self.by_spelling: dict[str, type[Op]] = {}
+        self.forks: dict[str, Callable[[tuple[tuple[Op, ...], ...]], Op]] = {}
 
     def add(self, cls: type[AnyOp]) -> type[AnyOp]:
         """Register a class of ops and return it, for use as a decorator."""
@@ -304,6 +308,8 @@ class Registry:
         """
         if not isinstance(data, dict) or not isinstance(data.get("op"), str):
             raise ArchitectureError(f'an op is a mapping with "op", found {str(data)[:80]!r}')
+        if data["op"] in self.forks:
+            return self._fork_from_json(data)
         cls = self.by_spelling.get(data["op"])
         if cls is None:
             raise ArchitectureError(f"unknown op {data['op'][:80]!r}; known ops: {', '.join(sorted(self.by_spelling))}")
@@ -321,6 +327,12 @@ class Registry:
         if missing:
             raise ArchitectureError(f"op {cls.spelling!r} lacks {', '.join(missing)}")
         return cls(**values)
+
+    def _fork_from_json(self, data: dict[str, Any]) -> Op:
+        name, paths = data["op"], data.get("paths")
+        if set(data) != {"op", "paths"} or not isinstance(paths, list) or not all(isinstance(p, list) for p in paths):
+            raise ArchitectureError(f'{name!r} has the key "paths", a list of lists of ops; found {str(data)[:80]!r}')
+        return self.forks[name](tuple(tuple(self.from_json(op) for op in path) for path in paths))
 
     def _checked(self, cls: type[Op], key: str, value: Any) -> Any:
         argument = next((argument for argument in cls.arguments if argument.field == key), None)

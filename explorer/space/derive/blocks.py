@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from explorer.errors import ArchitectureError
 from explorer.networks.block import Block
+from explorer.networks.dead_layers import makes_zeros
 from explorer.networks.ops.base import Context, Op, TensorShape
 from explorer.networks.ops.conv import Conv, DepthwiseConv
+from explorer.networks.ops.fork import Fork, leaves
 from explorer.networks.ops.merge import Add, Gate, Merge
+from explorer.networks.ops.pool import GlobalAveragePool
 from explorer.networks.ops.zero import Zero
-from explorer.space.derive.layers import Layer, Resolver, bound_layer
+from explorer.space.derive.layers import Deferred, Layer, Paths, Resolver, bound_layer
 from explorer.space.grammar import Copied, Fault, Node, Place, StageRule
 
 CONVS = (Conv, DepthwiseConv, Zero)  # ops that have the block's stride by the rule for convolutions
@@ -49,6 +53,7 @@ def bind(
     exactly: bool = False,
     place: Place = (1, 1),
     bound: Bound | None = None,
+    is_path: bool = False,
 ) -> BoundOps:
     """Return layers as ops with literal numbers. Ops that are the identity are left out.
 
@@ -63,6 +68,7 @@ def bind(
         exactly: Whether a constant stride is an error where ``stride`` is 1.
         place: The place of an error of the stride if there are no layers.
         bound: Layers that were bound earlier.
+        is_path: Whether the layers are a path of a fork.
 
     Returns:
         The ops and their output shape.
@@ -72,13 +78,13 @@ def bind(
     """
     bound = {} if bound is None else bound
     ops: list[Op] = []
-    shrunk = 1
+    shrunk, arriving = 1, x.channels
     for layer, own in zip(layers, strides_by_rule(layers, stride)):
         if layer.is_free:
             assert isinstance(layer.what, Op)
             ops.append(layer.what)
             continue
-        key = layer.key, x, width, own
+        key = layer.key, x, width, own, arriving if layer.is_deferred else 0
         made = bound.get(key)
         if made is None:
             if layer.is_merge:
@@ -86,7 +92,11 @@ def bind(
                 spelling = layer.what.spelling
                 raise Fault(layer.place, f"{spelling!r} in {where}; a merge is allowed only in a block, and once there")
             try:
-                made = bound[key] = _bound(layer, Context(x, width, own, classes))
+                if isinstance(layer.what, Paths):
+                    op = _bound_fork(layer.what, layer.place, x, width, own, classes, where, resolver, bound)
+                    made = bound[key] = BoundLayer(op, op.output_shape(x), op.receptive()[1])
+                else:
+                    made = bound[key] = _bound(layer, Context(x, width, own, classes, arriving))
             except ArchitectureError as error:
                 raise Fault(layer.place, f"{_with(resolver)}{where}: {error}") from None
         op, x, shrinks = made
@@ -95,11 +105,45 @@ def bind(
             ops.append(op)
     if shrunk != stride and (exactly or stride > 1):
         fix = "give it to one of them, as in conv3x3(s=s)" if shrunk == 1 else "write strides under 'stages'"
+        if is_path and shrunk == 1:
+            fix = "write avgpool in this path, or open the stage with a block without it (first: ...)"
         raise Fault(
             layers[0].place if layers else place,
             f"{_with(resolver)}{where}: the layers shrink by {shrunk}, the stride is {stride}; {fix}",
         )
     return tuple(ops), x
+
+
+def _bound_fork(
+    paths: Paths,
+    place: Place,
+    x: TensorShape,
+    width: int,
+    stride: int,
+    classes: int,
+    where: str,
+    resolver: Resolver | None,
+    bound: Bound,
+) -> Op:
+    """Return the fork of these paths. Each path has the stride, except one that ends in a single pixel (``gap``).
+
+    Raises:
+        Fault: If a path cannot exist.
+        ArchitectureError: If the paths do not fit together.
+    """
+    made = []
+    for number, layers in enumerate(paths.layers, 1):
+        own = 1 if any(map(_is_gap, layers)) else stride
+        start = paths.share(number).output_shape(x) if paths.join == "split" else x
+        at = layers[0].place if layers else place
+        of = f"{where}, path {number} of {paths.join}"
+        ops, _ = bind(layers, start, width, own, classes, of, resolver, own > 1, at, bound, is_path=True)
+        made.append(ops)
+    return paths.bind(made)
+
+
+def _is_gap(layer: Layer) -> bool:
+    return layer.what is GlobalAveragePool or isinstance(layer.what, GlobalAveragePool)
 
 
 def _with(resolver: Resolver | None) -> str:
@@ -121,7 +165,7 @@ def strides_by_rule(layers: Sequence[Layer], stride: int) -> list[int]:
 
 
 def _stride_carrier(layers: Sequence[Layer]) -> int | None:
-    """Return the conv that has the stride; ``zero`` counts as one with a kernel larger than 1.
+    """Return the conv that has the stride, or the fork of convs; ``zero`` counts as one with a kernel larger than 1.
 
     None if an op is written with ``s`` or pools by itself; else the first with a kernel larger than 1; else the first.
     """
@@ -131,11 +175,26 @@ def _stride_carrier(layers: Sequence[Layer]) -> int | None:
             continue
         if layer.uses_stride or layer.pools:
             return None
-        if layer.what in CONVS:
+        if size := _conv_size(layer):
             first = index if first is None else first
-            is_large = layer.what is Zero or (layer.kernel or 1) > 1
-            large = index if large is None and is_large else large
+            large = index if large is None and size > 1 else large
     return first if large is None else large
+
+
+def _conv_size(layer: Layer) -> int:
+    """Return 2 for a conv with a kernel larger than 1, 1 for another conv, 0 for no conv.
+
+    A fork has the size of its largest conv that is without a constant stride and not behind ``gap``.
+    """
+    if isinstance(layer.what, Paths):
+        sizes = [0]
+        for path in layer.what.layers:
+            for inner in takewhile(lambda inner: not _is_gap(inner), path):
+                sizes.append(0 if "stride" in inner.given and not inner.uses_stride else _conv_size(inner))
+        return max(sizes)
+    if layer.what not in CONVS:
+        return 0
+    return 2 if layer.what is Zero or (layer.kernel or 1) > 1 else 1
 
 
 def bind_head(
@@ -264,7 +323,7 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
         if shortcut is not None and branch.output != shortcut_shape:
             message += f"; {_origins(branch, layers, x, shortcut_shape)}"
         raise Fault(branch.merge_place, message) from None
-    if all(any(isinstance(op, Zero) for op in ops) for ops in (branch.ops, shortcut) if ops is not None):
+    if all(any(map(_is_zero, ops)) for ops in (branch.ops, shortcut) if ops is not None):
         zeros = "is zero and the block has no shortcut" if shortcut is None else "and the shortcut are zero"
         raise Fault(
             branch.merge_place,
@@ -276,9 +335,14 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
     return Block(branch.ops, branch.merge, after, shortcut, shared), y
 
 
+def _is_zero(op: Op) -> bool:
+    """Return whether an op keeps each image from what follows, as ``zero`` does."""
+    return isinstance(op, Zero) or (isinstance(op, Fork) and makes_zeros(op))
+
+
 def _require_no_zero(ops: Sequence[Op], place: Place, where: str) -> None:
     """Raise Fault if ``zero`` is among ops that every image passes."""
-    if any(isinstance(op, Zero) for op in ops):
+    if any(isinstance(op, Zero) for op in leaves(ops)):
         raise Fault(place, f"{where}: 'zero' is allowed only before the merge of a block, and in its shortcut")
 
 
@@ -302,7 +366,7 @@ def bind_path(
 
 
 def _takes_stride(layer: Layer) -> bool:
-    return layer.pools or layer.uses_stride or layer.what in CONVS
+    return layer.pools or layer.uses_stride or _conv_size(layer) > 0
 
 
 def _origins(branch: Branch, of_shortcut: Sequence[Layer], x: TensorShape, shortcut: TensorShape) -> str:
@@ -329,6 +393,8 @@ def _origins(branch: Branch, of_shortcut: Sequence[Layer], x: TensorShape, short
 
 def _changes(layer: Layer, channels: bool) -> bool:
     """Whether a layer can change the channels, or else the sides."""
+    if isinstance(layer.what, Paths):
+        return layer.what.join in ("cat", "split") or any(_changes(i, channels) for p in layer.what.layers for i in p)
     if not isinstance(layer.what, type) or not issubclass(layer.what, Op):
         return False
     if channels:
@@ -338,9 +404,12 @@ def _changes(layer: Layer, channels: bool) -> bool:
 
 def _spelled(layer: Layer) -> str:
     """Return a layer with its output channels and its place; the default shortcut has no place in a file."""
-    assert isinstance(layer.what, type) and issubclass(layer.what, Op)
-    width = f"({layer.given['out']})" if "out" in layer.given else ""
     place = "" if layer.place == (1, 1) else f" at {layer.place[0]}:{layer.place[1]}"
+    if isinstance(layer.what, Paths):
+        return f"{layer.what.join}(...){place}"
+    assert isinstance(layer.what, type) and issubclass(layer.what, Op)
+    given = layer.given.get("out", "")
+    width = f"({given.text if isinstance(given, Deferred) else given})" if given else ""
     return f"{layer.what.spelled(layer.kernel)}{width}{place}"
 
 
@@ -358,7 +427,7 @@ def initial_norm_act(ops: Sequence[Op]) -> int:
 def post_layers(block: Block) -> list[Op]:
     """Return what ``post`` copies: all norms and activations after the last conv of a block, in order."""
     ops = (*block.branch, *block.after)
-    last = max((i for i, op in enumerate(ops) if isinstance(op, Conv)), default=-1)
+    last = max((i for i, op in enumerate(ops) if any(isinstance(leaf, Conv) for leaf in leaves((op,)))), default=-1)
     return [op for op in ops[last + 1 :] if op.role in NORM_ACT]
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, assert_never
 
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Context, Op, TensorShape, check_argument
+from explorer.networks.ops.fork import JOINS, Cat, Part
 from explorer.networks.ops.merge import Merge
 from explorer.space.choices import Lookup, with_choices
 from explorer.space.derive.relevance import Relevance
@@ -21,6 +22,7 @@ from explorer.space.grammar import (
     Broken,
     Copied,
     Fault,
+    ForkItem,
     Group,
     MergeItem,
     Node,
@@ -33,18 +35,74 @@ from explorer.space.grammar import (
     Variable,
     Word,
     compute,
+    reachable,
 )
 
+Formula = int | Fraction | str | tuple[str, Any, Any]  # see ``Deferred``
 MAX_INLINE_STEPS = 32  # larger rules are references: rules that use each other twice would grow without bound
 SAFE_INTEGER = 10**12  # whole numbers below it need no check against the bound on numbers
 ANY_CONTEXT = Context(TensorShape(1, 1, 1), 1, 1, 1)  # for ops that are equal in every context
 
 
-class Layer(NamedTuple):
-    """An op, a merge or ``Copied`` with the values of its arguments, not yet bound to a shape.
+class Deferred(NamedTuple):
+    """The value of an argument that contains the variable ``c``, which is known when the layer is bound.
 
     Attributes:
-        what: The class of the op or merge; an op itself if it was copied or is equal in every context.
+        argument: The argument.
+        formula: A number, ``c``, or an operator with two formulas.
+        text: The value as the file spells it.
+    """
+
+    argument: Argument
+    formula: Formula
+    text: str
+
+    def at(self, arriving: int, spelling: str) -> Any:
+        """Return the value where ``arriving`` channels arrive. Raises ArchitectureError if it is invalid."""
+        if not arriving:
+            raise ArchitectureError("the variable 'c' is not defined here")
+        try:
+            number = _evaluated(self.formula, arriving)
+        except ArithmeticError as error:
+            raise ArchitectureError(f"{self.text}: {error}") from None
+        return _checked(spelling, self.argument, number, f"{self.text} = ")
+
+
+def _evaluated(formula: Formula, arriving: int) -> Fraction | int:
+    if isinstance(formula, tuple):
+        operator, left, right = formula
+        return _computed(operator, _evaluated(left, arriving), _evaluated(right, arriving))
+    return arriving if isinstance(formula, str) else formula
+
+
+class Paths(NamedTuple):
+    """The layers of the paths of a fork.
+
+    Attributes:
+        join: As in ``ForkItem``.
+        layers: The layers of each path.
+    """
+
+    join: str
+    layers: tuple[tuple[Layer, ...], ...]
+
+    def bind(self, bound: Iterable[tuple[Op, ...]]) -> Op:
+        """Return the fork of bound paths; those of ``split`` start with their shares."""
+        if self.join != "split":
+            return JOINS[self.join](tuple(bound))
+        return Cat(tuple((self.share(number), *ops) for number, ops in enumerate(bound, 1)))
+
+    def share(self, number: int) -> Part:
+        """Return the share of the channels that a path of ``split`` has."""
+        return Part(number, len(self.layers))
+
+
+class Layer(NamedTuple):
+    """An op, a fork, a merge or ``Copied`` with the values of its arguments, not yet bound to a shape.
+
+    Attributes:
+        what: The class of the op or merge; the paths of a fork; an op itself if it was copied or is equal in every
+            context.
         kernel: The kernel size; None for an op without one.
         given: Field name -> value.
         uses_stride: Whether its stride is written with the variable ``s``.
@@ -52,10 +110,11 @@ class Layer(NamedTuple):
         key: Equal for layers that become equal ops in the same context.
         is_free: Whether ``what`` is an op that does not depend on shapes.
         is_merge: Whether ``what`` is a merge.
-        pools: Whether it always takes the block's stride, as a pool without a size does.
+        pools: Whether it always takes the block's stride, as a pool without a size does, or a fork with one.
+        is_deferred: Whether an argument is ``Deferred``.
     """
 
-    what: type[Op] | Op | type[Merge] | Copied
+    what: type[Op] | Op | type[Merge] | Copied | Paths
     kernel: int | None
     given: dict[str, Any]
     uses_stride: bool
@@ -64,6 +123,7 @@ class Layer(NamedTuple):
     is_free: bool = False
     is_merge: bool = False
     pools: bool = False
+    is_deferred: bool = False
 
     def bind(self, context: Context) -> Op:
         """Return the op in its context.
@@ -74,7 +134,12 @@ class Layer(NamedTuple):
         if isinstance(self.what, Op):
             return self.what
         assert isinstance(self.what, type) and issubclass(self.what, Op)
-        return self.what.bind(self.kernel, self.given, context)
+        given = self.given
+        if self.is_deferred:
+            name = self.what.spelled(self.kernel)
+            arriving = context.arriving
+            given = {key: v.at(arriving, name) if isinstance(v, Deferred) else v for key, v in given.items()}
+        return self.what.bind(self.kernel, given, context)
 
 
 def bound_layer(op: Op, place: Place) -> Layer:
@@ -84,11 +149,19 @@ def bound_layer(op: Op, place: Place) -> Layer:
     return Layer(op, None, {}, False, place, op, is_free)
 
 
-class Fork(NamedTuple):
+class Switch(NamedTuple):
     """A choice between layers: the steps of each option."""
 
     point: Point
     options: tuple[Steps, ...]
+
+
+class ForkSteps(NamedTuple):
+    """A fork: the steps of each path, and the join as in ``ForkItem``."""
+
+    join: str
+    paths: tuple[Steps, ...]
+    place: Place
 
 
 class Loop(NamedTuple):
@@ -108,7 +181,7 @@ class Steps(NamedTuple):
         nodes: Number of nodes of the tree that they represent.
     """
 
-    steps: tuple[Layer | OpItem | MergeItem | Fork | Loop | Steps | Broken | str, ...]
+    steps: tuple[Layer | OpItem | MergeItem | Switch | Loop | ForkSteps | Steps | Broken | str, ...]
     nodes: int
 
 
@@ -127,6 +200,7 @@ class Program:
         self.only = only
         self._steps: dict[Node, Steps] = {}
         self._keys: dict[Hashable, int] = {}
+        self._deferred: dict[Node, bool] = {}
 
     def steps(self, node: Node) -> Steps:
         """Return the steps of an expression."""
@@ -153,9 +227,13 @@ class Program:
             out.extend(inner.steps)
             return 1 + inner.nodes
         if isinstance(node, Alternatives):
-            out.append(Fork(node.point, tuple(self.steps(option) for option in node.options)))
+            out.append(Switch(node.point, tuple(self.steps(option) for option in node.options)))
         elif isinstance(node, Repeat):
             out.append(Loop(node.point, node.counts, self.steps(node.item)))
+        elif isinstance(node, ForkItem):
+            paths = ForkSteps(node.join, tuple(self.steps(path) for path in node.paths), node.place)
+            is_settled = all(isinstance(step, Layer) for path in paths.paths for step in path.steps)
+            out.append(self._interned(Resolver(self, _no_answer, {}).fork(paths)) if is_settled else paths)
         elif isinstance(node, Copied):
             out.append(Layer(node, None, {}, False, node.place, None))
         elif isinstance(node, (OpItem, MergeItem)):
@@ -176,7 +254,20 @@ class Program:
                 return bound_layer(node.op.bind(node.kernel, layer.given, ANY_CONTEXT), node.place)
             except ArchitectureError:
                 return None  # raised where a network uses it
+        return self._interned(layer)
+
+    def _interned(self, layer: Layer) -> Layer:
+        """Return the layer with a short key."""
         return layer._replace(key=self._keys.setdefault(layer.key, len(self._keys)))
+
+    def is_deferred(self, value: Node) -> bool:
+        """Return whether a value contains the variable ``c``."""
+        found = self._deferred.get(value)
+        if found is None:
+            nodes = reachable(self.rules, [value])
+            found = any(isinstance(node, Variable) and node.name == "c" for node in nodes)
+            self._deferred[value] = found
+        return found
 
 
 def _no_answer(point: Point) -> int:
@@ -276,13 +367,15 @@ class Resolver:
         for step in steps.steps:
             if isinstance(step, Layer):
                 out.append(step)
-            elif isinstance(step, Fork):
+            elif isinstance(step, Switch):
                 self._follow(step.options[self.choose(step.point)], out)
             elif isinstance(step, (OpItem, MergeItem)):
                 out.append(self.layer(step))
             elif isinstance(step, Loop):
                 for _ in range(step.counts[self.choose(step.point) if step.point else 0]):
                     self._follow(step.steps, out)
+            elif isinstance(step, ForkSteps):
+                out.append(self.fork(step))
             elif isinstance(step, Steps):
                 self._follow(step, out)
             elif isinstance(step, str):
@@ -292,13 +385,25 @@ class Resolver:
             else:
                 assert_never(step)
 
+    def fork(self, step: ForkSteps) -> Layer:
+        """Return a fork as a layer. Raises Fault if a layer of its paths is invalid."""
+        paths: list[tuple[Layer, ...]] = []
+        for path in step.paths:
+            out: list[Layer] = []
+            self._follow(path, out)
+            paths.append(tuple(out))
+        key = step.join, *(tuple((layer.key, layer.uses_stride) for layer in path) for path in paths)
+        pools = any(layer.uses_stride or layer.pools for path in paths for layer in path)
+        return Layer(Paths(step.join, tuple(paths)), None, {}, False, step.place, key, pools=pools)
+
     def layer(self, node: OpItem | MergeItem) -> Layer:
         """Return an op or a merge with its arguments read.
 
         Raises:
             Fault: If an argument has an invalid value.
         """
-        given, uses_stride = {}, False
+        given: dict[str, Any] = {}
+        uses_stride = is_deferred = False
         only = self.program.only
         for argument, value in node.arguments:
             if only is not None and only.is_ignored(node, argument, value):
@@ -307,13 +412,28 @@ class Resolver:
                 self._read.discard("s")
                 given["stride"] = self._argument(node, argument, value)
                 uses_stride = "s" in self._read
+            elif isinstance(node, OpItem) and self.program.is_deferred(value):
+                given[argument.field] = Deferred(argument, self._formula(value), getattr(value, "text", "c") or "c")
+                is_deferred = True
             else:
                 given[argument.field] = self._argument(node, argument, value)
         if isinstance(node, MergeItem):
             return Layer(node.merge, None, given, False, node.place, node.merge.spelling, is_merge=True)
         op, kernel = node.op, node.kernel
         key = op, kernel, *given.items()
-        return Layer(op, kernel, given, uses_stride, node.place, key, pools=op.pools(kernel))
+        return Layer(op, kernel, given, uses_stride, node.place, key, pools=op.pools(kernel), is_deferred=is_deferred)
+
+    def _formula(self, node: Node) -> Formula:
+        """Return a value as a formula in the variable ``c``. Raises Fault as ``value`` does."""
+        if not self.program.is_deferred(node):
+            return self.value(node)
+        if isinstance(node, Reference):
+            return self._formula(self.program.rules[node.name])
+        if isinstance(node, Alternatives):
+            return self._formula(node.options[self.choose(node.point)])
+        if isinstance(node, Arithmetic):
+            return node.operator, self._formula(node.left), self._formula(node.right)
+        return "c"
 
     def _argument(self, node: OpItem | MergeItem, argument: Argument, value: Node) -> Any:
         if isinstance(value, Word):
@@ -326,13 +446,10 @@ class Resolver:
                     raise ArchitectureError(f"{argument.name} of {spelling} must be one activation")
                 return check_argument(spelling, argument, inner[0].bind(ANY_CONTEXT))
             number = self._ratio(value) if argument.kind == "ratio" else self.value(value)
-            if argument.kind == "whole":
-                if type(number) is int and argument.low <= number <= argument.high:
-                    return number
-                if number.denominator != 1:
-                    text = f"{value.text} = " if isinstance(value, Arithmetic) and value.text else ""
-                    raise ArchitectureError(f"{argument.name} = {text}{number} of {spelling} is not a whole number")
-            return check_argument(spelling, argument, Fraction(number))
+            if type(number) is int and argument.kind == "whole" and argument.low <= number <= argument.high:
+                return number
+            text = f"{value.text} = " if isinstance(value, Arithmetic) and value.text else ""
+            return _checked(spelling, argument, number, text)
         except ArchitectureError as error:
             raise Fault(node.place, f"{self.with_choices()}{error}") from None
 
@@ -347,6 +464,13 @@ class Resolver:
     def with_choices(self) -> str:
         """Return the beginning of an error message that names the choices read so far."""
         return with_choices({point.name: point.options[option] for point, option in self.taken.items()})
+
+
+def _checked(spelling: str, argument: Argument, number: Fraction | int, text: str) -> Any:
+    """Return a number as the value of an argument; ``text`` is before it in messages. Raises ArchitectureError."""
+    if argument.kind == "whole" and number.denominator != 1:
+        raise ArchitectureError(f"{argument.name} = {text}{number} of {spelling} is not a whole number")
+    return check_argument(spelling, argument, Fraction(number))
 
 
 def _is_op(what: object) -> bool:

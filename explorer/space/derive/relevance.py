@@ -16,6 +16,7 @@ from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
     Copied,
+    ForkItem,
     Group,
     MergeItem,
     Node,
@@ -57,7 +58,8 @@ class Relevance:
             return node.name not in self.named and self.is_neutral(self.rules[node.name])
         if isinstance(node, OpItem):
             return _keeps_shape(node.op) and all(self.is_settled(argument, value) for argument, value in node.arguments)
-        if isinstance(node, (Group, Alternatives, Repeat)):
+        keeps_shape = isinstance(node, ForkItem) and node.join in ("sum", "product")
+        if keeps_shape or isinstance(node, (Group, Alternatives, Repeat)):
             return all(map(self.is_neutral, node.children))
         return isinstance(node, Copied)
 
@@ -146,7 +148,7 @@ class Relevance:
         """
         parts = [block, *changed]
         return all(map(self._starts_dense, parts)) and not any(
-            (isinstance(node, Variable) and node.name == "in")
+            (isinstance(node, Variable) and node.name in ("in", "c"))
             or (isinstance(node, MergeItem) and node.merge.spelling == "cat")
             for node in reachable(self.rules, parts)
         )
@@ -157,6 +159,8 @@ class Relevance:
             return self._starts_dense(self.rules[node.name])
         if isinstance(node, Alternatives):
             return all(map(self._starts_dense, node.options))
+        if isinstance(node, ForkItem):
+            return node.join != "split" and all(map(self._starts_dense, node.paths))
         if isinstance(node, Repeat):
             return node.counts[0] > 0 and self._starts_dense(node.item)
         if isinstance(node, Group):
