@@ -20,8 +20,8 @@ from explorer.networks.block import Block, Stage, ops_to_json
 from explorer.networks.canonical import canonical_text
 from explorer.networks.ops import registry
 from explorer.networks.ops.base import Op, TensorShape
-from explorer.networks.ops.fork import op_count
 from explorer.networks.ops.merge import merge_from_json
+from explorer.networks.ops.nesting import op_count
 from explorer.networks.walk import Layer, PlacedBlock, Segment, at_place, walk
 from explorer.system.strict_json import parse_json
 

@@ -26,6 +26,7 @@ from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.fork import Fork
 from explorer.networks.ops.merge import Merge
 from explorer.networks.ops.scale import Scale
+from explorer.networks.ops.taps import Tapped
 from explorer.networks.walk import PlacedBlock, Segment
 
 
@@ -205,8 +206,8 @@ class _Sequence:
 
     def extend(self, ops: Iterable[Op]) -> None:
         for op in ops:
-            if isinstance(op, Fork):
-                self._add_fork(op)
+            if isinstance(op, (Fork, Tapped)):
+                self._add_fork(op) if isinstance(op, Fork) else self._add_tapped(op)
             else:
                 self._add(op)
 
@@ -286,6 +287,12 @@ class _Sequence:
             values.append((sequence.low, sequence.high))
             shapes.append(sequence.shape)
         self._append_joined(joined, fork.joined_values(values), fork.joined(shapes))
+
+    def _add_tapped(self, tapped: Tapped) -> None:
+        """Add ops with taps as one step."""
+        inside = _Sequence(self.shape, self.cache, self.low, self.high)
+        inside.extend(tapped.ops)
+        self._append(f'{{"tapped":{inside}}}', None, (inside.low, inside.high), inside.shape)
 
     def _append_joined(self, joined: _Joined, values: tuple[float, float], shape: TensorShape) -> None:
         joined = joined.ordered()

@@ -11,21 +11,23 @@ from dataclasses import replace
 
 from explorer.networks.block import Block, steps
 from explorer.networks.ops.base import Op, TensorShape
-from explorer.networks.ops.fork import JOINS, Fork, Sum, leaves
+from explorer.networks.ops.fork import JOINS, Fork, Sum
 from explorer.networks.ops.merge import Add, Concatenate, Gate
+from explorer.networks.ops.nesting import Nested, leaves
 from explorer.networks.ops.pool import Subsample
 from explorer.networks.ops.scale import Scale, ShortcutGate
+from explorer.networks.ops.taps import Tapped
 from explorer.networks.ops.zero import Zero
 
 # The shortcut that is multiplied by 0 in Table 1 of He et al. 2016. It has no dead layers, so it is kept: digests of
 # published networks do not change.
 NO_SHORTCUT = (Scale(0.0),)
-_MAY_MAKE_ZEROS = frozenset((Zero, Scale, *JOINS.values()))  # a quick test of most blocks
+_MAY_MAKE_ZEROS = frozenset((Zero, Scale, Tapped, *JOINS.values()))  # a quick test of most blocks
 
 
 def makes_zeros(op: Op) -> bool:
     """Return whether the output of ``op`` is zero for every input."""
-    if isinstance(op, Fork):
+    if isinstance(op, Nested):
         return op.values(-math.inf, math.inf) == (0, 0)
     return isinstance(op, Zero) or (isinstance(op, Scale) and op.factor == 0)
 

@@ -15,6 +15,7 @@ from explorer.networks.dead_layers import without_dead_layers
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.fork import Fork
 from explorer.networks.ops.merge import Merge
+from explorer.networks.ops.nesting import Nested
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,19 +53,18 @@ class Layer(NamedTuple):
         return self.path.partition(".")[0]
 
     def opened(self) -> Iterator[Layer]:
-        """Yield the layer; for a fork those of its paths, and the join."""
-        if not isinstance(self.op, Fork):
+        """Yield the layer; for a fork those of its paths, and the join; nothing for a tap."""
+        if not isinstance(self.op, Nested):
             yield self
             return
-        outputs = self.op.outputs(self.x)
-        for number, path in enumerate(self.op.paths):
-            made, _ = steps(path, self.x)
-            for index, step in enumerate(made):
-                name = f".{number}.{index}"
-                place = self.stage, self.block, self.part, self.path + name, self.module + name
-                yield from Layer(*place, *step).opened()
-        names = {"path": f"{self.path}.join", "module": f"{self.module}.join"}
-        yield self._replace(op=self.op.joint(), x=outputs[0], **names)
+        for number, ops in enumerate(self.op.inner()):
+            of = f".{number}" if isinstance(self.op, Fork) else ""
+            for index, (op, x, y) in enumerate(steps(ops, self.x)[0]):
+                names = f"{self.path}{of}.{index}", f"{self.module}{of}.{index}"
+                yield from Layer(self.stage, self.block, self.part, *names, op, x, y).opened()
+        if isinstance(self.op, Fork):
+            x, *_ = self.op.outputs(self.x)
+            yield self._replace(path=f"{self.path}.join", module=f"{self.module}.join", op=self.op.joint(), x=x)
 
 
 class OpRun(NamedTuple):
@@ -151,8 +151,8 @@ class PlacedBlock(NamedTuple):
             place = f"{path}.branch.{len(pre) + index}"
             yield from Layer(stage, number, "branch", place, f"{module}.branch.{index}", *step).opened()
         for index, step in enumerate(shortcut or ()):
-            names = f"{path}.shortcut.{index}", f"{module}.shortcut.{index}"
-            yield from Layer(stage, number, "shortcut", *names, *step).opened()
+            place = f"{path}.shortcut.{index}"
+            yield from Layer(stage, number, "shortcut", place, f"{module}.shortcut.{index}", *step).opened()
         if merge is not None:
             yield Layer(stage, number, "merge", f"{path}.merge", f"{module}.merge", *merge)
         for index, step in enumerate(after):

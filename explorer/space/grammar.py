@@ -147,6 +147,15 @@ class ForkItem(Node):
 
 
 @dataclass(eq=False, slots=True)
+class TapItem(Node):
+    """``tap(name)`` keeps a tensor, ``from(name)`` continues from it. ``kind``: ``tap`` or ``from``."""
+
+    kind: str
+    name: str
+    place: Place
+
+
+@dataclass(eq=False, slots=True)
 class MergeItem(Node):
     """A merge of branch and shortcut: ``+``, ``cat`` or ``gate``."""
 

@@ -12,6 +12,7 @@ from explorer.networks.ops import (  # noqa: F401
     scale,
     self_attention,
     squeeze_excitation,
+    taps,
     zero,
 )
 from explorer.networks.ops.base import registry

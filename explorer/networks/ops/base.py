@@ -286,12 +286,12 @@ class Registry:
 
     Attributes:
         by_spelling: Spelling -> class of the op.
-        forks: Spelling -> class of the fork; its field ``paths`` has the ops of each path.
+        nested: Spelling of an op that holds others -> the function that reads it, given that which reads ops.
     """
 
     def __init__(self) -> None:
         self.by_spelling: dict[str, type[Op]] = {}
-        self.forks: dict[str, Callable[[tuple[tuple[Op, ...], ...]], Op]] = {}
+        self.nested: dict[str, Callable[[dict[str, Any], Callable[[Any], Op]], Op]] = {}
 
     def add(self, cls: type[AnyOp]) -> type[AnyOp]:
         """Register a class of ops and return it, for use as a decorator."""
@@ -308,8 +308,8 @@ class Registry:
         """
         if not isinstance(data, dict) or not isinstance(data.get("op"), str):
             raise ArchitectureError(f'an op is a mapping with "op", found {str(data)[:80]!r}')
-        if data["op"] in self.forks:
-            return self._fork_from_json(data)
+        if data["op"] in self.nested:
+            return self.nested[data["op"]](data, self.from_json)
         cls = self.by_spelling.get(data["op"])
         if cls is None:
             raise ArchitectureError(f"unknown op {data['op'][:80]!r}; known ops: {', '.join(sorted(self.by_spelling))}")
@@ -327,12 +327,6 @@ class Registry:
         if missing:
             raise ArchitectureError(f"op {cls.spelling!r} lacks {', '.join(missing)}")
         return cls(**values)
-
-    def _fork_from_json(self, data: dict[str, Any]) -> Op:
-        name, paths = data["op"], data.get("paths")
-        if set(data) != {"op", "paths"} or not isinstance(paths, list) or not all(isinstance(p, list) for p in paths):
-            raise ArchitectureError(f'{name!r} has the key "paths", a list of lists of ops; found {str(data)[:80]!r}')
-        return self.forks[name](tuple(tuple(self.from_json(op) for op in path) for path in paths))
 
     def _checked(self, cls: type[Op], key: str, value: Any) -> Any:
         argument = next((argument for argument in cls.arguments if argument.field == key), None)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, ClassVar
 
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import FREE, MAX_CHANNELS, Argument, Call, Op, OpCost, TensorShape, registry
+from explorer.networks.ops.nesting import (
+    Follow,
+    Join,
+    Nested,
+    T,
+    cost_of,
+    fold,
+    modules_of,
+    receptive_of,
+    shape_after,
+    values_of,
+)
 
 MAX_NESTED = 24  # forks in each other; the JSON text of an architecture has three levels for each
-WEIGHT_LAYERS = ("conv", "linear")  # the roles of weight layers
 
 
 def channel_part() -> type:
@@ -82,18 +92,16 @@ class Part(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class Fork(Op):
+class Fork(Nested):
     """Paths with the same input, whose outputs are joined.
 
     Attributes:
         paths: The ops of each path in order; an empty path passes its input.
         broadcasts: Whether outputs of 1x1 pixels or of one channel are repeated to the shape of the others.
-        commutes: Whether the order of the paths has no effect.
     """
 
     role = "fork"
     broadcasts: ClassVar[bool] = True
-    commutes: ClassVar[bool] = True
 
     paths: tuple[tuple[Op, ...], ...]
 
@@ -103,17 +111,20 @@ class Fork(Op):
         if _depth(self) > MAX_NESTED:
             raise ArchitectureError(f"forks are nested deeper than {MAX_NESTED}")
 
+    def inner(self) -> tuple[tuple[Op, ...], ...]:
+        return self.paths
+
+    def folded(self, value: T, follow: Follow[T], join: Join[T], taps: dict[int, T]) -> T:
+        return join(self, [fold(path, value, follow, join, taps) for path in self.paths])
+
     def outputs(self, x: TensorShape) -> list[TensorShape]:
         """Return the output shape of each path. Raises ArchitectureError."""
         made = []
         for number, path in enumerate(self.paths, 1):
-            y = x
-            for op in path:
-                try:
-                    y = op.output_shape(y)
-                except ArchitectureError as error:
-                    raise ArchitectureError(f"path {number} of {self.spelling}: {error}") from None
-            made.append(y)
+            try:
+                made.append(shape_after(path, x))
+            except ArchitectureError as error:
+                raise ArchitectureError(f"path {number} of {self.spelling}: {error}") from None
         return made
 
     def output_shape(self, x: TensorShape) -> TensorShape:
@@ -139,51 +150,14 @@ class Fork(Op):
     def cost(self, x: TensorShape) -> OpCost:
         total = FREE
         for path in self.paths:
-            y = x
-            for op in path:
-                total = total.plus(op.cost(y))
-                y = op.output_shape(y)
+            total = total.plus(cost_of(path, x))
         return total
 
-    def weight_layers(self) -> int:
-        """Return the number of conv and linear layers on the longest path."""
-        return max(sum(_weight_layers(op) for op in path) for path in self.paths)
-
-    def peak_elements(self, x: TensorShape, is_held: bool) -> int:
-        """Return the largest number of elements in memory at once, with those of the input.
-
-        The paths run one after the other. ``sum`` and ``product`` join each output with those before it, ``cat``
-        joins all at the end. The input stays in memory until the last path has read it.
-
-        Args:
-            x: The input shape.
-            is_held: Whether the input stays in memory after that too.
-        """
-        outputs = self.outputs(x)
-        peak, held = x.elements, 0
-        keeps_input = False  # whether the output of a finished path is the input itself
-        for number, (path, y) in enumerate(zip(self.paths, outputs), 1):
-            is_kept = is_held or keeps_input or number < len(outputs) or not path
-            peak = max(peak, held + _peak_of(path, x, is_kept))
-            own, start = (y.elements if path else 0), (x.elements if is_kept else 0)
-            keeps_input |= not path
-            if self.broadcasts and number > 1:
-                joined = self.joined(outputs[:number]).elements
-                peak = max(peak, held + own + start + joined)
-                held, keeps_input = joined, False
-            else:
-                held += own
-        if not self.broadcasts:
-            start = x.elements if is_held or keeps_input else 0
-            peak = max(peak, held + start + self.joined(outputs).elements)
-        return peak
-
     def receptive(self) -> tuple[int, int]:
-        windows, strides = zip(*map(_receptive, self.paths))
-        return max(windows), max(strides)
+        return receptive_of((self,))
 
     def values(self, low: float, high: float) -> tuple[float, float]:
-        return self.joined_values([_values(path, low, high) for path in self.paths])
+        return values_of((self,), low, high)
 
     def joined_values(self, values: list[tuple[float, float]]) -> tuple[float, float]:
         """Return the bounds of the joined values, given those of each path."""
@@ -194,13 +168,7 @@ class Fork(Op):
         return replace(self, paths=((),) * len(self.paths))
 
     def module(self, x: TensorShape) -> Call:
-        paths = []
-        for path in self.paths:
-            y, calls = x, []
-            for op in path:
-                calls.append(op.module(y))
-                y = op.output_shape(y)
-            paths.append(Call("Sequential", tuple(calls)))
+        paths = (Call("Sequential", tuple(modules_of(path, x))) for path in self.paths)
         return Call(type(self).torch_class(), tuple(paths))
 
     @classmethod
@@ -216,6 +184,8 @@ class Fork(Op):
 
 
 def summed() -> type:
+    from collections.abc import Iterator
+
     from torch import Tensor, nn
 
     class Sum(nn.ModuleList):
@@ -225,10 +195,13 @@ def summed() -> type:
             super().__init__(paths)
 
         def forward(self, x: Tensor) -> Tensor:
-            first, *others = self
-            y: Tensor = first(x)
-            for path in others:
-                y = y + path(x)
+            return self.join(path(x) for path in self)
+
+        @staticmethod
+        def join(outputs: Iterator[Tensor]) -> Tensor:
+            y = next(outputs)
+            for other in outputs:
+                y = y + other
             return y
 
     return Sum
@@ -249,6 +222,8 @@ class Sum(Fork):
 
 
 def multiplied() -> type:
+    from collections.abc import Iterator
+
     from torch import Tensor, nn
 
     class Product(nn.ModuleList):
@@ -258,10 +233,13 @@ def multiplied() -> type:
             super().__init__(paths)
 
         def forward(self, x: Tensor) -> Tensor:
-            first, *others = self
-            y: Tensor = first(x)
-            for path in others:
-                y = y * path(x)
+            return self.join(path(x) for path in self)
+
+        @staticmethod
+        def join(outputs: Iterator[Tensor]) -> Tensor:
+            y = next(outputs)
+            for other in outputs:
+                y = y * other
             return y
 
     return Product
@@ -286,6 +264,8 @@ class Product(Fork):
 
 
 def concatenated() -> type:
+    from collections.abc import Iterator
+
     import torch
     from torch import Tensor, nn
 
@@ -296,7 +276,11 @@ def concatenated() -> type:
             super().__init__(paths)
 
         def forward(self, x: Tensor) -> Tensor:
-            return torch.cat([path(x) for path in self], 1)
+            return self.join(path(x) for path in self)
+
+        @staticmethod
+        def join(outputs: Iterator[Tensor]) -> Tensor:
+            return torch.cat(list(outputs), 1)
 
     return Cat
 
@@ -307,7 +291,6 @@ class Cat(Fork):
 
     spelling = "cat"
     broadcasts = False
-    commutes = False
 
     def joined(self, shapes: list[TensorShape]) -> TensorShape:
         if any(shape[1:] != shapes[0][1:] for shape in shapes):
@@ -326,59 +309,18 @@ class Cat(Fork):
 
 
 JOINS: dict[str, type[Fork]] = {join.spelling: join for join in (Sum, Cat, Product)}
-registry.forks.update(JOINS)
 
 
-def leaves(ops: Iterable[Op]) -> Iterator[Op]:
-    """Yield the ops, for a fork those of its paths instead."""
-    for op in ops:
-        if isinstance(op, Fork):
-            for path in op.paths:
-                yield from leaves(path)
-        else:
-            yield op
+def fork_from_json(data: dict[str, Any], read: Callable[[Any], Op]) -> Fork:
+    """Return the fork that ``to_json`` wrote; ``read`` reads its ops. Raises ArchitectureError."""
+    name, paths = data["op"], data.get("paths")
+    if set(data) != {"op", "paths"} or not isinstance(paths, list) or not all(isinstance(p, list) for p in paths):
+        raise ArchitectureError(f'{name!r} has the key "paths", a list of lists of ops; found {str(data)[:80]!r}')
+    return JOINS[name](tuple(tuple(map(read, path)) for path in paths))
 
 
-def op_count(ops: Iterable[Op]) -> int:
-    """Return the number of ops, with those in forks."""
-    return sum(1 + sum(map(op_count, op.paths)) if isinstance(op, Fork) else 1 for op in ops)
+registry.nested.update(dict.fromkeys(JOINS, fork_from_json))
 
 
 def _depth(fork: Fork) -> int:
-    inner = (op for path in fork.paths for op in path if isinstance(op, Fork))
-    return 1 + max(map(_depth, inner), default=0)
-
-
-def _weight_layers(op: Op) -> int:
-    return op.weight_layers() if isinstance(op, Fork) else op.role in WEIGHT_LAYERS
-
-
-def _receptive(path: Iterable[Op]) -> tuple[int, int]:
-    window = jump = 1
-    for op in path:
-        own, stride = op.receptive()
-        window += (own - 1) * jump
-        jump *= stride
-    return window, jump
-
-
-def _values(path: Iterable[Op], low: float, high: float) -> tuple[float, float]:
-    for op in path:
-        low, high = op.values(low, high)
-        if math.isnan(low) or math.isnan(high):
-            low, high = -math.inf, math.inf
-    return low, high
-
-
-def _peak_of(path: Iterable[Op], x: TensorShape, is_held: bool) -> int:
-    """Return the largest number of elements in memory while a path runs, with those of its input."""
-    held = x.elements if is_held else 0
-    live = peak = x.elements
-    for op in path:
-        y = op.output_shape(x)
-        if isinstance(op, Fork):
-            peak = max(peak, live - x.elements + op.peak_elements(x, live == held))
-        else:
-            peak = max(peak, live + y.elements)
-        live, x = held + y.elements, y
-    return peak
+    return 1 + max((_depth(op) for path in fork.paths for op in path if isinstance(op, Fork)), default=0)

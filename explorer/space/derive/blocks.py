@@ -1,200 +1,24 @@
-"""Conversion of layers to ops, and derivation of one block: its residual branch, its merge and its shortcut."""
+"""Derivation of one block: its residual branch, its merge and its shortcut."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from itertools import takewhile
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from explorer.errors import ArchitectureError
 from explorer.networks.block import Block
 from explorer.networks.dead_layers import makes_zeros
-from explorer.networks.ops.base import Context, Op, TensorShape
-from explorer.networks.ops.conv import Conv, DepthwiseConv
-from explorer.networks.ops.fork import Fork, leaves
+from explorer.networks.ops.base import Op, TensorShape
+from explorer.networks.ops.conv import Conv
 from explorer.networks.ops.merge import Add, Gate, Merge
-from explorer.networks.ops.pool import GlobalAveragePool
+from explorer.networks.ops.nesting import Nested, leaves
 from explorer.networks.ops.zero import Zero
-from explorer.space.derive.layers import Deferred, Layer, Paths, Resolver, bound_layer
+from explorer.space.derive.binding import CONVS, Bound, BoundOps, bind, takes_stride
+from explorer.space.derive.layer import Deferred, Layer, Paths, bound_layer
+from explorer.space.derive.layers import Resolver
 from explorer.space.grammar import Copied, Fault, Node, Place, StageRule
 
-CONVS = (Conv, DepthwiseConv, Zero)  # ops that have the block's stride by the rule for convolutions
 NORM_ACT = ("norm", "activation")  # the roles of ops that ``post`` and ``pre`` copy
-
-
-class BoundLayer(NamedTuple):
-    """A layer as an op.
-
-    Attributes:
-        op: The op; None if it is the identity there.
-        output: The output shape.
-        stride: Its stride.
-    """
-
-    op: Op | None
-    output: TensorShape
-    stride: int
-
-
-# Bound layers of one grammar by ``Layer.key``, input shape, width and own stride: a repeated layer is bound once and is
-# one op.
-Bound = dict[Hashable, BoundLayer]
-BoundOps = tuple[tuple[Op, ...], TensorShape]  # the ops and their output shape
-
-
-def bind(
-    layers: Sequence[Layer],
-    x: TensorShape,
-    width: int,
-    stride: int,
-    classes: int,
-    where: str,
-    resolver: Resolver | None = None,
-    exactly: bool = False,
-    place: Place = (1, 1),
-    bound: Bound | None = None,
-    is_path: bool = False,
-) -> BoundOps:
-    """Return layers as ops with literal numbers. Ops that are the identity are left out.
-
-    Args:
-        layers: The layers in order.
-        x: The input shape.
-        width: The variable ``w``.
-        stride: The stride over all layers.
-        classes: The number of classes.
-        where: The unit, for messages: ``stage 2``.
-        resolver: The choices made so far, for messages.
-        exactly: Whether a constant stride is an error where ``stride`` is 1.
-        place: The place of an error of the stride if there are no layers.
-        bound: Layers that were bound earlier.
-        is_path: Whether the layers are a path of a fork.
-
-    Returns:
-        The ops and their output shape.
-
-    Raises:
-        Fault: If the shapes do not fit, or the layers do not have the stride.
-    """
-    bound = {} if bound is None else bound
-    ops: list[Op] = []
-    shrunk, arriving = 1, x.channels
-    for layer, own in zip(layers, strides_by_rule(layers, stride)):
-        if layer.is_free:
-            assert isinstance(layer.what, Op)
-            ops.append(layer.what)
-            continue
-        key = layer.key, x, width, own, arriving if layer.is_deferred else 0
-        made = bound.get(key)
-        if made is None:
-            if layer.is_merge:
-                assert isinstance(layer.what, type)
-                spelling = layer.what.spelling
-                raise Fault(layer.place, f"{spelling!r} in {where}; a merge is allowed only in a block, and once there")
-            try:
-                if isinstance(layer.what, Paths):
-                    op = _bound_fork(layer.what, layer.place, x, width, own, classes, where, resolver, bound)
-                    made = bound[key] = BoundLayer(op, op.output_shape(x), op.receptive()[1])
-                else:
-                    made = bound[key] = _bound(layer, Context(x, width, own, classes, arriving))
-            except ArchitectureError as error:
-                raise Fault(layer.place, f"{_with(resolver)}{where}: {error}") from None
-        op, x, shrinks = made
-        shrunk *= shrinks
-        if op is not None:
-            ops.append(op)
-    if shrunk != stride and (exactly or stride > 1):
-        fix = "give it to one of them, as in conv3x3(s=s)" if shrunk == 1 else "write strides under 'stages'"
-        if is_path and shrunk == 1:
-            fix = "write avgpool in this path, or open the stage with a block without it (first: ...)"
-        raise Fault(
-            layers[0].place if layers else place,
-            f"{_with(resolver)}{where}: the layers shrink by {shrunk}, the stride is {stride}; {fix}",
-        )
-    return tuple(ops), x
-
-
-def _bound_fork(
-    paths: Paths,
-    place: Place,
-    x: TensorShape,
-    width: int,
-    stride: int,
-    classes: int,
-    where: str,
-    resolver: Resolver | None,
-    bound: Bound,
-) -> Op:
-    """Return the fork of these paths. Each path has the stride, except one that ends in a single pixel (``gap``).
-
-    Raises:
-        Fault: If a path cannot exist.
-        ArchitectureError: If the paths do not fit together.
-    """
-    made = []
-    for number, layers in enumerate(paths.layers, 1):
-        own = 1 if any(map(_is_gap, layers)) else stride
-        start = paths.share(number).output_shape(x) if paths.join == "split" else x
-        at = layers[0].place if layers else place
-        of = f"{where}, path {number} of {paths.join}"
-        ops, _ = bind(layers, start, width, own, classes, of, resolver, own > 1, at, bound, is_path=True)
-        made.append(ops)
-    return paths.bind(made)
-
-
-def _is_gap(layer: Layer) -> bool:
-    return layer.what is GlobalAveragePool or isinstance(layer.what, GlobalAveragePool)
-
-
-def _with(resolver: Resolver | None) -> str:
-    return "" if resolver is None else resolver.with_choices()
-
-
-def _bound(layer: Layer, context: Context) -> BoundLayer:
-    op = layer.bind(context)
-    y = op.output_shape(context.shape)
-    return BoundLayer(None if op.canonical(context.shape) is None else op, y, op.receptive()[1])
-
-
-def strides_by_rule(layers: Sequence[Layer], stride: int) -> list[int]:
-    """Return the stride that each layer has if it is written without one, for ``stride`` over all of them."""
-    if stride == 1:
-        return [1] * len(layers)
-    carrier = _stride_carrier(layers)
-    return [stride if layer.pools or index == carrier else 1 for index, layer in enumerate(layers)]
-
-
-def _stride_carrier(layers: Sequence[Layer]) -> int | None:
-    """Return the conv that has the stride, or the fork of convs; ``zero`` counts as one with a kernel larger than 1.
-
-    None if an op is written with ``s`` or pools by itself; else the first with a kernel larger than 1; else the first.
-    """
-    first = large = None
-    for index, layer in enumerate(layers):
-        if layer.is_free or ("stride" in layer.given and not layer.uses_stride):
-            continue
-        if layer.uses_stride or layer.pools:
-            return None
-        if size := _conv_size(layer):
-            first = index if first is None else first
-            large = index if large is None and size > 1 else large
-    return first if large is None else large
-
-
-def _conv_size(layer: Layer) -> int:
-    """Return 2 for a conv with a kernel larger than 1, 1 for another conv, 0 for no conv.
-
-    A fork has the size of its largest conv that is without a constant stride and not behind ``gap``.
-    """
-    if isinstance(layer.what, Paths):
-        sizes = [0]
-        for path in layer.what.layers:
-            for inner in takewhile(lambda inner: not _is_gap(inner), path):
-                sizes.append(0 if "stride" in inner.given and not inner.uses_stride else _conv_size(inner))
-        return max(sizes)
-    if layer.what not in CONVS:
-        return 0
-    return 2 if layer.what is Zero or (layer.kernel or 1) > 1 else 1
 
 
 def bind_head(
@@ -304,7 +128,7 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
     if branch.shortcut is not None:
         layers = resolver.layers(branch.shortcut)
         of = f"{where}, shortcut"
-        if stride > 1 and not branch.is_changed and not any(map(_takes_stride, layers)):
+        if stride > 1 and not branch.is_changed and not any(map(takes_stride, layers)):
             raise Fault(
                 site.rule.place,
                 f"{resolver.with_choices()}{where}: the stride is {stride}, but the map has only {x.height}x{x.width}"
@@ -337,7 +161,7 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
 
 def _is_zero(op: Op) -> bool:
     """Return whether an op keeps each image from what follows, as ``zero`` does."""
-    return isinstance(op, Zero) or (isinstance(op, Fork) and makes_zeros(op))
+    return isinstance(op, Zero) or (isinstance(op, Nested) and makes_zeros(op))
 
 
 def _require_no_zero(ops: Sequence[Op], place: Place, where: str) -> None:
@@ -363,10 +187,6 @@ def bind_path(
     ops, y = bind(layers, x, width, stride, classes, where, bound=bound)
     _require_no_zero(ops, layers[0].place if layers else (1, 1), where)
     return ops, y
-
-
-def _takes_stride(layer: Layer) -> bool:
-    return layer.pools or layer.uses_stride or _conv_size(layer) > 0
 
 
 def _origins(branch: Branch, of_shortcut: Sequence[Layer], x: TensorShape, shortcut: TensorShape) -> str:

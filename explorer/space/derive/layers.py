@@ -12,9 +12,8 @@ from typing import Any, NamedTuple, assert_never
 
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Context, Op, TensorShape, check_argument
-from explorer.networks.ops.fork import JOINS, Cat, Part
-from explorer.networks.ops.merge import Merge
 from explorer.space.choices import Lookup, with_choices
+from explorer.space.derive.layer import Deferred, Formula, Layer, Paths, bound_layer, checked, computed
 from explorer.space.derive.relevance import Relevance
 from explorer.space.grammar import (
     Alternatives,
@@ -32,121 +31,14 @@ from explorer.space.grammar import (
     Point,
     Reference,
     Repeat,
+    TapItem,
     Variable,
     Word,
-    compute,
     reachable,
 )
 
-Formula = int | Fraction | str | tuple[str, Any, Any]  # see ``Deferred``
 MAX_INLINE_STEPS = 32  # larger rules are references: rules that use each other twice would grow without bound
-SAFE_INTEGER = 10**12  # whole numbers below it need no check against the bound on numbers
 ANY_CONTEXT = Context(TensorShape(1, 1, 1), 1, 1, 1)  # for ops that are equal in every context
-
-
-class Deferred(NamedTuple):
-    """The value of an argument that contains the variable ``c``, which is known when the layer is bound.
-
-    Attributes:
-        argument: The argument.
-        formula: A number, ``c``, or an operator with two formulas.
-        text: The value as the file spells it.
-    """
-
-    argument: Argument
-    formula: Formula
-    text: str
-
-    def at(self, arriving: int, spelling: str) -> Any:
-        """Return the value where ``arriving`` channels arrive. Raises ArchitectureError if it is invalid."""
-        if not arriving:
-            raise ArchitectureError("the variable 'c' is not defined here")
-        try:
-            number = _evaluated(self.formula, arriving)
-        except ArithmeticError as error:
-            raise ArchitectureError(f"{self.text}: {error}") from None
-        return _checked(spelling, self.argument, number, f"{self.text} = ")
-
-
-def _evaluated(formula: Formula, arriving: int) -> Fraction | int:
-    if isinstance(formula, tuple):
-        operator, left, right = formula
-        return _computed(operator, _evaluated(left, arriving), _evaluated(right, arriving))
-    return arriving if isinstance(formula, str) else formula
-
-
-class Paths(NamedTuple):
-    """The layers of the paths of a fork.
-
-    Attributes:
-        join: As in ``ForkItem``.
-        layers: The layers of each path.
-    """
-
-    join: str
-    layers: tuple[tuple[Layer, ...], ...]
-
-    def bind(self, bound: Iterable[tuple[Op, ...]]) -> Op:
-        """Return the fork of bound paths; those of ``split`` start with their shares."""
-        if self.join != "split":
-            return JOINS[self.join](tuple(bound))
-        return Cat(tuple((self.share(number), *ops) for number, ops in enumerate(bound, 1)))
-
-    def share(self, number: int) -> Part:
-        """Return the share of the channels that a path of ``split`` has."""
-        return Part(number, len(self.layers))
-
-
-class Layer(NamedTuple):
-    """An op, a fork, a merge or ``Copied`` with the values of its arguments, not yet bound to a shape.
-
-    Attributes:
-        what: The class of the op or merge; the paths of a fork; an op itself if it was copied or is equal in every
-            context.
-        kernel: The kernel size; None for an op without one.
-        given: Field name -> value.
-        uses_stride: Whether its stride is written with the variable ``s``.
-        place: Its place in the file.
-        key: Equal for layers that become equal ops in the same context.
-        is_free: Whether ``what`` is an op that does not depend on shapes.
-        is_merge: Whether ``what`` is a merge.
-        pools: Whether it always takes the block's stride, as a pool without a size does, or a fork with one.
-        is_deferred: Whether an argument is ``Deferred``.
-    """
-
-    what: type[Op] | Op | type[Merge] | Copied | Paths
-    kernel: int | None
-    given: dict[str, Any]
-    uses_stride: bool
-    place: Place
-    key: Hashable
-    is_free: bool = False
-    is_merge: bool = False
-    pools: bool = False
-    is_deferred: bool = False
-
-    def bind(self, context: Context) -> Op:
-        """Return the op in its context.
-
-        Raises:
-            ArchitectureError: If it does not fit.
-        """
-        if isinstance(self.what, Op):
-            return self.what
-        assert isinstance(self.what, type) and issubclass(self.what, Op)
-        given = self.given
-        if self.is_deferred:
-            name = self.what.spelled(self.kernel)
-            arriving = context.arriving
-            given = {key: v.at(arriving, name) if isinstance(v, Deferred) else v for key, v in given.items()}
-        return self.what.bind(self.kernel, given, context)
-
-
-def bound_layer(op: Op, place: Place) -> Layer:
-    """Return the layer of a bound op."""
-    cls = type(op)
-    is_free = cls.output_shape is Op.output_shape and cls.canonical is Op.canonical and cls.receptive is Op.receptive
-    return Layer(op, None, {}, False, place, op, is_free)
 
 
 class Switch(NamedTuple):
@@ -234,8 +126,8 @@ class Program:
             paths = ForkSteps(node.join, tuple(self.steps(path) for path in node.paths), node.place)
             is_settled = all(isinstance(step, Layer) for path in paths.paths for step in path.steps)
             out.append(self._interned(Resolver(self, _no_answer, {}).fork(paths)) if is_settled else paths)
-        elif isinstance(node, Copied):
-            out.append(Layer(node, None, {}, False, node.place, None))
+        elif isinstance(node, (Copied, TapItem)):
+            out.append(Layer(node, None, {}, False, node.place, None, has_taps=isinstance(node, TapItem)))
         elif isinstance(node, (OpItem, MergeItem)):
             out.append(self.settled(node) or node)
         else:
@@ -322,7 +214,7 @@ class Resolver:
             return self.value(node.options[self.choose(node.point)])
         if isinstance(node, Arithmetic):
             try:
-                return _computed(node.operator, self.value(node.left), self.value(node.right))
+                return computed(node.operator, self.value(node.left), self.value(node.right))
             except ArithmeticError as error:
                 raise Fault(node.place, f"{self.with_choices()}{node.text}: {error}") from None
         if isinstance(node, Broken):
@@ -394,7 +286,8 @@ class Resolver:
             paths.append(tuple(out))
         key = step.join, *(tuple((layer.key, layer.uses_stride) for layer in path) for path in paths)
         pools = any(layer.uses_stride or layer.pools for path in paths for layer in path)
-        return Layer(Paths(step.join, tuple(paths)), None, {}, False, step.place, key, pools=pools)
+        has_taps = any(layer.has_taps for path in paths for layer in path)
+        return Layer(Paths(step.join, tuple(paths)), None, {}, False, step.place, key, pools=pools, has_taps=has_taps)
 
     def layer(self, node: OpItem | MergeItem) -> Layer:
         """Return an op or a merge with its arguments read.
@@ -449,7 +342,7 @@ class Resolver:
             if type(number) is int and argument.kind == "whole" and argument.low <= number <= argument.high:
                 return number
             text = f"{value.text} = " if isinstance(value, Arithmetic) and value.text else ""
-            return _checked(spelling, argument, number, text)
+            return checked(spelling, argument, number, text)
         except ArchitectureError as error:
             raise Fault(node.place, f"{self.with_choices()}{error}") from None
 
@@ -466,39 +359,5 @@ class Resolver:
         return with_choices({point.name: point.options[option] for point, option in self.taken.items()})
 
 
-def _checked(spelling: str, argument: Argument, number: Fraction | int, text: str) -> Any:
-    """Return a number as the value of an argument; ``text`` is before it in messages. Raises ArchitectureError."""
-    if argument.kind == "whole" and number.denominator != 1:
-        raise ArchitectureError(f"{argument.name} = {text}{number} of {spelling} is not a whole number")
-    return check_argument(spelling, argument, Fraction(number))
-
-
 def _is_op(what: object) -> bool:
     return isinstance(what, Op) or (isinstance(what, type) and issubclass(what, Op))
-
-
-def _computed(operator: str, left: Fraction | int, right: Fraction | int) -> Fraction | int:
-    """Return the result of one operation, an int if it is whole.
-
-    Raises:
-        ArithmeticError: If it cannot be computed.
-    """
-    if operator in "*/":
-        above, below = right.numerator, right.denominator
-        if operator == "/":
-            above, below = below, above
-        above, below = left.numerator * above, left.denominator * below
-        if below and -SAFE_INTEGER < above < SAFE_INTEGER and -SAFE_INTEGER < below < SAFE_INTEGER:
-            return above // below if above % below == 0 else Fraction(above, below)
-    elif (
-        isinstance(left, int)
-        and isinstance(right, int)
-        and -SAFE_INTEGER < left < SAFE_INTEGER
-        and -SAFE_INTEGER < right < SAFE_INTEGER
-    ):
-        if operator == "+":
-            return left + right
-        if operator == "-":
-            return left - right
-    value = compute(operator, Fraction(left), Fraction(right))
-    return value.numerator if value.denominator == 1 else value

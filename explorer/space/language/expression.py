@@ -3,7 +3,8 @@
     expr    := seq { "|" seq }
     seq     := { item }                                   `none`, or `identity`, is the empty sequence
     item    := atom [ "?" | "{" n [ "," m ] "}" ]
-    atom    := name [ "(" arg { "," arg } ")" ] | "(" expr ")" | fork | "+" | "cat" | "gate(b=-6)"
+    atom    := name [ "(" arg { "," arg } ")" ] | "(" expr ")" | fork | tap | "+" | "cat" | "gate(b=-6)"
+    tap     := ( "tap" | "from" ) "(" name ")"
     fork    := ( "sum" | "cat" | "product" | "split" ) "(" expr "," expr { "," expr } ")"
     arg     := [ name "=" ] ( sum | item | word )         a number (``values.py``), an activation, or one of some words
 
@@ -31,9 +32,10 @@ from explorer.space.grammar import (
     Place,
     Reference,
     Repeat,
+    TapItem,
     Word,
 )
-from explorer.space.language.names import BRACKETED, FORKS, USUAL, VARIABLES, Names, find_op, nearest_size
+from explorer.space.language.names import BRACKETED, FORKS, TAPS, USUAL, VARIABLES, Names, find_op, nearest_size
 from explorer.space.language.tokens import ExpressionError, Token
 from explorer.space.language.values import ValueParser
 
@@ -150,6 +152,11 @@ class Parser(ValueParser):
             return Group(())
         if name in FORKS and self.adjacent_bracket():
             return self.fork(token, place)
+        if name in TAPS and self.adjacent_bracket():
+            self.take("(")
+            tapped = self.need("name", f"the name of a tensor, as in {name}(a)").text
+            self.need(")", f"')': {name} takes one name")
+            return TapItem(name, tapped, place)
         if name in ("cat", "gate"):
             self.no_merge_in_fork(token)
             merge = MERGES[name]

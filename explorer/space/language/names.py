@@ -21,8 +21,9 @@ USUAL = {"r": "16", "p": "0.1", "g": "8", "heads": "4", "x": "0.5", "init": "1e-
 KEYWORDS = ("none", "identity", "cat", "gate", "round", "range", "post", "pre")
 ARRIVING = "c"  # a variable too, unless the file has a rule of this name, as files of earlier versions may have
 FORKS = ("sum", "cat", "product", "split")
+TAPS = ("tap", "from")
 # Names that have their meaning only before a bracket: files of earlier versions may have rules with these names.
-BRACKETED = ("sum", "product", "split", "part")
+BRACKETED = ("sum", "product", "split", "part", *TAPS)
 _SIZED = re.compile(r"([A-Za-z_]+?)(\d{1,4})x(\d{1,4})", re.ASCII)
 
 
