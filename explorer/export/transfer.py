@@ -14,7 +14,7 @@ from explorer.costs.analytic import count_cost
 from explorer.errors import ArchitectureError, ExportError
 from explorer.networks.architecture import Architecture
 from explorer.networks.build import Network, build_network
-from explorer.networks.ops.base import FREE, Op, TensorShape
+from explorer.networks.ops.base import FREE, TensorShape
 from explorer.networks.walk import Layer, Segment
 
 
@@ -104,8 +104,8 @@ class Subject:
 
 def _reduction(architecture: Architecture, stage: int) -> int:
     """Return the product of the strides along the residual branches; a shortcut has the stride of its branch."""
-    layers = (layer for layer in architecture.layers() if layer.stage <= stage and layer.part != "shortcut")
-    return math.prod(layer.op.receptive()[1] for layer in layers if isinstance(layer.op, Op))
+    segments = (segment for segment in architecture.segments if segment.stage <= stage)
+    return math.prod(step.op.receptive()[1] for segment in segments for step in segment.main)
 
 
 class Backbone(nn.Module):

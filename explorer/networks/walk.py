@@ -85,6 +85,11 @@ class OpRun(NamedTuple):
     y: TensorShape
 
     @property
+    def main(self) -> tuple[Step, ...]:
+        """The ops that every image passes, in order."""
+        return self.steps
+
+    @property
     def path(self) -> str:
         """``stem``, ``stage2.transition``, ``head``."""
         return f"stage{self.stage}.transition" if self.part == "transition" else self.part
@@ -130,6 +135,11 @@ class PlacedBlock(NamedTuple):
     def branch_shape(self) -> TensorShape:
         """The output shape of the branch."""
         return (self.x, *(step.y for step in (*self.parts.pre, *self.parts.branch)))[-1]
+
+    @property
+    def main(self) -> tuple[Step, ...]:
+        """The ops of the residual branch and those after the merge, in order."""
+        return self.parts.pre + self.parts.branch + self.parts.after
 
     @property
     def path(self) -> str:

@@ -134,28 +134,6 @@ class OpItem(Node):
 
 
 @dataclass(eq=False, slots=True)
-class ForkItem(Node):
-    """Parallel paths. ``join``: ``sum``, ``cat``, ``product``, or ``split``: ``cat`` of paths with a share each."""
-
-    join: str
-    paths: tuple[Node, ...]
-    place: Place
-
-    @property
-    def children(self) -> tuple[Node, ...]:
-        return self.paths
-
-
-@dataclass(eq=False, slots=True)
-class TapItem(Node):
-    """``tap(name)`` keeps a tensor, ``from(name)`` continues from it. ``kind``: ``tap`` or ``from``."""
-
-    kind: str
-    name: str
-    place: Place
-
-
-@dataclass(eq=False, slots=True)
 class MergeItem(Node):
     """A merge of branch and shortcut: ``+``, ``cat`` or ``gate``."""
 

@@ -29,11 +29,13 @@ def channel_part() -> type:
     from torch import Tensor, nn
 
     class Part(nn.Module):
-        """The channels from ``start`` to ``stop``, which is excluded."""
+        """A share of the channels; the first one has the remainder."""
 
-        def __init__(self, start: int, stop: int):
+        def __init__(self, channels: int, number: int, shares: int):
             super().__init__()
-            self.start, self.stop = start, stop
+            size, rest = divmod(channels, shares)
+            self.stop = rest + size * number
+            self.start = self.stop - size if number > 1 else 0
 
         def forward(self, x: Tensor) -> Tensor:
             return x[:, self.start : self.stop]
@@ -66,17 +68,11 @@ class Part(Op):
         if self.number > self.shares:
             raise ArchitectureError(f"part({self.number}, {self.shares}) has no share {self.number} of {self.shares}")
 
-    def _ends(self, channels: int) -> tuple[int, int]:
-        """Return the first channel of the share and the first one after it."""
-        if channels < self.shares:
-            raise ArchitectureError(f"{self} needs at least {self.shares} channels, its input has {channels}")
-        size, rest = divmod(channels, self.shares)
-        stop = rest + size * self.number
-        return (stop - size if self.number > 1 else 0), stop
-
     def output_shape(self, x: TensorShape) -> TensorShape:
-        start, stop = self._ends(x.channels)
-        return x._replace(channels=stop - start)
+        size, rest = divmod(x.channels, self.shares)
+        if not size:
+            raise ArchitectureError(f"{self} needs at least {self.shares} channels, its input has {x.channels}")
+        return x._replace(channels=size + rest if self.number == 1 else size)
 
     def canonical(self, x: TensorShape) -> Op | None:
         return None if self.shares == 1 else self
@@ -85,7 +81,7 @@ class Part(Op):
         return low, high
 
     def module(self, x: TensorShape) -> Call:
-        return Call(channel_part, self._ends(x.channels))
+        return Call(channel_part, (x.channels, self.number, self.shares))
 
     def __str__(self) -> str:
         return f"part({self.number}, {self.shares})"

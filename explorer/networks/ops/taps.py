@@ -123,14 +123,14 @@ def tapped() -> type:
                 for inner in layer:
                     x = self.run(inner, x, taps)
                 return x
-            if isinstance(layer, nn.ModuleList):  # a fork
-                joined: Tensor = layer.join(self.run(path, x, taps) for path in layer)  # type: ignore[operator]
-                return joined
+            if hasattr(layer, "join"):  # a fork
+                y: Tensor = layer.join(self.run(path, x, taps) for path in layer)
+                return y
             if hasattr(layer, "read"):
                 return taps[layer.read]
             if hasattr(layer, "saved"):
                 taps[layer.saved] = x
-            y: Tensor = layer(x)
+            y = layer(x)
             return y
 
     return Tapped

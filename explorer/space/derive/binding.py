@@ -15,7 +15,8 @@ from explorer.networks.ops.taps import From, Tap, with_taps
 from explorer.networks.ops.zero import Zero
 from explorer.space.derive.layer import Layer, Paths
 from explorer.space.derive.layers import Resolver
-from explorer.space.grammar import Fault, Place, TapItem
+from explorer.space.fork_nodes import TapItem
+from explorer.space.grammar import Fault, Place
 
 CONVS = (Conv, DepthwiseConv, Zero)  # ops that have the block's stride by the rule for convolutions
 

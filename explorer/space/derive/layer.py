@@ -10,7 +10,8 @@ from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Context, Op, check_argument
 from explorer.networks.ops.fork import JOINS, Cat, Part
 from explorer.networks.ops.merge import Merge
-from explorer.space.grammar import Copied, Place, TapItem, compute
+from explorer.space.fork_nodes import TapItem
+from explorer.space.grammar import Copied, Place, compute
 
 Formula = int | Fraction | str | tuple[str, Any, Any]  # see ``Deferred``
 SAFE_INTEGER = 10**12  # whole numbers below it need no check against the bound on numbers

@@ -15,13 +15,13 @@ from explorer.networks.ops.base import Argument, Context, Op, TensorShape, check
 from explorer.space.choices import Lookup, with_choices
 from explorer.space.derive.layer import Deferred, Formula, Layer, Paths, bound_layer, checked, computed
 from explorer.space.derive.relevance import Relevance
+from explorer.space.fork_nodes import ForkItem, TapItem
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
     Broken,
     Copied,
     Fault,
-    ForkItem,
     Group,
     MergeItem,
     Node,
@@ -31,7 +31,6 @@ from explorer.space.grammar import (
     Point,
     Reference,
     Repeat,
-    TapItem,
     Variable,
     Word,
     reachable,

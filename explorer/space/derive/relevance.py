@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Op, check_argument
 from explorer.networks.ops.conv import Conv
+from explorer.space.fork_nodes import ForkItem
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
     Copied,
-    ForkItem,
     Group,
     MergeItem,
     Node,

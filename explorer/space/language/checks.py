@@ -11,10 +11,10 @@ from typing import NamedTuple
 from explorer.errors import Edit
 from explorer.networks.ops.fork import MAX_NESTED
 from explorer.space.derive.relevance import Relevance
+from explorer.space.fork_nodes import ForkItem
 from explorer.space.grammar import (
     Alternatives,
     Broken,
-    ForkItem,
     Group,
     MergeItem,
     Node,

@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterable
 from explorer.errors import Edit, did_you_mean, similar_names
 from explorer.networks.ops.base import Argument
 from explorer.networks.ops.merge import MERGES
+from explorer.space.fork_nodes import ForkItem, TapItem
 from explorer.space.grammar import (
     Alternatives,
     Broken,
     Copied,
-    ForkItem,
     Group,
     MergeItem,
     Node,
@@ -32,7 +32,6 @@ from explorer.space.grammar import (
     Place,
     Reference,
     Repeat,
-    TapItem,
     Word,
 )
 from explorer.space.language.names import BRACKETED, FORKS, TAPS, USUAL, VARIABLES, Names, find_op, nearest_size

@@ -43,6 +43,7 @@ VALUES: dict[str, dict[str, list]] = {
         "bias": [UNSET, 1],
     },
     "gn": {"groups": [1, 4, 12]},
+    "part": {"number": [1, 2], "shares": [2, 3, 5]},
     "leaky_relu": {"slope": [UNSET, 0.2]},
     "se": {
         "ratio": [UNSET, 2, 5],
