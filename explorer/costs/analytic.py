@@ -7,15 +7,16 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple, TypeAlias
 
 from explorer.analysis.quantities import COSTS
+from explorer.costs.fork_memory import peak_elements
 from explorer.networks.architecture import Architecture, require_architecture
 from explorer.networks.block import Block, MergeStep, Parts, Step, steps
 from explorer.networks.dead_layers import without_dead_layers
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Merge
+from explorer.networks.ops.nesting import WEIGHT_LAYERS, Nested, depth_of
 from explorer.networks.ops.window import sides
 from explorer.networks.walk import PlacedBlock
 
-WEIGHT_LAYERS = ("conv", "linear")  # the roles of weight layers
 BYTES_PER_ELEMENT = {"float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2}
 
 
@@ -225,7 +226,11 @@ def _segment_cost(
                 jump *= down
                 wide_growth += (wide - 1) * wide_jump
                 wide_jump *= right
-            live += elements
+            if isinstance(op, Nested):
+                weight_layers += depth_of(op)
+                live += peak_elements(op, op_x, live == held) - op_x.elements
+            else:
+                live += elements
             if live > peak:
                 peak = live
             live = held + elements

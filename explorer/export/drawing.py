@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from explorer.networks.architecture import Architecture
-from explorer.networks.block import Step
-from explorer.networks.ops.base import Op
+from explorer.networks.block import Step, steps
+from explorer.networks.ops.base import Op, TensorShape
+from explorer.networks.ops.fork import Fork, Part
+from explorer.networks.ops.nesting import Nested, inner_of
 from explorer.networks.walk import PlacedBlock
 
 GAP = 4  # spaces between branch and shortcut
@@ -87,19 +89,29 @@ def stage_diagrams(architecture: Architecture) -> list[list[Diagram]]:
     return stages
 
 
-def op_names(steps: Iterable[Step]) -> list[str]:
+def op_names(given: Iterable[Step]) -> list[str]:
     """Return the names of ops in the space language without arguments: ``conv3x3``, ``dwconv5x5``, ``bn``.
 
     Args:
-        steps: Ops with their shapes, which determine whether a convolution is depthwise.
+        given: Ops with their shapes, which determine whether a convolution is depthwise.
     """
-    return [("dw" if op.is_depthwise(x) else "") + op_name(op) for op, x, _ in steps]
+    return [op_name(op, x) for op, x, _ in given]
 
 
-def op_name(op: Op) -> str:
-    """Return the name of an op without arguments: ``conv3x3``, also for a depthwise convolution.
+def op_name(op: Op, x: TensorShape | None = None) -> str:
+    """Return the name of an op without arguments: ``conv3x3``; for a fork with those of its paths.
 
     Args:
         op: The op.
+        x: Its input shape; without one a depthwise convolution is a ``conv`` too.
     """
-    return str(op).split("(")[0]
+    paths = [" ".join(_names_in(path, x)) or "identity" for path in inner_of(op)]
+    if isinstance(op, Fork):
+        return f"{op.spelling}({', '.join(paths)})"
+    if isinstance(op, (Nested, Part)):
+        return paths[0] if paths else str(op)
+    return ("dw" if x is not None and op.is_depthwise(x) else "") + str(op).split("(")[0]
+
+
+def _names_in(path: Iterable[Op], x: TensorShape | None) -> list[str]:
+    return list(map(op_name, path)) if x is None else op_names(steps(path, x)[0])

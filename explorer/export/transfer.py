@@ -14,7 +14,7 @@ from explorer.costs.analytic import count_cost
 from explorer.errors import ArchitectureError, ExportError
 from explorer.networks.architecture import Architecture
 from explorer.networks.build import Network, build_network
-from explorer.networks.ops.base import FREE, Op, TensorShape
+from explorer.networks.ops.base import FREE, TensorShape
 from explorer.networks.walk import Layer, Segment
 
 
@@ -105,8 +105,8 @@ class Subject:
 
 def _reduction(architecture: Architecture, stage: int) -> int:
     """Return the product of the strides along the residual branches; a shortcut has the stride of its branch."""
-    layers = (layer for layer in architecture.layers() if layer.stage <= stage and layer.part != "shortcut")
-    shrinks = [layer.op.shrinks() for layer in layers if isinstance(layer.op, Op)]
+    segments = (segment for segment in architecture.segments if segment.stage <= stage)
+    shrinks = [step.op.shrinks() for segment in segments for step in segment.main]
     return int(max(map(math.prod, zip(*shrinks)), default=1))
 
 

@@ -21,6 +21,7 @@ from explorer.networks.canonical import canonical_text
 from explorer.networks.ops import registry
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import merge_from_json
+from explorer.networks.ops.nesting import op_count
 from explorer.networks.walk import Layer, PlacedBlock, Segment, at_place, walk
 from explorer.system.strict_json import parse_json
 
@@ -95,9 +96,9 @@ class Architecture:
 
     @property
     def layer_count(self) -> int:
-        """The number of ops, including those of the shortcuts."""
-        stages = sum(len(stage.transition) + sum(block.layer_count for block in stage.blocks) for stage in self.stages)
-        return len(self.stem) + stages + len(self.head)
+        """The number of ops, including those of the shortcuts and in forks."""
+        blocks = sum(block.layer_count for stage in self.stages for block in stage.blocks)
+        return blocks + sum(map(op_count, (self.stem, *(stage.transition for stage in self.stages), self.head)))
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:

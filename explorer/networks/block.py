@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Add, Merge
+from explorer.networks.ops.nesting import op_count
 
 T = TypeVar("T")
 
@@ -106,8 +107,8 @@ class Block:
 
     @property
     def layer_count(self) -> int:
-        """The number of ops, including those of the shortcut."""
-        return len(self.branch) + len(self.shortcut or ()) + len(self.after)
+        """The number of ops, including those of the shortcut and in forks."""
+        return self.once("layers", lambda: op_count((*self.branch, *(self.shortcut or ()), *self.after)))
 
     def parts(self, x: TensorShape) -> Parts:
         """Return the block's ops with their shapes, for an input of shape ``x``.

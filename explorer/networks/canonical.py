@@ -8,7 +8,9 @@ These differences do not change the computation, so they do not appear in the ca
 - an activation that is the identity on all possible inputs, for instance a ReLU after a ReLU, or after pooling or
   gating of a ReLU;
 - the order of an activation and an op that only moves values or takes a maximum;
-- consecutive constant factors; equal first ops without weights of branch and shortcut.
+- consecutive constant factors; equal first ops without weights of branch and shortcut;
+- the order of the paths of ``sum`` and ``product``; a fork as the only step of a path of a fork with the same join; and
+  whether a sum or a concatenation is that of a fork or of a block.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ from typing import Any, NamedTuple
 from explorer.networks.block import Block
 from explorer.networks.ops.activation import Activation
 from explorer.networks.ops.base import Op, TensorShape
-from explorer.networks.ops.merge import Add, Merge
+from explorer.networks.ops.fork import Fork
+from explorer.networks.ops.merge import Merge
 from explorer.networks.ops.scale import Scale
+from explorer.networks.ops.taps import Tapped
 from explorer.networks.walk import PlacedBlock, Segment
 
 
@@ -126,6 +130,7 @@ class _Step(NamedTuple):
         shape: The input shape.
         low: Lower bound of the inputs.
         high: Upper bound of the inputs.
+        joined: What it joins, if it is a join.
     """
 
     text: str
@@ -133,6 +138,36 @@ class _Step(NamedTuple):
     shape: TensorShape
     low: float
     high: float
+    joined: _Joined | None = None
+
+
+class _Joined(NamedTuple):
+    """Sequences that are joined.
+
+    Attributes:
+        join: How: ``+``, ``cat``, ``product`` or a gate, as JSON.
+        paths: The number of steps and the JSON of each sequence.
+    """
+
+    join: str
+    paths: tuple[tuple[int, str], ...]
+
+    def with_inner(self, sequence: _Sequence) -> _Joined:
+        """Return this with one more sequence; one that is the same join alone adds its paths."""
+        inner = sequence.steps[0].joined if len(sequence.steps) == 1 else None
+        if inner is not None and inner.join == self.join and self.join in _JOINS.values():
+            return _Joined(self.join, self.paths + inner.paths)
+        return _Joined(self.join, (*self.paths, (len(sequence.steps), str(sequence))))
+
+    def ordered(self) -> _Joined:
+        """Return this with the paths in a fixed order, if it commutes; the shortcut of a sum has the fewest steps."""
+        return _Joined(self.join, tuple(sorted(self.paths))) if self.join in (_SUM, _PRODUCT) else self
+
+    def __str__(self) -> str:
+        if len(self.paths) == 2 and self.join != _PRODUCT:
+            (_, shortcut), (_, branch) = self.paths
+            return f'{{"branch":{branch},"merge":{self.join},"shortcut":{shortcut}}}'
+        return f'{{"merge":{self.join},"paths":[{",".join([text for _, text in self.paths])}]}}'
 
 
 class _Sequence:
@@ -171,7 +206,10 @@ class _Sequence:
 
     def extend(self, ops: Iterable[Op]) -> None:
         for op in ops:
-            self._add(op)
+            if isinstance(op, (Fork, Tapped)):
+                self._add_fork(op) if isinstance(op, Fork) else self._add_tapped(op)
+            else:
+                self._add(op)
 
     def _add(self, op: Op) -> None:
         # The cache keeps its ops alive, so that no other op gets the same id.
@@ -208,7 +246,7 @@ class _Sequence:
         (self.low, self.high), self.shape = values, shape
 
     def _take_back(self) -> None:
-        _, _, self.shape, self.low, self.high = self.steps.pop()
+        _, _, self.shape, self.low, self.high, _ = self.steps.pop()
 
     def add_block(self, block: Block) -> None:
         if block.shortcut is None:
@@ -219,29 +257,47 @@ class _Sequence:
                 shared += 1
             if shared:
                 self.extend(block.branch[:shared])
-            self._append(*self._merged(block.branch[shared:], block.shortcut[shared - block.shared :], block.merge))
+            ops = block.branch[shared:], block.shortcut[shared - block.shared :]
+            self._append_joined(*self._merged(*ops, block.merge))
         self.extend(block.after)
 
     def _merged(
         self, branch_ops: tuple[Op, ...], shortcut_ops: tuple[Op, ...], merge: Merge
-    ) -> tuple[str, None, tuple[float, float], TensorShape]:
+    ) -> tuple[_Joined, tuple[float, float], TensorShape]:
         """Return branch and shortcut, up to and including their merge, as one step."""
         branch, shortcut = (_Sequence(self.shape, self.cache, self.low, self.high) for _ in range(2))
         branch.extend(branch_ops)
         shortcut.extend(shortcut_ops)
         values = merge.values((branch.low, branch.high), (shortcut.low, shortcut.high))
         shape = merge.output_shape(branch.shape, shortcut.shape)
-        if isinstance(merge, Add) and _is_shortcut(branch, shortcut):
-            branch, shortcut = shortcut, branch
-        text = f'{{"branch":{branch},"merge":{_compact(merge.to_json())},"shortcut":{shortcut}}}'
-        return text, None, values, shape
+        joined = _Joined(_compact(merge.to_json()), ()).with_inner(shortcut).with_inner(branch)
+        return joined, values, shape
 
+    def _add_fork(self, fork: Fork) -> None:
+        """Add a fork as one step."""
+        paths = fork.paths
+        while all(_same_start(path, paths[0], self.shape) for path in paths):
+            self._add(paths[0][0])
+            paths = tuple(path[1:] for path in paths)
+        joined, values, shapes = _Joined(_JOINS[fork.spelling], ()), [], []
+        for path in paths:
+            sequence = _Sequence(self.shape, self.cache, self.low, self.high)
+            sequence.extend(path)
+            joined = joined.with_inner(sequence)
+            values.append((sequence.low, sequence.high))
+            shapes.append(sequence.shape)
+        self._append_joined(joined, fork.joined_values(values), fork.joined(shapes))
 
-def _is_shortcut(side: _Sequence, other: _Sequence) -> bool:
-    """Return whether ``side`` is the shortcut of a sum: it has fewer ops, or equally many and the smaller text."""
-    if len(side.steps) == len(other.steps):
-        return str(side) < str(other)
-    return len(side.steps) < len(other.steps)
+    def _add_tapped(self, tapped: Tapped) -> None:
+        """Add ops with taps as one step."""
+        inside = _Sequence(self.shape, self.cache, self.low, self.high)
+        inside.extend(tapped.ops)
+        self._append(f'{{"tapped":{inside}}}', None, (inside.low, inside.high), inside.shape)
+
+    def _append_joined(self, joined: _Joined, values: tuple[float, float], shape: TensorShape) -> None:
+        joined = joined.ordered()
+        self.steps.append(_Step(str(joined), None, self.shape, self.low, self.high, joined))
+        (self.low, self.high), self.shape = values, shape
 
 
 def _canonical(op: Op, x: TensorShape) -> _Canonical:
@@ -258,11 +314,15 @@ def _text(value: Any) -> str:
     return str(value) if type(value) is int else _encode(value)
 
 
+_JOINS = {"sum": '{"op":"+"}', "cat": '{"op":"cat"}', "product": '{"op":"product"}'}  # as those of blocks
+_SUM, _PRODUCT = _JOINS["sum"], _JOINS["product"]
 _encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
 
 def _same_start(branch: tuple[Op, ...], shortcut: tuple[Op, ...], x: TensorShape) -> bool:
     """Return whether both start with the same deterministic op without weights, so that it can be computed once."""
-    if not (branch and shortcut) or branch[0].role in ("conv", "norm", "regulariser") or branch[0] != shortcut[0]:
+    if not (branch and shortcut) or branch[0] != shortcut[0]:
+        return False
+    if branch[0].role in ("conv", "norm", "regulariser", "fork"):
         return False
     return branch[0].cost(x).params == 0

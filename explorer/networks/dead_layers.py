@@ -11,20 +11,25 @@ from dataclasses import replace
 
 from explorer.networks.block import Block, steps
 from explorer.networks.ops.base import Op, TensorShape
+from explorer.networks.ops.fork import JOINS, Fork, Sum
 from explorer.networks.ops.merge import Add, Concatenate, Gate
+from explorer.networks.ops.nesting import Nested, leaves
 from explorer.networks.ops.pool import Subsample
 from explorer.networks.ops.scale import Scale, ShortcutGate
+from explorer.networks.ops.taps import Tapped
 from explorer.networks.ops.window import Size, product
 from explorer.networks.ops.zero import Zero
 
 # The shortcut that is multiplied by 0 in Table 1 of He et al. 2016. It has no dead layers, so it is kept: digests of
 # published networks do not change.
 NO_SHORTCUT = (Scale(0.0),)
-_MAY_MAKE_ZEROS = frozenset((Zero, Scale))  # a quick test of most blocks
+_MAY_MAKE_ZEROS = frozenset((Zero, Scale, Tapped, *JOINS.values()))  # a quick test of most blocks
 
 
 def makes_zeros(op: Op) -> bool:
     """Return whether the output of ``op`` is zero for every input."""
+    if isinstance(op, Nested):
+        return op.values(-math.inf, math.inf) == (0, 0)
     return isinstance(op, Zero) or (isinstance(op, Scale) and op.factor == 0)
 
 
@@ -32,7 +37,8 @@ def without_dead_layers(block: Block, x: TensorShape) -> Block:
     """Return the block without layers that cannot affect its output.
 
     A block whose branch is zero becomes the plain block of its shortcut's layers, and likewise for a shortcut. With
-    ``cat`` the missing channels are zeros, and with ``gate`` the shortcut keeps its gate. Plain blocks do not change.
+    ``cat`` the missing channels are zeros, and with ``gate`` the shortcut keeps its gate. Plain blocks change only
+    inside forks.
 
     Args:
         block: The block.
@@ -41,11 +47,12 @@ def without_dead_layers(block: Block, x: TensorShape) -> Block:
     Raises:
         ArchitectureError: A shape does not fit.
     """
+    ops = block.branch + (block.shortcut or ())
+    if _MAY_MAKE_ZEROS.isdisjoint(map(type, ops)) or not any(map(makes_zeros, leaves(ops))):
+        return block
     if block.shortcut is None:
-        return block
-    ops = block.branch + block.shortcut
-    if _MAY_MAKE_ZEROS.isdisjoint(map(type, ops)) or not any(map(makes_zeros, ops)):
-        return block
+        has_forks = any(isinstance(op, Fork) for op in block.branch) and not any(map(makes_zeros, block.branch))
+        return replace(block, branch=live_ops(block.branch, x)) if has_forks else block
     pre = block.branch[: block.shared]
     if any(map(makes_zeros, pre)):  # the whole block is zero, as in a plain block
         return block
@@ -75,10 +82,25 @@ def live_ops(ops: Iterable[Op], x: TensorShape) -> tuple[Op, ...]:
     low, high = -math.inf, math.inf
     stride: Size = 1
     for op in ops:
-        x, stride = op.output_shape(x), product(stride, op.receptive()[1])
+        own, before = (live_paths(op, x) if isinstance(op, Fork) else (op,)), x
+        x, stride = op.output_shape(before), product(stride, op.receptive()[1])
         low, high = op.values(low, high)
-        live = [Zero(stride, *x)] if low == high == 0 else [*live, op]
+        live = [Zero(stride, *x)] if low == high == 0 else [*live, *own]
     return tuple(live)
+
+
+def live_paths(fork: Fork, x: TensorShape) -> tuple[Op, ...]:
+    """Return the ops in place of a fork: a sum without the paths that are zero, which may leave one path.
+
+    A path that is zero stays in ``cat``, and in a sum whose other paths have fewer values.
+    """
+    paths = [live_ops(path, x) for path in fork.paths]
+    if isinstance(fork, Sum):
+        shapes = fork.outputs(x)
+        others = [number for number, path in enumerate(paths) if not is_zero(path)]
+        if others and fork.joined([shapes[number] for number in others]) == fork.joined(shapes):
+            paths = [paths[number] for number in others]
+    return paths[0] if len(paths) == 1 else (replace(fork, paths=tuple(paths)),)
 
 
 def is_zero(live: tuple[Op, ...]) -> bool:

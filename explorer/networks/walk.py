@@ -1,6 +1,7 @@
 """The layers of a network in the order of computation, with their places, shapes and modules.
 
-``walk`` yields the stem, the transitions, the blocks and the head. The method ``layers`` of each yields its ops.
+``walk`` yields the stem, the transitions, the blocks and the head. The method ``layers`` of each yields its ops. In
+place of a fork it yields the ops of its paths and, last, the join: the fork without the ops.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from explorer.errors import ArchitectureError
 from explorer.networks.block import Block, Parts, Stage, Step, steps
 from explorer.networks.dead_layers import without_dead_layers
 from explorer.networks.ops.base import Op, TensorShape
+from explorer.networks.ops.fork import Fork
 from explorer.networks.ops.merge import Merge
+from explorer.networks.ops.nesting import Nested
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,10 +29,12 @@ class Layer(NamedTuple):
         block: The number of the block in its stage, from 1; 0 outside of blocks.
         part: stem, transition or head; in a block pre, branch, shortcut, merge or after.
         path: ``stem.0``, ``stage2.transition.0``, ``stage2.block1.branch.3``, ``stage1.block2.merge``, ``head.2``.
-            Stages and blocks count from 1, ops from 0. The ops of ``pre`` are the first of the branch.
-        module: The name of its module in the built network: ``stages.1.0.branch.1``. A plain sum has no module.
+            Stages and blocks count from 1, ops from 0. The ops of ``pre`` are the first of the branch. An op in a fork
+            has the path of the fork, then the numbers of the fork's path and of the op, from 0: ``stem.0.1.2``; a join
+            has ``stem.0.join``.
+        module: The name of its module in the built network: ``stages.1.0.branch.1``. Plain sums and joins have none.
         op: The op or merge.
-        x: The input shape; for a merge the output shape of the shortcut.
+        x: The input shape; for a merge the output shape of the shortcut, for a join that of the first path.
         y: The output shape.
     """
 
@@ -46,6 +51,20 @@ class Layer(NamedTuple):
     def section(self) -> str:
         """stem, stage1, stage2, ..., head."""
         return self.path.partition(".")[0]
+
+    def opened(self) -> Iterator[Layer]:
+        """Yield the layer; for a fork those of its paths, and the join; nothing for a tap."""
+        if not isinstance(self.op, Nested):
+            yield self
+            return
+        for number, ops in enumerate(self.op.inner()):
+            of = f".{number}" if isinstance(self.op, Fork) else ""
+            for index, (op, x, y) in enumerate(steps(ops, self.x)[0]):
+                names = f"{self.path}{of}.{index}", f"{self.module}{of}.{index}"
+                yield from Layer(self.stage, self.block, self.part, *names, op, x, y).opened()
+        if isinstance(self.op, Fork):
+            x, *_ = self.op.outputs(self.x)
+            yield self._replace(path=f"{self.path}.join", module=f"{self.module}.join", op=self.op.joint(), x=x)
 
 
 class OpRun(NamedTuple):
@@ -66,6 +85,11 @@ class OpRun(NamedTuple):
     y: TensorShape
 
     @property
+    def main(self) -> tuple[Step, ...]:
+        """The ops that every image passes, in order."""
+        return self.steps
+
+    @property
     def path(self) -> str:
         """``stem``, ``stage2.transition``, ``head``."""
         return f"stage{self.stage}.transition" if self.part == "transition" else self.part
@@ -79,7 +103,7 @@ class OpRun(NamedTuple):
         """Yield the ops in order."""
         path, module = self.path, self.module
         for index, step in enumerate(self.steps):
-            yield Layer(self.stage, 0, self.part, f"{path}.{index}", f"{module}.{index}", *step)
+            yield from Layer(self.stage, 0, self.part, f"{path}.{index}", f"{module}.{index}", *step).opened()
 
 
 class PlacedBlock(NamedTuple):
@@ -113,6 +137,11 @@ class PlacedBlock(NamedTuple):
         return (self.x, *(step.y for step in (*self.parts.pre, *self.parts.branch)))[-1]
 
     @property
+    def main(self) -> tuple[Step, ...]:
+        """The ops of the residual branch and those after the merge, in order."""
+        return self.parts.pre + self.parts.branch + self.parts.after
+
+    @property
     def path(self) -> str:
         """``stage2.block1``."""
         return f"stage{self.stage}.block{self.number}"
@@ -127,16 +156,17 @@ class PlacedBlock(NamedTuple):
         pre, branch, shortcut, merge, after, _ = self.parts
         stage, number, path, module = self.stage, self.number, self.path, self.module
         for index, step in enumerate(pre):
-            yield Layer(stage, number, "pre", f"{path}.branch.{index}", f"{module}.pre.{index}", *step)
+            yield from Layer(stage, number, "pre", f"{path}.branch.{index}", f"{module}.pre.{index}", *step).opened()
         for index, step in enumerate(branch):
             place = f"{path}.branch.{len(pre) + index}"
-            yield Layer(stage, number, "branch", place, f"{module}.branch.{index}", *step)
+            yield from Layer(stage, number, "branch", place, f"{module}.branch.{index}", *step).opened()
         for index, step in enumerate(shortcut or ()):
-            yield Layer(stage, number, "shortcut", f"{path}.shortcut.{index}", f"{module}.shortcut.{index}", *step)
+            place = f"{path}.shortcut.{index}"
+            yield from Layer(stage, number, "shortcut", place, f"{module}.shortcut.{index}", *step).opened()
         if merge is not None:
             yield Layer(stage, number, "merge", f"{path}.merge", f"{module}.merge", *merge)
         for index, step in enumerate(after):
-            yield Layer(stage, number, "after", f"{path}.after.{index}", f"{module}.after.{index}", *step)
+            yield from Layer(stage, number, "after", f"{path}.after.{index}", f"{module}.after.{index}", *step).opened()
 
 
 Segment = OpRun | PlacedBlock

@@ -193,7 +193,7 @@ class Pair(Node):
 
 @dataclass(eq=False, slots=True)
 class Variable(Node):
-    """One of the variables ``w``, ``in``, ``s``, ``d``, ``i``, ``n``."""
+    """One of the variables ``w``, ``in``, ``c``, ``s``, ``d``, ``i``, ``n``."""
 
     name: str
     place: Place

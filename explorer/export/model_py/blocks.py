@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -186,8 +187,8 @@ def _type(column: Column) -> str:
 
 
 def _any_size(word: str) -> str:
-    """Replace the size in the name of an op by ``KxK``."""
-    return word.rstrip("0123456789x") + "KxK"
+    """Replace the sizes in the name of an op by ``KxK``."""
+    return re.sub(r"(?<!\d)\d+x\d+", "KxK", word)
 
 
 def name_of(block: Block) -> str:

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from explorer.export.model_py.printing import Written, literal, one_line
-from explorer.networks.block import Step
+from explorer.export.model_py.printing import Written, literal, one_line, sequential
+from explorer.networks.block import Step, steps
 from explorer.networks.ops.base import Call, TensorShape
 from explorer.networks.ops.conv import Conv
+from explorer.networks.ops.fork import Product, Sum
+from explorer.networks.ops.nesting import Nested
 
 Column = tuple[Any, ...]  # one value for each block of a class
 
@@ -34,22 +36,29 @@ class Layer(NamedTuple):
         x: Input shape.
         y: Output shape.
         keeps_channels: Whether the module always keeps the number of channels, and not only for these numbers.
+        inner: The modules in it, for a fork those of each path.
     """
 
     call: Call
     x: TensorShape
     y: TensorShape
     keeps_channels: bool
+    inner: tuple[tuple[Layer, ...], ...] = ()
 
 
-def layers_of(steps: Iterable[Step]) -> list[Layer]:
+def layers_of(given: Iterable[Step]) -> list[Layer]:
     """Return the torch modules of ops.
 
     Args:
-        steps: The ops with their shapes.
+        given: The ops with their shapes.
     """
     layers = []
-    for op, x, y in steps:
+    for op, x, y in given:
+        if isinstance(op, Nested) and op.inner():
+            inner = tuple(tuple(layers_of(steps(path, x)[0])) for path in op.inner())
+            keeps = isinstance(op, (Sum, Product)) and all(layer.keeps_channels for path in inner for layer in path)
+            layers.append(Layer(op.module(x), x, y, keeps, inner))
+            continue
         chooses = isinstance(op, Conv) and not op.is_depthwise(x) and x.channels > 1
         layers.append(Layer(op.module(x), x, y, x.channels == y.channels and not chooses))
     return layers
@@ -157,11 +166,26 @@ def write_layers(columns: list[list[Layer]], in_channels: str, parameters: Param
         out_channels = in_channels
         if not all(layer.keeps_channels for layer in layers):
             out_channels = parameters.width(tuple(layer.y.channels for layer in layers))
+        if layers[0].inner:
+            written.append(_write_nested(layers, in_channels, parameters))
+            in_channels = out_channels
+            continue
         input_widths = tuple(layer.x.channels for layer in layers)
         calls = [layer.call for layer in layers]
         written.append(_write_call(calls, input_widths, in_channels, out_channels, parameters))
         in_channels = out_channels
     return written, in_channels
+
+
+def _write_nested(layers: list[Layer], in_channels: str, parameters: Parameters) -> Written:
+    """Write the constructor call of a module with others in it; a fork has one ``nn.Sequential`` for each path."""
+    paths = []
+    for same in zip(*(layer.inner for layer in layers)):
+        columns = [list(column) for column in zip(*same)]
+        paths.append(write_layers(columns, in_channels, parameters)[0])
+    is_fork = isinstance(layers[0].call.args[0], Call) and layers[0].call.args[0].torch_class == "Sequential"
+    arguments = tuple(map(sequential, paths)) if is_fork else tuple(paths[0])
+    return Written(class_name(layers[0].call), arguments, spread=True)
 
 
 def _write_call(

@@ -4,6 +4,7 @@ from explorer.networks.ops import (  # noqa: F401
     activation,
     conv,
     convolutional_attention,
+    fork,
     linear,
     norm,
     normalised_activation,
@@ -14,6 +15,7 @@ from explorer.networks.ops import (  # noqa: F401
     space_to_depth,
     squeeze_excitation,
     standardised_conv,
+    taps,
     zero,
 )
 from explorer.networks.ops.base import registry

@@ -106,12 +106,14 @@ class Context(NamedTuple):
         width: The width ``w`` of the stage; None outside of stages.
         stride: The stride that the op applies if it takes the stride of its block.
         classes: The number of classes.
+        arriving: The channels that arrive at the row of layers, the variable ``c``; 0 if it is not defined.
     """
 
     shape: TensorShape
     width: int | None
     stride: Size
     classes: int
+    arriving: int = 0
 
 
 class Call(NamedTuple):
@@ -135,7 +137,7 @@ class Op:
 
     Attributes:
         spelling: The name in the language, without a kernel size.
-        role: conv, norm, activation, attention, pool, regulariser, scale or linear.
+        role: conv, norm, activation, attention, pool, regulariser, scale, linear or fork.
         sized: Whether the spelling ends in KxK (``conv3x3``); None if the size is optional.
         takes_stride: How the op gets the stride of its block: "conv" (by the rule for convolutions), "pool" (always,
             if written without a size) or "" (never).
@@ -299,10 +301,12 @@ class Registry:
 
     Attributes:
         by_spelling: Spelling -> class of the op.
+        nested: Spelling of an op that holds others -> the function that reads it, given that which reads ops.
     """
 
     def __init__(self) -> None:
         self.by_spelling: dict[str, type[Op]] = {}
+        self.nested: dict[str, Callable[[dict[str, Any], Callable[[Any], Op]], Op]] = {}
 
     def add(self, cls: type[AnyOp]) -> type[AnyOp]:
         """Register a class of ops and return it, for use as a decorator."""
@@ -319,6 +323,8 @@ class Registry:
         """
         if not isinstance(data, dict) or not isinstance(data.get("op"), str):
             raise ArchitectureError(f'an op is a mapping with "op", found {str(data)[:80]!r}')
+        if data["op"] in self.nested:
+            return self.nested[data["op"]](data, self.from_json)
         cls = self.by_spelling.get(data["op"])
         if cls is None:
             raise ArchitectureError(f"unknown op {data['op'][:80]!r}; known ops: {', '.join(sorted(self.by_spelling))}")

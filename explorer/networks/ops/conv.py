@@ -174,11 +174,15 @@ class Conv(Op):
         options = {"stride": self.stride, "padding": padding or 0, "dilation": self.dilation, "groups": self.groups}
         defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
         kwargs: dict[str, Any] = {key: value for key, value in options.items() if value != defaults[key]}
-        conv = Call("Conv2d", (x.channels, self.out, self.kernel), {**kwargs, "bias": bool(self.bias)})
+        conv = self.layer((x.channels, self.out, self.kernel), {**kwargs, "bias": bool(self.bias)})
         if padding is not None:
             return conv
         window: dict[str, Any] = {key: kwargs[key] for key in ("stride", "dilation") if key in kwargs}
         return Call("Sequential", (Call(same_pad, (self.kernel,), window), conv))
+
+    def layer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """Return the torch module without padding that depends on the input size, given the arguments of Conv2d."""
+        return Call("Conv2d", args, kwargs)
 
 
 @registry.add

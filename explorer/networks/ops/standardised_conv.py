@@ -8,6 +8,7 @@ from typing import Any
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Call, Context, OpCost, TensorShape, registry
 from explorer.networks.ops.conv import Conv
+from explorer.networks.ops.window import Size
 
 
 def standardised_conv() -> type:
@@ -77,7 +78,7 @@ class StandardisedConv(Conv):
     eps: float = 1e-6
 
     @classmethod
-    def bind(cls, kernel: int | None, given: dict[str, Any], context: Context) -> StandardisedConv:
+    def bind(cls, kernel: Size | None, given: dict[str, Any], context: Context) -> StandardisedConv:
         plain = {field.name for field in fields(Conv)}
         conv = Conv.bind(kernel, {name: value for name, value in given.items() if name in plain}, context)
         own: dict[str, Any] = {name: value for name, value in given.items() if name not in plain}
@@ -93,7 +94,6 @@ class StandardisedConv(Conv):
     def cost(self, x: TensorShape) -> OpCost:
         return Conv.cost(self, x).plus(OpCost(params=self.gain * self.out))
 
-    def module(self, x: TensorShape) -> Call:
-        plain = Conv.module(self, x)
+    def layer(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         own = {"gain": bool(self.gain), "gamma": self.gamma, "eps": self.eps}
-        return Call(standardised_conv, plain.args, {**plain.kwargs, **own})
+        return Call(standardised_conv, args, {**kwargs, **own})

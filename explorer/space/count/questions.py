@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from explorer.networks.ops.base import TensorShape
 from explorer.space.derive.architecture import StageNumbers
+from explorer.space.fork_nodes import ForkItem
 from explorer.space.grammar import (
     SCOPES,
     Alternatives,
@@ -100,7 +101,7 @@ class UnitQuestions:
 
     def of(self, node: Node) -> tuple[Question, ...]:
         """Return the questions of an expression in order. A point with one answer in its scope occurs once."""
-        if isinstance(node, (Group, OpItem, MergeItem, Arithmetic)):
+        if isinstance(node, (Group, ForkItem, OpItem, MergeItem, Arithmetic)):
             return _merged(map(self.of, node.children))
         if isinstance(node, Alternatives):
             return (self._question(node.point, tuple(map(self.of, node.options))),)

@@ -9,8 +9,10 @@ from explorer.networks.ops.base import TensorShape
 from explorer.space.choices import Lookup
 from explorer.space.count.questions import Answers, Points, Question, State, Unit, UnitQuestions
 from explorer.space.derive.architecture import Deriver, StageNumbers, stage_blocks, stage_numbers
-from explorer.space.derive.blocks import BlockInputs, Bound, bind, bind_head, copied, derive_block, derive_branch
-from explorer.space.derive.layers import Layer, Resolver
+from explorer.space.derive.binding import Bound, bind
+from explorer.space.derive.blocks import BlockInputs, bind_head, copied, derive_block, derive_branch
+from explorer.space.derive.layer import Layer
+from explorer.space.derive.layers import Resolver
 from explorer.space.derive.relevance import Relevance
 from explorer.space.grammar import Fault, Grammar, Node, Place, Point
 

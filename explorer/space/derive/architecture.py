@@ -11,10 +11,9 @@ from explorer.networks.block import Block, Stage
 from explorer.networks.ops.base import MAX_CHANNELS, MAX_STRIDE, Op, TensorShape
 from explorer.networks.ops.window import Size
 from explorer.space.choices import Lookup, answers_in, choice_name, with_choices
+from explorer.space.derive.binding import Bound, BoundOps
 from explorer.space.derive.blocks import (
     BlockInputs,
-    Bound,
-    BoundOps,
     bind_head,
     bind_path,
     copied,
@@ -22,7 +21,8 @@ from explorer.space.derive.blocks import (
     post_layers,
     pre_layers,
 )
-from explorer.space.derive.layers import Layer, Program, Resolver
+from explorer.space.derive.layer import Layer
+from explorer.space.derive.layers import Program, Resolver
 from explorer.space.derive.relevance import Relevance
 from explorer.space.grammar import (
     Copied,

@@ -1,146 +1,24 @@
-"""Conversion of layers to ops, and derivation of one block: its residual branch, its merge and its shortcut."""
+"""Derivation of one block: its residual branch, its merge and its shortcut."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from fractions import Fraction
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from explorer.errors import ArchitectureError
 from explorer.networks.block import Block
-from explorer.networks.ops import registry
-from explorer.networks.ops.base import Context, Op, TensorShape
+from explorer.networks.dead_layers import makes_zeros
+from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Add, Gate, Merge
+from explorer.networks.ops.nesting import Nested, leaves
 from explorer.networks.ops.window import Size, sides, spell_size
 from explorer.networks.ops.zero import Zero
-from explorer.space.derive.layers import Layer, Resolver, bound_layer
+from explorer.space.derive.binding import CONVS, Bound, BoundOps, bind, takes_stride
+from explorer.space.derive.layer import Deferred, Layer, Paths, bound_layer
+from explorer.space.derive.layers import Resolver
 from explorer.space.grammar import Copied, Fault, Node, Place, StageRule
 
-# Ops that have the block's stride by the rule for convolutions.
-CONVS = tuple(op for op in registry.by_spelling.values() if op.takes_stride == "conv")
 NORM_ACT = ("norm", "activation")  # the roles of ops that ``post`` and ``pre`` copy
-
-
-class BoundLayer(NamedTuple):
-    """A layer as an op.
-
-    Attributes:
-        op: The op; None if it is the identity there.
-        output: The output shape.
-        shrinks: The number by which it divides height and width, but for rounding.
-    """
-
-    op: Op | None
-    output: TensorShape
-    shrinks: tuple[int | Fraction, int | Fraction]
-
-
-# Bound layers of one grammar by ``Layer.key``, input shape, width and own stride: a repeated layer is bound once and is
-# one op.
-Bound = dict[Hashable, BoundLayer]
-BoundOps = tuple[tuple[Op, ...], TensorShape]  # the ops and their output shape
-
-
-def bind(
-    layers: Sequence[Layer],
-    x: TensorShape,
-    width: int,
-    stride: Size,
-    classes: int,
-    where: str,
-    resolver: Resolver | None = None,
-    exactly: bool = False,
-    place: Place = (1, 1),
-    bound: Bound | None = None,
-) -> BoundOps:
-    """Return layers as ops with literal numbers. Ops that are the identity are left out.
-
-    Args:
-        layers: The layers in order.
-        x: The input shape.
-        width: The variable ``w``.
-        stride: The stride over all layers.
-        classes: The number of classes.
-        where: The unit, for messages: ``stage 2``.
-        resolver: The choices made so far, for messages.
-        exactly: Whether a constant stride is an error where ``stride`` is 1.
-        place: The place of an error of the stride if there are no layers.
-        bound: Layers that were bound earlier.
-
-    Returns:
-        The ops and their output shape.
-
-    Raises:
-        Fault: If the shapes do not fit, or the layers do not have the stride.
-    """
-    bound = {} if bound is None else bound
-    ops: list[Op] = []
-    down: int | Fraction = 1
-    right: int | Fraction = 1
-    for layer, own in zip(layers, strides_by_rule(layers, stride)):
-        if layer.is_free:
-            assert isinstance(layer.what, Op)
-            ops.append(layer.what)
-            continue
-        key = layer.key, x, width, own
-        made = bound.get(key)
-        if made is None:
-            if layer.is_merge:
-                assert isinstance(layer.what, type)
-                spelling = layer.what.spelling
-                raise Fault(layer.place, f"{spelling!r} in {where}; a merge is allowed only in a block, and once there")
-            try:
-                made = bound[key] = _bound(layer, Context(x, width, own, classes))
-            except ArchitectureError as error:
-                raise Fault(layer.place, f"{_with(resolver)}{where}: {error}") from None
-        op, x, shrinks = made
-        down, right = down * shrinks[0], right * shrinks[1]
-        if op is not None:
-            ops.append(op)
-    if (down, right) != sides(stride) and (exactly or stride != 1):
-        shrunk = str(down) if down == right else f"{down}x{right}"
-        fix = "give it to one of them, as in conv3x3(s=s)" if down == right == 1 else "write strides under 'stages'"
-        raise Fault(
-            layers[0].place if layers else place,
-            f"{_with(resolver)}{where}: the layers shrink by {shrunk}, the stride is {spell_size(stride)}; {fix}",
-        )
-    return tuple(ops), x
-
-
-def _with(resolver: Resolver | None) -> str:
-    return "" if resolver is None else resolver.with_choices()
-
-
-def _bound(layer: Layer, context: Context) -> BoundLayer:
-    op = layer.bind(context)
-    y = op.output_shape(context.shape)
-    return BoundLayer(None if op.canonical(context.shape) is None else op, y, op.shrinks())
-
-
-def strides_by_rule(layers: Sequence[Layer], stride: Size) -> list[Size]:
-    """Return the stride that each layer has if it is written without one, for ``stride`` over all of them."""
-    if stride == 1:
-        return [1] * len(layers)
-    carrier = _stride_carrier(layers)
-    return [stride if layer.pools or index == carrier else 1 for index, layer in enumerate(layers)]
-
-
-def _stride_carrier(layers: Sequence[Layer]) -> int | None:
-    """Return the conv that has the stride; ``zero`` counts as one with a kernel larger than 1.
-
-    None if an op is written with ``s`` or pools by itself; else the first with a kernel larger than 1; else the first.
-    """
-    first = large = None
-    for index, layer in enumerate(layers):
-        if layer.is_free or ("stride" in layer.given and not layer.uses_stride):
-            continue
-        if layer.uses_stride or layer.pools:
-            return None
-        if layer.what in CONVS:
-            first = index if first is None else first
-            is_large = layer.what is Zero or layer.kernel not in (None, 1)
-            large = index if large is None and is_large else large
-    return first if large is None else large
 
 
 def bind_head(
@@ -250,7 +128,7 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
     if branch.shortcut is not None:
         layers = resolver.layers(branch.shortcut)
         of = f"{where}, shortcut"
-        if stride != 1 and not branch.is_changed and not any(map(_takes_stride, layers)):
+        if stride != 1 and not branch.is_changed and not any(map(takes_stride, layers)):
             raise Fault(
                 site.rule.place,
                 f"{resolver.with_choices()}{where}: the stride is {spell_size(stride)}, but the map has only"
@@ -270,7 +148,7 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
         if shortcut is not None and branch.output != shortcut_shape:
             message += f"; {_origins(branch, layers, x, shortcut_shape)}"
         raise Fault(branch.merge_place, message) from None
-    if all(any(isinstance(op, Zero) for op in ops) for ops in (branch.ops, shortcut) if ops is not None):
+    if all(any(map(_is_zero, ops)) for ops in (branch.ops, shortcut) if ops is not None):
         zeros = "is zero and the block has no shortcut" if shortcut is None else "and the shortcut are zero"
         raise Fault(
             branch.merge_place,
@@ -282,9 +160,14 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
     return Block(branch.ops, branch.merge, after, shortcut, shared), y
 
 
+def _is_zero(op: Op) -> bool:
+    """Return whether an op keeps each image from what follows, as ``zero`` does."""
+    return isinstance(op, Zero) or (isinstance(op, Nested) and makes_zeros(op))
+
+
 def _require_no_zero(ops: Sequence[Op], place: Place, where: str) -> None:
     """Raise Fault if ``zero`` is among ops that every image passes."""
-    if any(isinstance(op, Zero) for op in ops):
+    if any(isinstance(op, Zero) for op in leaves(ops)):
         raise Fault(place, f"{where}: 'zero' is allowed only before the merge of a block, and in its shortcut")
 
 
@@ -305,10 +188,6 @@ def bind_path(
     ops, y = bind(layers, x, width, stride, classes, where, bound=bound)
     _require_no_zero(ops, layers[0].place if layers else (1, 1), where)
     return ops, y
-
-
-def _takes_stride(layer: Layer) -> bool:
-    return layer.pools or layer.uses_stride or layer.what in CONVS
 
 
 def _origins(branch: Branch, of_shortcut: Sequence[Layer], x: TensorShape, shortcut: TensorShape) -> str:
@@ -335,6 +214,8 @@ def _origins(branch: Branch, of_shortcut: Sequence[Layer], x: TensorShape, short
 
 def _changes(layer: Layer, channels: bool) -> bool:
     """Whether a layer can change the channels, or else the sides."""
+    if isinstance(layer.what, Paths):
+        return layer.what.join in ("cat", "split") or any(_changes(i, channels) for p in layer.what.layers for i in p)
     if not isinstance(layer.what, type) or not issubclass(layer.what, Op):
         return False
     if channels:
@@ -344,9 +225,12 @@ def _changes(layer: Layer, channels: bool) -> bool:
 
 def _spelled(layer: Layer) -> str:
     """Return a layer with its output channels and its place; the default shortcut has no place in a file."""
-    assert isinstance(layer.what, type) and issubclass(layer.what, Op)
-    width = f"({layer.given['out']})" if "out" in layer.given else ""
     place = "" if layer.place == (1, 1) else f" at {layer.place[0]}:{layer.place[1]}"
+    if isinstance(layer.what, Paths):
+        return f"{layer.what.join}(...){place}"
+    assert isinstance(layer.what, type) and issubclass(layer.what, Op)
+    given = layer.given.get("out", "")
+    width = f"({given.text if isinstance(given, Deferred) else given})" if given else ""
     return f"{layer.what.spelled(layer.kernel)}{width}{place}"
 
 
@@ -364,7 +248,7 @@ def initial_norm_act(ops: Sequence[Op]) -> int:
 def post_layers(block: Block) -> list[Op]:
     """Return what ``post`` copies: all norms and activations after the last conv of a block, in order."""
     ops = (*block.branch, *block.after)
-    last = max((i for i, op in enumerate(ops) if op.role == "conv"), default=-1)
+    last = max((i for i, op in enumerate(ops) if any(leaf.role == "conv" for leaf in leaves((op,)))), default=-1)
     return [op for op in ops[last + 1 :] if op.role in NORM_ACT]
 
 

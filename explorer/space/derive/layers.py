@@ -12,10 +12,11 @@ from typing import Any, NamedTuple, assert_never
 
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Context, Op, TensorShape, check_argument
-from explorer.networks.ops.merge import Merge
 from explorer.networks.ops.window import Size, spell_size
 from explorer.space.choices import Lookup, with_choices
+from explorer.space.derive.layer import Deferred, Formula, Layer, Paths, bound_layer, checked, computed
 from explorer.space.derive.relevance import Relevance
+from explorer.space.fork_nodes import ForkItem, TapItem
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
@@ -34,63 +35,26 @@ from explorer.space.grammar import (
     Repeat,
     Variable,
     Word,
-    compute,
+    reachable,
 )
 
 MAX_INLINE_STEPS = 32  # larger rules are references: rules that use each other twice would grow without bound
-SAFE_INTEGER = 10**12  # whole numbers below it need no check against the bound on numbers
 ANY_CONTEXT = Context(TensorShape(1, 1, 1), 1, 1, 1)  # for ops that are equal in every context
 
 
-class Layer(NamedTuple):
-    """An op, a merge or ``Copied`` with the values of its arguments, not yet bound to a shape.
-
-    Attributes:
-        what: The class of the op or merge; an op itself if it was copied or is equal in every context.
-        kernel: The kernel size; None for an op without one.
-        given: Field name -> value.
-        uses_stride: Whether its stride is written with the variable ``s``.
-        place: Its place in the file.
-        key: Equal for layers that become equal ops in the same context.
-        is_free: Whether ``what`` is an op that does not depend on shapes.
-        is_merge: Whether ``what`` is a merge.
-        pools: Whether it always takes the block's stride, as a pool without a size does.
-    """
-
-    what: type[Op] | Op | type[Merge] | Copied
-    kernel: Size | None
-    given: dict[str, Any]
-    uses_stride: bool
-    place: Place
-    key: Hashable
-    is_free: bool = False
-    is_merge: bool = False
-    pools: bool = False
-
-    def bind(self, context: Context) -> Op:
-        """Return the op in its context.
-
-        Raises:
-            ArchitectureError: If it does not fit.
-        """
-        if isinstance(self.what, Op):
-            return self.what
-        assert isinstance(self.what, type) and issubclass(self.what, Op)
-        return self.what.bind(self.kernel, self.given, context)
-
-
-def bound_layer(op: Op, place: Place) -> Layer:
-    """Return the layer of a bound op."""
-    cls = type(op)
-    is_free = cls.output_shape is Op.output_shape and cls.canonical is Op.canonical and cls.receptive is Op.receptive
-    return Layer(op, None, {}, False, place, op, is_free)
-
-
-class Fork(NamedTuple):
+class Switch(NamedTuple):
     """A choice between layers: the steps of each option."""
 
     point: Point
     options: tuple[Steps, ...]
+
+
+class ForkSteps(NamedTuple):
+    """A fork: the steps of each path, and the join as in ``ForkItem``."""
+
+    join: str
+    paths: tuple[Steps, ...]
+    place: Place
 
 
 class Loop(NamedTuple):
@@ -110,7 +74,7 @@ class Steps(NamedTuple):
         nodes: Number of nodes of the tree that they represent.
     """
 
-    steps: tuple[Layer | OpItem | MergeItem | Fork | Loop | Steps | Broken | str, ...]
+    steps: tuple[Layer | OpItem | MergeItem | Switch | Loop | ForkSteps | Steps | Broken | str, ...]
     nodes: int
 
 
@@ -129,6 +93,7 @@ class Program:
         self.only = only
         self._steps: dict[Node, Steps] = {}
         self._keys: dict[Hashable, int] = {}
+        self._deferred: dict[Node, bool] = {}
 
     def steps(self, node: Node) -> Steps:
         """Return the steps of an expression."""
@@ -155,11 +120,15 @@ class Program:
             out.extend(inner.steps)
             return 1 + inner.nodes
         if isinstance(node, Alternatives):
-            out.append(Fork(node.point, tuple(self.steps(option) for option in node.options)))
+            out.append(Switch(node.point, tuple(self.steps(option) for option in node.options)))
         elif isinstance(node, Repeat):
             out.append(Loop(node.point, node.counts, self.steps(node.item)))
-        elif isinstance(node, Copied):
-            out.append(Layer(node, None, {}, False, node.place, None))
+        elif isinstance(node, ForkItem):
+            paths = ForkSteps(node.join, tuple(self.steps(path) for path in node.paths), node.place)
+            is_settled = all(isinstance(step, Layer) for path in paths.paths for step in path.steps)
+            out.append(self._interned(Resolver(self, _no_answer, {}).fork(paths)) if is_settled else paths)
+        elif isinstance(node, (Copied, TapItem)):
+            out.append(Layer(node, None, {}, False, node.place, None, has_taps=isinstance(node, TapItem)))
         elif isinstance(node, (OpItem, MergeItem)):
             out.append(self.settled(node) or node)
         else:
@@ -178,7 +147,20 @@ class Program:
                 return bound_layer(node.op.bind(node.kernel, layer.given, ANY_CONTEXT), node.place)
             except ArchitectureError:
                 return None  # raised where a network uses it
+        return self._interned(layer)
+
+    def _interned(self, layer: Layer) -> Layer:
+        """Return the layer with a short key."""
         return layer._replace(key=self._keys.setdefault(layer.key, len(self._keys)))
+
+    def is_deferred(self, value: Node) -> bool:
+        """Return whether a value contains the variable ``c``."""
+        found = self._deferred.get(value)
+        if found is None:
+            nodes = reachable(self.rules, [value])
+            found = any(isinstance(node, Variable) and node.name == "c" for node in nodes)
+            self._deferred[value] = found
+        return found
 
 
 def _no_answer(point: Point) -> int:
@@ -238,7 +220,7 @@ class Resolver:
             return self.value(node.options[self.choose(node.point)])
         if isinstance(node, Arithmetic):
             try:
-                return _computed(node.operator, self.value(node.left), self.value(node.right))
+                return computed(node.operator, self.value(node.left), self.value(node.right))
             except ArithmeticError as error:
                 raise Fault(node.place, f"{self.with_choices()}{node.text}: {error}") from None
         if isinstance(node, Broken):
@@ -306,13 +288,15 @@ class Resolver:
         for step in steps.steps:
             if isinstance(step, Layer):
                 out.append(step)
-            elif isinstance(step, Fork):
+            elif isinstance(step, Switch):
                 self._follow(step.options[self.choose(step.point)], out)
             elif isinstance(step, (OpItem, MergeItem)):
                 out.append(self.layer(step))
             elif isinstance(step, Loop):
                 for _ in range(step.counts[self.choose(step.point) if step.point else 0]):
                     self._follow(step.steps, out)
+            elif isinstance(step, ForkSteps):
+                out.append(self.fork(step))
             elif isinstance(step, Steps):
                 self._follow(step, out)
             elif isinstance(step, str):
@@ -322,13 +306,26 @@ class Resolver:
             else:
                 assert_never(step)
 
+    def fork(self, step: ForkSteps) -> Layer:
+        """Return a fork as a layer. Raises Fault if a layer of its paths is invalid."""
+        paths: list[tuple[Layer, ...]] = []
+        for path in step.paths:
+            out: list[Layer] = []
+            self._follow(path, out)
+            paths.append(tuple(out))
+        key = step.join, *(tuple((layer.key, layer.uses_stride) for layer in path) for path in paths)
+        pools = any(layer.uses_stride or layer.pools for path in paths for layer in path)
+        has_taps = any(layer.has_taps for path in paths for layer in path)
+        return Layer(Paths(step.join, tuple(paths)), None, {}, False, step.place, key, pools=pools, has_taps=has_taps)
+
     def layer(self, node: OpItem | MergeItem) -> Layer:
         """Return an op or a merge with its arguments read.
 
         Raises:
             Fault: If an argument has an invalid value.
         """
-        given, uses_stride = {}, False
+        given: dict[str, Any] = {}
+        uses_stride = is_deferred = False
         only = self.program.only
         for argument, value in node.arguments:
             if only is not None and only.is_ignored(node, argument, value):
@@ -337,13 +334,28 @@ class Resolver:
                 self._read.discard("s")
                 given["stride"] = self._argument(node, argument, value)
                 uses_stride = "s" in self._read
+            elif isinstance(node, OpItem) and self.program.is_deferred(value):
+                given[argument.field] = Deferred(argument, self._formula(value), getattr(value, "text", "c") or "c")
+                is_deferred = True
             else:
                 given[argument.field] = self._argument(node, argument, value)
         if isinstance(node, MergeItem):
             return Layer(node.merge, None, given, False, node.place, node.merge.spelling, is_merge=True)
         op, kernel = node.op, node.kernel
         key = op, kernel, *given.items()
-        return Layer(op, kernel, given, uses_stride, node.place, key, pools=op.pools(kernel))
+        return Layer(op, kernel, given, uses_stride, node.place, key, pools=op.pools(kernel), is_deferred=is_deferred)
+
+    def _formula(self, node: Node) -> Formula:
+        """Return a value as a formula in the variable ``c``. Raises Fault as ``value`` does."""
+        if not self.program.is_deferred(node):
+            return self.value(node)
+        if isinstance(node, Reference):
+            return self._formula(self.program.rules[node.name])
+        if isinstance(node, Alternatives):
+            return self._formula(node.options[self.choose(node.point)])
+        if isinstance(node, Arithmetic):
+            return node.operator, self._formula(node.left), self._formula(node.right)
+        return "c"
 
     def _argument(self, node: OpItem | MergeItem, argument: Argument, value: Node) -> Any:
         if isinstance(value, Word):
@@ -358,13 +370,10 @@ class Resolver:
             if argument.kind == "size" and isinstance(size := self.size(value), tuple):
                 return check_argument(spelling, argument, size)
             number = self._ratio(value) if argument.kind == "ratio" else self.value(value)
-            if argument.kind in ("whole", "size"):
-                if type(number) is int and argument.low <= number <= argument.high:
-                    return number
-                if number.denominator != 1:
-                    text = f"{value.text} = " if isinstance(value, Arithmetic) and value.text else ""
-                    raise ArchitectureError(f"{argument.name} = {text}{number} of {spelling} is not a whole number")
-            return check_argument(spelling, argument, Fraction(number))
+            if type(number) is int and argument.kind == "whole" and argument.low <= number <= argument.high:
+                return number
+            text = f"{value.text} = " if isinstance(value, Arithmetic) and value.text else ""
+            return checked(spelling, argument, number, text)
         except ArchitectureError as error:
             raise Fault(node.place, f"{self.with_choices()}{error}") from None
 
@@ -383,30 +392,3 @@ class Resolver:
 
 def _is_op(what: object) -> bool:
     return isinstance(what, Op) or (isinstance(what, type) and issubclass(what, Op))
-
-
-def _computed(operator: str, left: Fraction | int, right: Fraction | int) -> Fraction | int:
-    """Return the result of one operation, an int if it is whole.
-
-    Raises:
-        ArithmeticError: If it cannot be computed.
-    """
-    if operator in "*/":
-        above, below = right.numerator, right.denominator
-        if operator == "/":
-            above, below = below, above
-        above, below = left.numerator * above, left.denominator * below
-        if below and -SAFE_INTEGER < above < SAFE_INTEGER and -SAFE_INTEGER < below < SAFE_INTEGER:
-            return above // below if above % below == 0 else Fraction(above, below)
-    elif (
-        isinstance(left, int)
-        and isinstance(right, int)
-        and -SAFE_INTEGER < left < SAFE_INTEGER
-        and -SAFE_INTEGER < right < SAFE_INTEGER
-    ):
-        if operator == "+":
-            return left + right
-        if operator == "-":
-            return left - right
-    value = compute(operator, Fraction(left), Fraction(right))
-    return value.numerator if value.denominator == 1 else value

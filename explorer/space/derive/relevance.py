@@ -13,6 +13,7 @@ from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Op, check_argument
 from explorer.networks.ops.conv import Conv
 from explorer.networks.ops.window import sides, spell_size
+from explorer.space.fork_nodes import ForkItem
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
@@ -59,7 +60,8 @@ class Relevance:
             return node.name not in self.named and self.is_neutral(self.rules[node.name])
         if isinstance(node, OpItem):
             return _keeps_shape(node.op) and all(self.is_settled(argument, value) for argument, value in node.arguments)
-        if isinstance(node, (Group, Alternatives, Repeat)):
+        keeps_shape = isinstance(node, ForkItem) and node.join in ("sum", "product")
+        if keeps_shape or isinstance(node, (Group, Alternatives, Repeat)):
             return all(map(self.is_neutral, node.children))
         return isinstance(node, Copied)
 
@@ -150,7 +152,7 @@ class Relevance:
         """
         parts = [block, *changed]
         return all(map(self._starts_dense, parts)) and not any(
-            (isinstance(node, Variable) and node.name == "in")
+            (isinstance(node, Variable) and node.name in ("in", "c"))
             or (isinstance(node, MergeItem) and node.merge.spelling == "cat")
             for node in reachable(self.rules, parts)
         )
@@ -161,6 +163,8 @@ class Relevance:
             return self._starts_dense(self.rules[node.name])
         if isinstance(node, Alternatives):
             return all(map(self._starts_dense, node.options))
+        if isinstance(node, ForkItem):
+            return node.join != "split" and all(map(self._starts_dense, node.paths))
         if isinstance(node, Repeat):
             return node.counts[0] > 0 and self._starts_dense(node.item)
         if isinstance(node, Group):

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from explorer.errors import Edit
+from explorer.networks.ops.fork import MAX_NESTED
 from explorer.space.derive.relevance import Relevance
+from explorer.space.fork_nodes import ForkItem
 from explorer.space.grammar import (
     Alternatives,
     Broken,
@@ -59,6 +61,7 @@ class Checks:
         self._heights: dict[str, int] = {}
         self._sizes: dict[str, Size] = {}
         self._merges: dict[str, frozenset[int]] = {}
+        self._depths: dict[str, int] = {}  # of forks
 
     def cycles(self, texts: dict[str, Scalar]) -> None:
         """Report each cycle of rules and break it, because all later checks follow rules.
@@ -186,6 +189,8 @@ class Checks:
             return Size(least * tree.counts[0], most * tree.counts[-1], 1 + steps * tree.counts[-1])
         if isinstance(tree, OpItem):
             return Size(1, 1, 1 + steps)
+        if isinstance(tree, ForkItem):
+            return Size(1 + least, 1 + most, 1 + steps)
         return Size(least, most, 1 + steps)
 
     def _fewest(self, value: Node) -> int:
@@ -218,6 +223,28 @@ class Checks:
                         *edits,
                     )
         return is_valid
+
+    def forks(self) -> None:
+        """Report merges in paths of forks, and forks that are nested too deep."""
+        for tree, scalar in self.trees:
+            for node in () if scalar.is_translated else walk(tree):
+                if not isinstance(node, ForkItem):
+                    continue
+                for number, path in enumerate(node.paths, 1):
+                    if self._merge_counts(path) - {0}:
+                        message = f"path {number} of {node.join} has a merge; no shortcut is there"
+                        self.problems.add(node.place, f"{message}, write sum(..., identity), or cat(identity, ...)")
+                if (depth := self._nested(node)) > MAX_NESTED:
+                    message = f"forks are nested {depth} levels deep, with the rules in them; at most {MAX_NESTED}"
+                    self.problems.add(node.place, f"{message} are allowed")
+
+    def _nested(self, tree: Node) -> int:
+        """Return how many forks are in each other."""
+        if isinstance(tree, Reference):
+            if tree.name not in self._depths:
+                self._depths[tree.name] = self._nested(self.rules[tree.name])
+            return self._depths[tree.name]
+        return isinstance(tree, ForkItem) + max(map(self._nested, tree.children), default=0)
 
     def _one_merge(self, scalar: Scalar) -> list[Edit]:
         """Return the edit that leaves or writes one merge in each alternative of an expression."""

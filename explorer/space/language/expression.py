@@ -3,7 +3,9 @@
     expr    := seq { "|" seq }
     seq     := { item }                                   `none`, or `identity`, is the empty sequence
     item    := atom [ "?" | "{" n [ "," m ] "}" ]
-    atom    := name [ "(" arg { "," arg } ")" ] | "(" expr ")" | "+" | "cat" | "gate(b=-6)"
+    atom    := name [ "(" arg { "," arg } ")" ] | "(" expr ")" | fork | tap | "+" | "cat" | "gate(b=-6)"
+    tap     := ( "tap" | "from" ) "(" name ")"
+    fork    := ( "sum" | "cat" | "product" | "split" ) "(" expr "," expr { "," expr } ")"
     arg     := [ name "=" ] ( sum | item | word )         a number (``values.py``), an activation, or one of some words
 
 Arguments follow their name without a blank (``conv3x3(16)``); a bracket after a blank is a group.
@@ -18,6 +20,7 @@ from collections.abc import Callable, Iterable
 from explorer.errors import Edit, did_you_mean, similar_names
 from explorer.networks.ops.base import Argument
 from explorer.networks.ops.merge import MERGES
+from explorer.space.fork_nodes import ForkItem, TapItem
 from explorer.space.grammar import (
     Alternatives,
     Broken,
@@ -31,8 +34,8 @@ from explorer.space.grammar import (
     Repeat,
     Word,
 )
-from explorer.space.language.names import USUAL, VARIABLES, Names, find_op, nearest_size
-from explorer.space.language.tokens import ExpressionError
+from explorer.space.language.names import BRACKETED, FORKS, TAPS, USUAL, VARIABLES, Names, find_op, nearest_size
+from explorer.space.language.tokens import ExpressionError, Token
 from explorer.space.language.values import ValueParser
 
 MAX_REPEAT = 10_000
@@ -64,6 +67,7 @@ class Parser(ValueParser):
     ):
         super().__init__(text, names, owner, scope, place, faults)
         self.copied = copied
+        self.forks = 0  # around the current token
 
     def structure_rule(self) -> Node:
         """Parse the whole text as layers."""
@@ -90,9 +94,10 @@ class Parser(ValueParser):
         return [Edit(start + gap.start(), start + gap.end(), " none ") for gap in gaps]
 
     def sequence(self) -> Group:
-        """Parse items up to '|', ')' or the end."""
+        """Parse items up to '|', ')' or the end; in a fork also up to ','."""
         items = []
-        while self.now.kind not in ("end", "|", ")"):
+        ends = ("end", "|", ")", ",") if self.forks else ("end", "|", ")")
+        while self.now.kind not in ends:
             items.append(self.item())
         return Group(tuple(items))
 
@@ -131,6 +136,7 @@ class Parser(ValueParser):
         token = self.now
         place = self.place(token.offset)
         if self.take("+"):
+            self.no_merge_in_fork(token)
             return MergeItem(MERGES["+"], (), place)
         if self.take("("):
             self.deeper(token.offset)
@@ -143,17 +149,25 @@ class Parser(ValueParser):
         name = self.need("name", "a layer, a rule, '+' or '('").text
         if name in ("none", "identity"):
             return Group(())
+        if name in FORKS and self.adjacent_bracket():
+            return self.fork(token, place)
+        if name in TAPS and self.adjacent_bracket():
+            self.take("(")
+            tapped = self.need("name", f"the name of a tensor, as in {name}(a)").text
+            self.need(")", f"')': {name} takes one name")
+            return TapItem(name, tapped, place)
         if name in ("cat", "gate"):
+            self.no_merge_in_fork(token)
             merge = MERGES[name]
             return MergeItem(merge, self.arguments(name, merge.arguments, 1), place)
         if name in ("post", "pre"):
-            if name != self.copied:
-                home = {"post": "the stem", "pre": "the head"}[name]
+            if name != self.copied or self.forks:
+                home = {"post": "the stem", "pre": "the head"}[name] + (", outside of forks" if self.forks else "")
                 start, end = token.offset, token.offset + len(name)
                 removed = Edit(start - 1, end, "") if start else Edit(start, end + 1, "")
                 return self.fault(token.offset, f"{name!r} is allowed only in {home}", removed)
             return Copied(name, place)
-        if name in self.names.rules:
+        if name in self.names.rules and not (name in BRACKETED and self.adjacent_bracket()):
             if self.names.rules[name] and name not in self.names.broken:
                 raise ExpressionError(token.offset, self.mixed(name))
             if self.adjacent_bracket():
@@ -186,6 +200,40 @@ class Parser(ValueParser):
             edits = [Edit(offset, offset + len(name), f"{name}({written})")] if self.last.text == name else []
             return self.fault(offset, f"{name} needs {', '.join(lacking)}, as in {name}({lacking[0]}=...)", *edits)
         return OpItem(op, kernel, arguments, place)
+
+    def fork(self, token: Token, place: Place) -> Node:
+        """Parse the paths of a fork whose name was read."""
+        name, _, start = token.text, self.take("("), self.now.offset
+        self.deeper(token.offset)
+        self.forks += 1
+        paths: list[Node] = []
+        while True:
+            is_empty = self.now.kind in (",", ")")
+            paths.append(self.structure())
+            if is_empty and (len(paths) > 1 or self.now.kind == ","):
+                empty = Edit(self.now.offset, self.now.offset, "identity")
+                message = f"path {len(paths)} of {name} is empty; write 'identity' for a path without layers"
+                raise ExpressionError(self.now.offset, message, empty)
+            if not self.take(","):
+                break
+        end = self.need(")", "',' before the next path, another layer or ')'").offset
+        self.forks -= 1
+        self.depth -= 1
+        if len(paths) == 1:
+            inside = self.text[start:end].strip()
+            plain = " or 'cat' without brackets for the merge of a block" if name == "cat" else ""
+            message = f"{name} joins at least two paths, as in {name}(conv3x3 bn, identity); found "
+            message += f"one: write its layers without {name}{plain}" if inside else f"none: write the paths{plain}"
+            new = inside or ("cat" if name == "cat" else "")
+            edits = [Edit(token.offset, end + 1, new)] if new else []
+            return self.fault(token.offset, message, *edits)
+        return ForkItem(name, tuple(paths), place)
+
+    def no_merge_in_fork(self, token: Token) -> None:
+        """Raise ExpressionError for a merge in a path of a fork."""
+        if self.forks:
+            message = f"the merge {token.text!r} is in a path of a fork, where no shortcut is"
+            raise ExpressionError(token.offset, f"{message}; write sum(..., identity), or cat(identity, ...) for 'cat'")
 
     def mixed(self, found: str) -> str:
         """Return the message for a number among layers."""

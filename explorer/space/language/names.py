@@ -20,6 +20,11 @@ VARIABLES = {
 # Usual values of arguments that have no default, for suggestions.
 USUAL = {"r": "16", "p": "0.1", "g": "8", "heads": "4", "x": "0.5", "init": "1e-6", "slope": "0.01"}
 KEYWORDS = ("none", "identity", "cat", "gate", "round", "range", "post", "pre")
+ARRIVING = "c"  # a variable too, unless the file has a rule of this name, as files of earlier versions may have
+FORKS = ("sum", "cat", "product", "split")
+TAPS = ("tap", "from")
+# Names that have their meaning only before a bracket: files of earlier versions may have rules with these names.
+BRACKETED = ("sum", "product", "split", "part", *TAPS)
 _SIZED = re.compile(r"([A-Za-z_]+?)(\d{1,4})x(\d{1,4})", re.ASCII)
 
 
@@ -41,7 +46,7 @@ class Names:
         """Return the names of layers, for suggestions."""
         sized = [f"{spelling}3x3" for spelling, op in registry.by_spelling.items() if op.sized is not False]
         plain = [spelling for spelling, op in registry.by_spelling.items() if op.sized is not True]
-        return [*(name for name, numeric in self.rules.items() if not numeric), *plain, *sized, "none", "cat", "gate"]
+        return [*(name for name, numeric in self.rules.items() if not numeric), *plain, *sized, "none", *FORKS, "gate"]
 
     def numeric(self) -> list[str]:
         """Return the names of numbers, for suggestions."""

@@ -17,7 +17,7 @@ from explorer.space.language.checks import Checks
 from explorer.space.language.foreign import keys as foreign_keys
 from explorer.space.language.foreign import sections as foreign_sections
 from explorer.space.language.known_keys import read_keys
-from explorer.space.language.names import VARIABLES, is_reserved
+from explorer.space.language.names import BRACKETED, VARIABLES, is_reserved
 from explorer.space.language.sections import (
     SHORTCUT_KEYS,
     STAGE_NUMBERS,
@@ -134,6 +134,7 @@ class _Reader:
         limits, allowed = self._limits(), self._allowed()
         checks.depths()
         checks.arguments()
+        checks.forks()
         if not sections.has_gaps:
             checks.sizes(stem, head, between, stages)
         if sections.has_gaps or not checks.merges(stages):
@@ -205,7 +206,7 @@ class _Reader:
             return "write a letter, then at most 63 letters, digits, '_' or '-'"
         if name in VARIABLES:
             return f"it is a variable, {VARIABLES[name]}"
-        return "the language uses it already" if is_reserved(name) else ""
+        return "the language uses it already" if is_reserved(name) and name not in BRACKETED else ""
 
     def _vary(self) -> None:
         node = self.entries.get("vary")

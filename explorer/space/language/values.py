@@ -31,7 +31,7 @@ from explorer.space.grammar import (
     Variable,
     walk,
 )
-from explorer.space.language.names import VARIABLES, Names, is_reserved
+from explorer.space.language.names import ARRIVING, BRACKETED, VARIABLES, Names, is_reserved
 from explorer.space.language.tokens import Cursor, ExpressionError, NumberError, Token, tokens
 
 MAX_OPTIONS = 10_000
@@ -139,11 +139,12 @@ class ValueParser(Cursor):
             value = self.rounded(token, place) if name == "round" else self.numeric_range(token)
             self.depth -= 1
             return value
-        if self.names.rules.get(name) or name in self.names.broken:
+        is_layer = name in BRACKETED and self.adjacent_bracket()
+        if not is_layer and (self.names.rules.get(name) or name in self.names.broken):
             return Reference(name, place)
-        if name in VARIABLES:
+        if name in VARIABLES or (name == ARRIVING and name not in self.names.rules):
             return Variable(name, place)
-        if name in self.names.rules or is_reserved(name):
+        if is_layer or name in self.names.rules or is_reserved(name):
             context = self.context(token.offset)
             raise ExpressionError(token.offset, f"{name!r} is a layer, expected a number{context}")
         known = self.names.numeric() if self.owner else []

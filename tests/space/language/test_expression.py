@@ -153,7 +153,7 @@ def test_all_independent_faults_are_found():
     )
     parser.structure_rule()
     assert [(fault.place[1], fault.message) for fault in parser.faults] == [
-        (1, "unknown name 'cnov3x3' in cnov3x3(8); did you mean 'conv3x3' or 'dwconv3x3'?"),
+        (1, "unknown name 'cnov3x3' in cnov3x3(8); did you mean 'conv3x3' or 'wsconv3x3'?"),
         (15, "unknown name 'relo'; did you mean 'relu'?"),
         (20, "unknown name 'attn3'; did you mean 'attn'?"),
         (26, "the kernel of 'conv3x0' must be in 1..63"),
