@@ -121,7 +121,7 @@ def same_pad() -> type:
     from torch.nn.functional import pad
 
     class SamePad2d(nn.Module):
-        """Padding for a window, as TensorFlow's SAME: its output has ceil(side / stride) pixels at every input size."""
+        """Padding as TensorFlow's SAME: ceil(side / stride) windows at every input size."""
 
         def __init__(
             self,
@@ -131,19 +131,16 @@ def same_pad() -> type:
             lowest: bool = False,
         ):
             super().__init__()
-            self.windows = [
-                (dilation * (kernel - 1) + 1, step)
-                for kernel, step in zip(
-                    (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size,
-                    (stride,) * 2 if isinstance(stride, int) else stride,
-                )
-            ]
+            high, wide = (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size
+            self.window = dilation * (high - 1) + 1, dilation * (wide - 1) + 1
+            self.stride = (stride,) * 2 if isinstance(stride, int) else stride
             self.value = float("-inf") if lowest else 0.0
 
         def forward(self, x: Tensor) -> Tensor:
             amounts = []
-            for side, (window, step) in zip((x.shape[3], x.shape[2]), reversed(self.windows)):
-                last = (side - 1) % step + 1  # pixels from the start of the last window to the edge
+            for axis in (1, 0):  # the width first
+                window, stride = self.window[axis], self.stride[axis]
+                last = (x.shape[2 + axis] - 1) % stride + 1  # pixels from the last window's start
                 total = (window - last) * (window > last)
                 amounts += [total // 2, total - total // 2]
             return pad(x, amounts, value=self.value)
