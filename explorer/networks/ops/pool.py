@@ -111,7 +111,7 @@ class AvgPool(Op):
     takes_stride = "pool"
     arguments = (
         STRIDE,
-        PAD,
+        PAD._replace(about=f"{PAD.about}; by default (K-1)//2 with a size"),
         Argument("ceil", "ceil", "whole", "1: sides rounded up, 0: down; by default up without padding", 0, 1),
         Argument("count_pad", "count_pad", "whole", "1: the mean counts the zeros of the padding", 0, 1),
     )

@@ -48,7 +48,8 @@ class SpaceToDepth(Op):
 class DepthToSpace(Op):
     """Groups of r*r channels become blocks of r x r pixels (``torch.nn.PixelShuffle``, arXiv:1609.05158).
 
-    It is the inverse of ``space_to_depth``. The receptive field of later layers is counted in pixels before this layer.
+    It is the inverse of ``space_to_depth``. The receptive field of later layers is exact if the same block has
+    shrunk the map, else an upper bound.
     """
 
     spelling = "depth_to_space"

@@ -149,7 +149,7 @@ def same_pad() -> type:
 
 
 def mean_without_padding() -> type:
-    from torch import Tensor, nn
+    from torch import Tensor, nn, ones_like
 
     class MeanWithoutPadding(nn.Module):
         """Average pooling after padding with zeros, which are not counted in the mean."""
@@ -159,7 +159,7 @@ def mean_without_padding() -> type:
             self.pad, self.pool = pad, pool
 
         def forward(self, x: Tensor) -> Tensor:
-            mean: Tensor = self.pool(self.pad(x)) / self.pool(self.pad(x[:1, :1] * 0 + 1))
+            mean: Tensor = self.pool(self.pad(x)) / self.pool(self.pad(ones_like(x[:1, :1])))
             return mean
 
     return MeanWithoutPadding

@@ -74,6 +74,7 @@ def bind(
     """
     bound = {} if bound is None else bound
     ops: list[Op] = []
+    arriving = x
     down: int | Fraction = 1
     right: int | Fraction = 1
     for layer, own in zip(layers, strides_by_rule(layers, stride)):
@@ -97,6 +98,10 @@ def bind(
         if op is not None:
             ops.append(op)
     if (down, right) != sides(stride) and (exactly or stride != 1):
+        if down == right == arriving.positions == 1:
+            raise Fault(
+                layers[0].place if layers else place, f"{_with(resolver)}{where}: {_one_pixel(stride, arriving)}"
+            )
         shrunk = str(down) if down == right else f"{down}x{right}"
         fix = "give it to one of them, as in conv3x3(s=s)" if down == right == 1 else "write strides under 'stages'"
         raise Fault(
@@ -104,6 +109,14 @@ def bind(
             f"{_with(resolver)}{where}: the layers shrink by {shrunk}, the stride is {spell_size(stride)}; {fix}",
         )
     return tuple(ops), x
+
+
+def _one_pixel(stride: Size, x: TensorShape) -> str:
+    """Return the message of a stride that has no effect on a map of shape ``x``."""
+    return (
+        f"the stride is {spell_size(stride)}, but the map has only {x.height}x{x.width} pixels and keeps its shape;"
+        " give the stage the stride 1, or the network a larger input"
+    )
 
 
 def _with(resolver: Resolver | None) -> str:
@@ -252,9 +265,7 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
         if stride != 1 and not branch.is_changed and not any(map(_takes_stride, layers)):
             raise Fault(
                 site.rule.place,
-                f"{resolver.with_choices()}{where}: the stride is {spell_size(stride)}, but the map has only"
-                f" {x.height}x{x.width} pixels and keeps its shape; give the stage the stride 1, or the network a"
-                " larger input",
+                f"{resolver.with_choices()}{where}: {_one_pixel(stride, x)}",
             )
         shortcut, shortcut_shape = bind(
             layers, x, width, stride, classes, of, resolver, place=branch.merge_place, bound=bound
@@ -327,7 +338,9 @@ def _origins(branch: Branch, of_shortcut: Sequence[Layer], x: TensorShape, short
     from_shortcut = f"{_spelled(layers[-1])} of shortcut '{key}'" if layers else f"the input {x} of the block"
     found = f"the branch's shape comes from {from_branch}, the shortcut's from {from_shortcut}"
     if y.channels == shortcut.channels:
-        return f"{found}; even kernels do not pad: write an odd kernel or pad=same, or shrink the shortcut alike"
+        pads = any("padding" in layer.given for layer in changing)
+        why = "its padding changes the size: write pad=same" if pads else "even kernels do not pad: write an odd kernel"
+        return f"{found}; {why}, or shrink the shortcut alike"
     expected = f"give the last conv of the branch {shortcut.channels} channels, or that of the shortcut {y.channels}"
     return f"{found}; {expected}"
 
