@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
+from explorer.errors import ArchitectureError
+
 Size = int | tuple[int, int]  # of a kernel, a stride or a padding: one number for both sides, or (height, width)
 Padding = int | tuple[int, int] | str | None  # a size, "same", or None for the default of the op
 
@@ -25,6 +27,16 @@ def size_of(height: int, width: int) -> Size:
 def half(kernel: Size) -> Size:
     """Return (K-1)//2 of each side, the padding of a pool that is written with a size."""
     return size_of(*((side - 1) // 2 for side in sides(kernel)))
+
+
+def require_half(spelling: str, kernel: Size, padding: Padding) -> None:
+    """Raise ArchitectureError if a window could be on the padding alone, which torch refuses too."""
+    if padding is None or isinstance(padding, str):
+        return
+    if any(2 * pad > side for pad, side in zip(sides(padding), sides(kernel))):
+        raise ArchitectureError(
+            f"the padding of {spelling} is at most half its window of {spell_size(kernel)}, found {spell_size(padding)}"
+        )
 
 
 def product(first: Size, second: Size) -> Size:

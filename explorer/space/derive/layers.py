@@ -15,6 +15,7 @@ from explorer.networks.ops.base import Argument, Context, Op, TensorShape, check
 from explorer.networks.ops.merge import Merge
 from explorer.networks.ops.window import Size, spell_size
 from explorer.space.choices import Lookup, with_choices
+from explorer.space.derive.arithmetic import computed
 from explorer.space.derive.relevance import Relevance
 from explorer.space.grammar import (
     Alternatives,
@@ -34,11 +35,9 @@ from explorer.space.grammar import (
     Repeat,
     Variable,
     Word,
-    compute,
 )
 
 MAX_INLINE_STEPS = 32  # larger rules are references: rules that use each other twice would grow without bound
-SAFE_INTEGER = 10**12  # whole numbers below it need no check against the bound on numbers
 ANY_CONTEXT = Context(TensorShape(1, 1, 1), 1, 1, 1)  # for ops that are equal in every context
 
 
@@ -238,7 +237,7 @@ class Resolver:
             return self.value(node.options[self.choose(node.point)])
         if isinstance(node, Arithmetic):
             try:
-                return _computed(node.operator, self.value(node.left), self.value(node.right))
+                return computed(node.operator, self.value(node.left), self.value(node.right))
             except ArithmeticError as error:
                 raise Fault(node.place, f"{self.with_choices()}{node.text}: {error}") from None
         if isinstance(node, Broken):
@@ -383,30 +382,3 @@ class Resolver:
 
 def _is_op(what: object) -> bool:
     return isinstance(what, Op) or (isinstance(what, type) and issubclass(what, Op))
-
-
-def _computed(operator: str, left: Fraction | int, right: Fraction | int) -> Fraction | int:
-    """Return the result of one operation, an int if it is whole.
-
-    Raises:
-        ArithmeticError: If it cannot be computed.
-    """
-    if operator in "*/":
-        above, below = right.numerator, right.denominator
-        if operator == "/":
-            above, below = below, above
-        above, below = left.numerator * above, left.denominator * below
-        if below and -SAFE_INTEGER < above < SAFE_INTEGER and -SAFE_INTEGER < below < SAFE_INTEGER:
-            return above // below if above % below == 0 else Fraction(above, below)
-    elif (
-        isinstance(left, int)
-        and isinstance(right, int)
-        and -SAFE_INTEGER < left < SAFE_INTEGER
-        and -SAFE_INTEGER < right < SAFE_INTEGER
-    ):
-        if operator == "+":
-            return left + right
-        if operator == "-":
-            return left - right
-    value = compute(operator, Fraction(left), Fraction(right))
-    return value.numerator if value.denominator == 1 else value
