@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Call, Context, Op, TensorShape, registry, spell_kernel
+from explorer.networks.ops.base import Argument, Call, Context, Op, TensorShape, registry
 from explorer.networks.ops.conv import PAD, STRIDE
 from explorer.networks.ops.window import (
     Axis,
@@ -20,6 +20,7 @@ from explorer.networks.ops.window import (
     same_pad,
     sides,
     size_of,
+    spell_kernel,
     spell_size,
 )
 

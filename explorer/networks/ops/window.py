@@ -50,6 +50,11 @@ def spell_size(size: Size | Fraction | str) -> str:
     return "x".join(map(str, size)) if isinstance(size, tuple) else str(size)
 
 
+def spell_kernel(kernel: Size) -> str:
+    """Return a kernel size as it ends the spelling of an op: ``3x3``, ``1x7``."""
+    return "x".join(map(str, sides(kernel)))
+
+
 class Axis(NamedTuple):
     """The windows along one side of a map.
 
