@@ -42,7 +42,8 @@ On this page you can look up how each layer is written in a space file, and its 
 page is generated from the classes in `explorer/networks/ops/`.
 
 - The input has the shape C x H x W. Ho and Wo are height and width of the output, K is the kernel size, S the squeeze
-  width, p the padding. The other letters are arguments.
+  width, p the padding. The other letters are arguments. A kernel can have two sides, height and width, as in
+  `conv1x7`: then K*K is their product, and Ho and Wo follow from the side, stride and padding of their direction.
 - An argument in [brackets] is optional. Its default follows "=" or is described in words.
 - A cost that an op does not list is 0. MACs are multiply-accumulates of convolutions, linear layers and attention,
   without biases, norms, activations, pooling and sums. Activations are the output elements of the same layers.
@@ -84,7 +85,8 @@ def range_of(argument: Argument) -> str:
     if argument.kind == "word":
         return " or ".join(f"`{word}`" for word in argument.words)
     low, high = (f"{bound:,.10g}" for bound in (argument.low, argument.high))
-    return f"{'whole, ' if argument.kind == 'whole' else ''}{low} to {high}"
+    numbers = f"{'whole, ' if argument.kind in ('whole', 'size') else ''}{low} to {high}"
+    return " or ".join([numbers, *(f"`{word}`" for word in argument.words)])
 
 
 def arguments_of(op: type[Op] | type[Merge]) -> Iterator[str]:
@@ -93,7 +95,8 @@ def arguments_of(op: type[Op] | type[Merge]) -> Iterator[str]:
     for argument in op.arguments:
         name = f"`{argument.name}`"
         if argument.name not in lacking:
-            name = f"[`{argument.name}={defaults[argument.field]}`]" if argument.field in defaults else f"[{name}]"
+            default = defaults.get(argument.field)
+            name = f"[{name}]" if default is None else f"[`{argument.name}={default}`]"
         yield f"{name} {argument.about} ({range_of(argument)})"
 
 

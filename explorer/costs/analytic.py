@@ -226,6 +226,8 @@ def _segment_cost(
                 jump *= down
                 wide_growth += (wide - 1) * wide_jump
                 wide_jump *= right
+            elif cls.shrinks is not Op.shrinks:  # it enlarges the map, mostly one that the same segment has shrunk
+                jump, wide_jump = (max(1, int(n * part)) for n, part in zip((jump, wide_jump), op.shrinks()))
             if isinstance(op, Nested):
                 weight_layers += depth_of(op)
                 live += peak_elements(op, op_x, live == held) - op_x.elements

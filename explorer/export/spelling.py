@@ -220,6 +220,8 @@ def _values(argument: Argument, values: list[Any], places: list[Place]) -> list[
         return ["s" if value == place.stride != 1 else spell_size(value) for value, place in zip(values, places)]
     if argument.kind == "size":
         return ["" if value is None else spell_size(value) for value in values]
+    if None in values:  # a default of the op
+        return ["" if value is None else exact(value) for value in values]
     shared = ""
     if argument.field in RELATIVE:
         shared = _relation(argument, values, places)

@@ -224,7 +224,7 @@ def test_dilation_in_place_of_stride_keeps_params_and_receptive_field():
 
 
 def measured_receptive_field(architecture: Architecture) -> int:
-    """Return the side of the input patch on which the centre pixel of the map depends, from gradients."""
+    """Return the larger side of the input patch on which the centre pixel of the map depends, from gradients."""
     network = build_network(architecture).double().eval()
     for parameter in network.parameters():
         torch.nn.init.constant_(parameter, 0.01)
@@ -233,8 +233,8 @@ def measured_receptive_field(architecture: Architecture) -> int:
     for stage in network.stages:
         y = stage(y)
     y[0, :, y.shape[2] // 2, y.shape[3] // 2].sum().backward()
-    rows = torch.nonzero(image.grad[0].abs().sum((0, 2)))
-    return int(rows.max() - rows.min()) + 1
+    down, right = (torch.nonzero(image.grad[0].abs().sum(axes)) for axes in ((0, 2), (0, 1)))
+    return int(max(down.max() - down.min(), right.max() - right.min())) + 1
 
 
 @pytest.mark.parametrize(
@@ -246,6 +246,8 @@ def measured_receptive_field(architecture: Architecture) -> int:
         {"block": "conv1x1 +", "shortcut": "{same: identity, changed: conv5x5}"},
         {"block": "conv3x3 cat", "transition": "conv1x1(in/2) avgpool"},
         {"block": "avgpool3x3 conv1x1 avgpool5x5 +", "stages": "{blocks: 1, width: 8}"},
+        {"block": "conv1x7 conv3x1 conv5x1 +", "stages": "{blocks: 2, width: [8, 8], stride: [1, 2x1]}"},
+        {"block": "conv1x3 conv1x3 +", "shortcut": "{same: conv5x1, changed: conv7x1}"},
     ],
 )
 def test_the_receptive_field_equals_the_gradients_extent(sections):

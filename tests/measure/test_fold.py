@@ -10,6 +10,7 @@ import explorer
 from explorer.measure.fold import inference_form
 from explorer.space.search_space import load_space
 from tests.networks.random_values import images, randomised
+from tests.space.spaces import only
 
 
 def outputs_equal(network: nn.Module, x: torch.Tensor) -> None:
@@ -58,6 +59,15 @@ head: gap fc
         form = inference_form(network)
         assert (form.folded, form.kept) == (6, 0)
         assert not any(hasattr(module, "standardised_weight") for module in form.module.modules())
+
+
+def test_convolutions_with_asymmetric_padding_are_folded():
+    """Norms behind convolutions with TensorFlow's padding, rectangular ones too, are folded, with equal outputs."""
+    block = "conv3x3(s=s, pad=same) bn relu conv1x7 bn conv2x1(pad=same) bn +"
+    network = only(block=block, stem="conv3x3(8, s=2, pad=same) bn relu maxpool3x3(pad=same)")
+    form = inference_form(randomised(explorer.build(network)))
+    assert form.traced and form.kept == 0
+    outputs_equal(randomised(explorer.build(network)), images(network))
 
 
 def counted(*layers: nn.Module) -> tuple[int, int]:

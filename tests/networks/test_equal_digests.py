@@ -144,6 +144,37 @@ EQUAL = {
         },
         {"block": "conv3x3 +", "stem": "conv3x3(8) maxpool3x3", "stages": "{blocks: 1, width: 8}"},
     ),
+    "the default padding written out": (
+        {"block": "conv3x3(pad=1) conv5x5(d=2, pad=4) conv1x3(pad=0x1) dwconv3x3(pad=1) conv3x3 +"},
+        {"block": "conv3x3 conv5x5(d=2) conv1x3 dwconv3x3 conv3x3 +"},
+    ),
+    "padding of SAME that is even": (
+        {"block": "conv3x3(pad=same, s=1) conv3x5(pad=same, s=1, d=2) conv1x1 +", "stages": "{blocks: 1, width: 8}"},
+        {"block": "conv3x3 conv3x5(d=2) conv1x1 +", "stages": "{blocks: 1, width: 8}"},
+    ),
+    "padding of SAME on an odd map": (
+        {"stem": "conv2x2(8) conv3x3(8, s=2, pad=same) maxpool3x3(s=1, pad=same)"},
+        {"stem": "conv2x2(8) conv3x3(8, s=2) maxpool3x3"},
+    ),
+    "max pooling with SAME or rounded up": (
+        {"stem": "conv3x3(8) maxpool3x3(s=2, pad=same)"},
+        {"stem": "conv3x3(8) maxpool3x3(s=2, pad=0, ceil=1)"},
+    ),
+    "rounding that changes nothing": (
+        {"stem": "conv3x3(8) maxpool2x2(s=2, ceil=1) avgpool3x3(ceil=0) avgpool2x2(s=2, ceil=0)"},
+        {"stem": "conv3x3(8) maxpool2x2(s=2) avgpool3x3 avgpool2x2(s=2)"},
+    ),
+    "counting no padding": (
+        {"stem": "conv3x3(8) avgpool2x2(s=2, count_pad=1)"},
+        {"stem": "conv3x3(8) avgpool2x2(s=2)"},
+    ),
+    "pools and strides along one pixel": (
+        {"stem": "conv3x3(8) avgpool16x1(pad=0) maxpool1x3(s=1x2) avgpool1x3(s=2) conv3x3(8, s=1x2)"},
+        {"stem": "conv3x3(8) avgpool16x1(pad=0) maxpool3x3(s=2) avgpool3x3(s=2) conv3x3(8, s=2)"},
+    ),
+    "a square written as a rectangle": ({"stem": "conv3x3(8, s=2x2, pad=0x0)"}, {"stem": "conv3x3(8, s=2, pad=0)"}),
+    "the maximum of one window": ({"head": "maxpool8x8(pad=0) fc"}, {"head": "gmp fc"}),
+    "the mean of one window": ({"head": "avgpool8x8(pad=0, ceil=0, count_pad=1) fc"}, {"head": "gap fc"}),
     "numbers spelled otherwise": (
         {"block": "conv3x3(w*2/2, d=4/2) drop(1/2) +"},
         {"block": "conv3x3(d=2) drop(0.5) +"},
@@ -175,6 +206,13 @@ DIFFERENT = {
     "silu twice": ({"block": "conv3x3 silu silu +"}, {"block": "conv3x3 silu +"}),
     "bn twice": ({"block": "conv3x3 bn bn +"}, {"block": "conv3x3 bn +"}),
     "dilation": ({"block": "conv3x3(d=2) +"}, {"block": "conv3x3 +"}),
+    "padding": ({"stem": "conv3x3(8, pad=0)"}, {"stem": "conv3x3(8)"}),
+    "padding of SAME": ({"stem": "conv3x3(8, s=2, pad=same)"}, {"stem": "conv3x3(8, s=2)"}),
+    "rounding": ({"stem": "conv3x3(8) maxpool3x3(s=2, ceil=1)"}, {"stem": "conv3x3(8) maxpool3x3(s=2)"}),
+    "counted padding": ({"stem": "conv3x3(8) avgpool3x3(count_pad=1)"}, {"stem": "conv3x3(8) avgpool3x3"}),
+    "padding of a blur": ({"stem": "conv3x3(8) blurpool3x3(pad=zero)"}, {"stem": "conv3x3(8) blurpool3x3"}),
+    "sides": ({"stem": "conv1x3(8)"}, {"stem": "conv3x1(8)"}),
+    "strides of sides": ({"stem": "conv3x3(8, s=2x1)"}, {"stem": "conv3x3(8, s=1x2)"}),
     "kernel": ({"block": "conv5x5 +"}, {"block": "conv3x3 +"}),
     "bias": ({"block": "conv3x3(bias=1) +"}, {"block": "conv3x3 +"}),
     "groups": ({"block": "conv3x3(g=2) +"}, {"block": "conv3x3 +"}),

@@ -13,7 +13,7 @@ from explorer.export.model_py.code import ModelCode
 
 ALLOWED_MODULES = ("torch", "torch.nn", "torch.nn.functional")
 ALLOWED_NAMES = {
-    *("nn", "Tensor", "self", "int", "float", "bool", "list", "super", "range"),
+    *("nn", "Tensor", "self", "int", "float", "bool", "list", "tuple", "super", "range"),
     *("out_indices", "feature_info"),
 }
 LOCAL_NAME = re.compile(r"[xy_]|channels|stage\d+")
@@ -22,7 +22,7 @@ ALLOWED_NODES = (
     *(ast.Module, ast.Import, ast.ImportFrom, ast.alias, ast.ClassDef, ast.FunctionDef, ast.arguments, ast.arg),
     *(ast.Expr, ast.Assign, ast.Return, ast.Call, ast.keyword, ast.Attribute, ast.Subscript, ast.Name, ast.Constant),
     *(ast.Load, ast.Store, ast.Dict, ast.List, ast.Tuple, ast.Starred, ast.ListComp, ast.comprehension),
-    *(ast.BinOp, ast.Add, ast.Mult, ast.FloorDiv, ast.UnaryOp, ast.USub),
+    *(ast.BinOp, ast.Add, ast.Mult, ast.FloorDiv, ast.BitOr, ast.UnaryOp, ast.USub),
 )
 
 

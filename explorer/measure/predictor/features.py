@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from explorer.networks.architecture import Architecture
-from explorer.networks.ops.base import Op, TensorShape, spell_kernel
+from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.conv import Conv
 from explorer.networks.ops.merge import Merge
-from explorer.networks.ops.window import sides
+from explorer.networks.ops.window import sides, spell_kernel
 from explorer.networks.walk import Layer
 
 WHOLE, ON, AT = "network", " on ", " at "  # parts of feature names: the whole network, one map size, one input shape

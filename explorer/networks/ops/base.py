@@ -19,7 +19,7 @@ from functools import cache
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.window import Size, sides, size_of, spell_size
+from explorer.networks.ops.window import Size, sides, size_of, spell_kernel, spell_size
 
 # Upper bounds of the arguments, far above those of published networks. They prevent that a typing error in a space
 # file or a corrupt JSON file requests terabytes.
@@ -283,17 +283,18 @@ def _spell(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else spell_size(value)
 
 
-def spell_kernel(kernel: Size) -> str:
-    """Return a kernel size as it ends the spelling of an op: ``3x3``, ``1x7``."""
-    return "x".join(map(str, sides(kernel)))
-
-
 def zero_or_any(low: float, high: float) -> tuple[float, float]:
     """Return the bounds of the outputs of an op that keeps zeros and can put out any value for other inputs."""
     return (0.0, 0.0) if low == high == 0 else (-math.inf, math.inf)
 
 
 AnyOp = TypeVar("AnyOp", bound=Op)
+
+
+def _set_fields(op: Op, state: list[Any]) -> None:
+    """Set the fields of an op from a pickle. Fields that its version did not have get their defaults."""
+    for number, field in enumerate(fields(op)):
+        object.__setattr__(op, field.name, state[number] if number < len(state) else field.default)
 
 
 class Registry:
@@ -313,6 +314,8 @@ class Registry:
         if cls.spelling in self.by_spelling:
             raise ValueError(f"two ops are spelled {cls.spelling!r}")
         self.by_spelling[cls.spelling] = cls
+        if "__setstate__" in vars(cls):  # a dataclass with slots
+            cls.__setstate__ = _set_fields  # type: ignore[attr-defined]  # Op itself has none
         return cls
 
     def from_json(self, data: Any) -> Op:

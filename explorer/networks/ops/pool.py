@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Call, Context, Op, TensorShape, registry, spell_kernel
+from explorer.networks.ops.base import Argument, Call, Context, Op, TensorShape, registry
 from explorer.networks.ops.conv import PAD, STRIDE
 from explorer.networks.ops.window import (
     Axis,
@@ -16,9 +16,11 @@ from explorer.networks.ops.window import (
     fixed_padding,
     half,
     mean_without_padding,
+    require_half,
     same_pad,
     sides,
     size_of,
+    spell_kernel,
     spell_size,
 )
 
@@ -27,16 +29,6 @@ def _pooled(op: Op, x: TensorShape, height: int, width: int, channels: int | Non
     if height < 1 or width < 1:
         raise ArchitectureError(f"{op} does not fit an input of {x}: the window is larger than the map")
     return TensorShape(x.channels if channels is None else channels, height, width)
-
-
-def _requirehalf(spelling: str, kernel: Size, padding: Padding) -> None:
-    """Raise ArchitectureError if a window could be on the padding alone, which torch refuses too."""
-    if padding is None or isinstance(padding, str):
-        return
-    if any(2 * pad > side for pad, side in zip(sides(padding), sides(kernel))):
-        raise ArchitectureError(
-            f"the padding of {spelling} is at most half its window of {spell_size(kernel)}, found {spell_size(padding)}"
-        )
 
 
 @registry.add
@@ -57,7 +49,7 @@ class MaxPool(Op):
     ceil: int = 0
 
     def __post_init__(self) -> None:
-        _requirehalf(self.spelling, self.kernel, self.padding)
+        require_half(self.spelling, self.kernel, self.padding)
 
     def _axes(self, x: TensorShape) -> tuple[Axis, Axis]:
         padding = half(self.kernel) if self.padding is None else self.padding
@@ -111,7 +103,7 @@ class AvgPool(Op):
     takes_stride = "pool"
     arguments = (
         STRIDE,
-        PAD,
+        PAD._replace(about=f"{PAD.about}; by default (K-1)//2 with a size"),
         Argument("ceil", "ceil", "whole", "1: sides rounded up, 0: down; by default up without padding", 0, 1),
         Argument("count_pad", "count_pad", "whole", "1: the mean counts the zeros of the padding", 0, 1),
     )
@@ -124,7 +116,7 @@ class AvgPool(Op):
     count_pad: int = 0
 
     def __post_init__(self) -> None:
-        _requirehalf(self.spelling, self.kernel, self.padding)
+        require_half(self.spelling, self.kernel, self.padding)
 
     @classmethod
     def bind(cls, kernel: Size | None, given: dict[str, Any], context: Context) -> AvgPool:

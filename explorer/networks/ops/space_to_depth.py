@@ -22,7 +22,6 @@ class SpaceToDepth(Op):
     spelling = "space_to_depth"
     role = "pool"
     arguments = (Argument("r", "block", "whole", "side of a block; divides H and W", 2, 16),)
-    moves = True
     shape_rule = "r*r*C x H/r x W/r"
 
     block: int = 2
@@ -48,13 +47,12 @@ class SpaceToDepth(Op):
 class DepthToSpace(Op):
     """Groups of r*r channels become blocks of r x r pixels (``torch.nn.PixelShuffle``, arXiv:1609.05158).
 
-    It is the inverse of ``space_to_depth``. The receptive field of later layers is counted in pixels before this layer.
+    It is the inverse of ``space_to_depth``. The receptive field of later layers is an upper bound.
     """
 
     spelling = "depth_to_space"
     role = "pool"
     arguments = (Argument("r", "block", "whole", "side of a block; r*r divides C", 2, 16),)
-    moves = True
     shape_rule = "C/(r*r) x r*H x r*W"
 
     block: int = 2

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
+from explorer.errors import ArchitectureError
+
 Size = int | tuple[int, int]  # of a kernel, a stride or a padding: one number for both sides, or (height, width)
 Padding = int | tuple[int, int] | str | None  # a size, "same", or None for the default of the op
 
@@ -27,6 +29,16 @@ def half(kernel: Size) -> Size:
     return size_of(*((side - 1) // 2 for side in sides(kernel)))
 
 
+def require_half(spelling: str, kernel: Size, padding: Padding) -> None:
+    """Raise ArchitectureError if a window could be on the padding alone, which torch refuses too."""
+    if padding is None or isinstance(padding, str):
+        return
+    if any(2 * pad > side for pad, side in zip(sides(padding), sides(kernel))):
+        raise ArchitectureError(
+            f"the padding of {spelling} is at most half its window of {spell_size(kernel)}, found {spell_size(padding)}"
+        )
+
+
 def product(first: Size, second: Size) -> Size:
     """Return the product of two sizes, side by side."""
     (a, b), (c, d) = sides(first), sides(second)
@@ -36,6 +48,11 @@ def product(first: Size, second: Size) -> Size:
 def spell_size(size: Size | Fraction | str) -> str:
     """Return a size as the language writes it: ``2``, ``2x1``. Others are returned as text."""
     return "x".join(map(str, size)) if isinstance(size, tuple) else str(size)
+
+
+def spell_kernel(kernel: Size) -> str:
+    """Return a kernel size as it ends the spelling of an op: ``3x3``, ``1x7``."""
+    return "x".join(map(str, sides(kernel)))
 
 
 class Axis(NamedTuple):
@@ -121,7 +138,7 @@ def same_pad() -> type:
     from torch.nn.functional import pad
 
     class SamePad2d(nn.Module):
-        """Padding for a window, as TensorFlow's SAME: its output has ceil(side / stride) pixels at every input size."""
+        """Padding as TensorFlow's SAME: ceil(side / stride) windows at every input size."""
 
         def __init__(
             self,
@@ -131,19 +148,16 @@ def same_pad() -> type:
             lowest: bool = False,
         ):
             super().__init__()
-            self.windows = [
-                (dilation * (kernel - 1) + 1, step)
-                for kernel, step in zip(
-                    (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size,
-                    (stride,) * 2 if isinstance(stride, int) else stride,
-                )
-            ]
+            high, wide = (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size
+            self.window = dilation * (high - 1) + 1, dilation * (wide - 1) + 1
+            self.stride = (stride,) * 2 if isinstance(stride, int) else stride
             self.value = float("-inf") if lowest else 0.0
 
         def forward(self, x: Tensor) -> Tensor:
             amounts = []
-            for side, (window, step) in zip((x.shape[3], x.shape[2]), reversed(self.windows)):
-                last = (side - 1) % step + 1  # pixels from the start of the last window to the edge
+            for axis in (1, 0):  # the width first
+                window, stride = self.window[axis], self.stride[axis]
+                last = (x.shape[2 + axis] - 1) % stride + 1  # pixels from the last window's start
                 total = (window - last) * (window > last)
                 amounts += [total // 2, total - total // 2]
             return pad(x, amounts, value=self.value)
@@ -152,7 +166,7 @@ def same_pad() -> type:
 
 
 def mean_without_padding() -> type:
-    from torch import Tensor, nn
+    from torch import Tensor, nn, ones_like
 
     class MeanWithoutPadding(nn.Module):
         """Average pooling after padding with zeros, which are not counted in the mean."""
@@ -162,7 +176,7 @@ def mean_without_padding() -> type:
             self.pad, self.pool = pad, pool
 
         def forward(self, x: Tensor) -> Tensor:
-            mean: Tensor = self.pool(self.pad(x)) / self.pool(self.pad(x[:1, :1] * 0 + 1))
+            mean: Tensor = self.pool(self.pad(x)) / self.pool(self.pad(ones_like(x[:1, :1])))
             return mean
 
     return MeanWithoutPadding

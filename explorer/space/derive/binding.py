@@ -117,7 +117,7 @@ class _Binder:
     ) -> BoundOps:
         """Return the ops of a row, or of a path of a fork. ``before``: by what earlier layers divide the sides."""
         ops: list[Op] = []
-        bound, width, arriving = self.bound, self.width, x.channels
+        bound, width, arriving, start = self.bound, self.width, x.channels, x
         shrunk: Shrinks = (1, 1)
         for layer, own in zip(layers, strides_by_rule(layers, stride)):
             if layer.is_free:
@@ -149,14 +149,15 @@ class _Binder:
             x = made.output
             shrunk = _times(shrunk, made.shrinks)
         if shrunk != sides(stride) and (exactly or stride != 1):
+            at = layers[0].place if layers else place
+            if shrunk == (1, 1) and start.positions == 1:
+                raise Fault(at, f"{self._choices()}{where}: {one_pixel(stride, start)}")
             fix = "give it to one of them, as in conv3x3(s=s)" if shrunk == (1, 1) else "write strides under 'stages'"
             if is_path and shrunk == (1, 1):
                 fix = "write avgpool in this path, or open the stage with a block without it (first: ...)"
             found = str(shrunk[0]) if shrunk[0] == shrunk[1] else f"{shrunk[0]}x{shrunk[1]}"
-            raise Fault(
-                layers[0].place if layers else place,
-                f"{self._choices()}{where}: the layers shrink by {found}, the stride is {spell_size(stride)}; {fix}",
-            )
+            found = f"the layers shrink by {found}, the stride is {spell_size(stride)}"
+            raise Fault(at, f"{self._choices()}{where}: {found}; {fix}")
         return tuple(ops), x
 
     def _tap(
@@ -251,6 +252,14 @@ def _conv_size(layer: Layer) -> int:
 
 def _is_gap(layer: Layer) -> bool:
     return layer.what is GlobalAveragePool or isinstance(layer.what, GlobalAveragePool)
+
+
+def one_pixel(stride: Size, x: TensorShape) -> str:
+    """Return the message of a stride that has no effect on a map of shape ``x``."""
+    return (
+        f"the stride is {spell_size(stride)}, but the map has only {x.height}x{x.width} pixels and keeps its shape;"
+        " give the stage the stride 1, or the network a larger input"
+    )
 
 
 def takes_stride(layer: Layer) -> bool:

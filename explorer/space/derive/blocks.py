@@ -11,9 +11,9 @@ from explorer.networks.dead_layers import makes_zeros
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Add, Gate, Merge
 from explorer.networks.ops.nesting import Nested, leaves
-from explorer.networks.ops.window import Size, sides, spell_size
+from explorer.networks.ops.window import Size, sides
 from explorer.networks.ops.zero import Zero
-from explorer.space.derive.binding import CONVS, Bound, BoundOps, bind, takes_stride
+from explorer.space.derive.binding import CONVS, Bound, BoundOps, bind, one_pixel, takes_stride
 from explorer.space.derive.layer import Deferred, Layer, Paths, bound_layer
 from explorer.space.derive.layers import Resolver
 from explorer.space.grammar import Copied, Fault, Node, Place, StageRule
@@ -131,9 +131,7 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
         if stride != 1 and not branch.is_changed and not any(map(takes_stride, layers)):
             raise Fault(
                 site.rule.place,
-                f"{resolver.with_choices()}{where}: the stride is {spell_size(stride)}, but the map has only"
-                f" {x.height}x{x.width} pixels and keeps its shape; give the stage the stride 1, or the network a"
-                " larger input",
+                f"{resolver.with_choices()}{where}: {one_pixel(stride, x)}",
             )
         shortcut, shortcut_shape = bind(
             layers, x, width, stride, classes, of, resolver, place=branch.merge_place, bound=bound
@@ -207,7 +205,9 @@ def _origins(branch: Branch, of_shortcut: Sequence[Layer], x: TensorShape, short
     from_shortcut = f"{_spelled(layers[-1])} of shortcut '{key}'" if layers else f"the input {x} of the block"
     found = f"the branch's shape comes from {from_branch}, the shortcut's from {from_shortcut}"
     if y.channels == shortcut.channels:
-        return f"{found}; even kernels do not pad: write an odd kernel or pad=same, or shrink the shortcut alike"
+        pads = any("padding" in layer.given for layer in changing)
+        why = "its padding changes the size: write pad=same" if pads else "even kernels do not pad: write an odd kernel"
+        return f"{found}; {why}, or shrink the shortcut alike"
     expected = f"give the last conv of the branch {shortcut.channels} channels, or that of the shortcut {y.channels}"
     return f"{found}; {expected}"
 

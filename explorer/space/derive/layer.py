@@ -11,11 +11,11 @@ from explorer.networks.ops.base import Argument, Context, Op, check_argument
 from explorer.networks.ops.fork import JOINS, Cat, Part
 from explorer.networks.ops.merge import Merge
 from explorer.networks.ops.window import Size
+from explorer.space.derive.arithmetic import computed
 from explorer.space.fork_nodes import TapItem
-from explorer.space.grammar import Copied, Place, compute
+from explorer.space.grammar import Copied, Place
 
 Formula = int | Fraction | str | tuple[str, Any, Any]  # see ``Deferred``
-SAFE_INTEGER = 10**12  # whole numbers below it need no check against the bound on numbers
 
 
 class Deferred(NamedTuple):
@@ -127,33 +127,6 @@ def bound_layer(op: Op, place: Place) -> Layer:
 
 def checked(spelling: str, argument: Argument, number: Fraction | int, text: str) -> Any:
     """Return a number as the value of an argument; ``text`` is before it in messages. Raises ArchitectureError."""
-    if argument.kind == "whole" and number.denominator != 1:
+    if argument.kind in ("whole", "size") and number.denominator != 1:
         raise ArchitectureError(f"{argument.name} = {text}{number} of {spelling} is not a whole number")
     return check_argument(spelling, argument, Fraction(number))
-
-
-def computed(operator: str, left: Fraction | int, right: Fraction | int) -> Fraction | int:
-    """Return the result of one operation, an int if it is whole.
-
-    Raises:
-        ArithmeticError: If it cannot be computed.
-    """
-    if operator in "*/":
-        above, below = right.numerator, right.denominator
-        if operator == "/":
-            above, below = below, above
-        above, below = left.numerator * above, left.denominator * below
-        if below and -SAFE_INTEGER < above < SAFE_INTEGER and -SAFE_INTEGER < below < SAFE_INTEGER:
-            return above // below if above % below == 0 else Fraction(above, below)
-    elif (
-        isinstance(left, int)
-        and isinstance(right, int)
-        and -SAFE_INTEGER < left < SAFE_INTEGER
-        and -SAFE_INTEGER < right < SAFE_INTEGER
-    ):
-        if operator == "+":
-            return left + right
-        if operator == "-":
-            return left - right
-    value = compute(operator, Fraction(left), Fraction(right))
-    return value.numerator if value.denominator == 1 else value

@@ -14,7 +14,8 @@ from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Context, Op, TensorShape, check_argument
 from explorer.networks.ops.window import Size, spell_size
 from explorer.space.choices import Lookup, with_choices
-from explorer.space.derive.layer import Deferred, Formula, Layer, Paths, bound_layer, checked, computed
+from explorer.space.derive.arithmetic import computed
+from explorer.space.derive.layer import Deferred, Formula, Layer, Paths, bound_layer, checked
 from explorer.space.derive.relevance import Relevance
 from explorer.space.fork_nodes import ForkItem, TapItem
 from explorer.space.grammar import (
@@ -370,7 +371,7 @@ class Resolver:
             if argument.kind == "size" and isinstance(size := self.size(value), tuple):
                 return check_argument(spelling, argument, size)
             number = self._ratio(value) if argument.kind == "ratio" else self.value(value)
-            if type(number) is int and argument.kind == "whole" and argument.low <= number <= argument.high:
+            if type(number) is int and argument.kind in ("whole", "size") and argument.low <= number <= argument.high:
                 return number
             text = f"{value.text} = " if isinstance(value, Arithmetic) and value.text else ""
             return checked(spelling, argument, number, text)

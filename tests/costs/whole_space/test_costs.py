@@ -48,6 +48,13 @@ SPACES = {
         },
         "vary": {"order": "block", "act": "stage"},
     },
+    "sizes of height and width": {
+        "block": "size bn relu conv1x3 +",
+        "stages": "{blocks: depth, width: [8, 16], stride: [1, 2 | 2x1 | 1x2]}",
+        "shortcut": "{changed: avgpool conv1x1}",
+        "grammar": {"depth": "1 | 3", "size": "conv3x3 | conv7x1 | conv2x2(pad=same)"},
+        "vary": {"size": "stage"},
+    },
     "activations with and without parameters": {
         "block": "conv3x3 norm act +",
         "grammar": {"act": "relu | silu | prelu | none", "norm": "bn | ln | gn(4) | none"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from explorer.errors import ArchitectureError
@@ -139,3 +141,11 @@ def test_groups_that_do_not_divide_give_the_nearest_divisors():
 def test_kernel_sizes_up_to_63():
     """The largest kernel works on a small map."""
     assert Conv(MAX_KERNEL, 4).output_shape(TensorShape(2, 3, 3)) == (4, 3, 3)
+
+
+def test_an_earlier_pickle_lacks_fields():
+    """An op that an earlier version pickled, with fewer fields, has the defaults of the others."""
+    op = Conv.__new__(Conv)
+    op.__setstate__([3, 8, 2, 1, 1, 0])
+    assert op == Conv(3, 8, 2) and op.padding is None
+    assert pickle.loads(pickle.dumps(Conv((1, 7), 8, padding="same"))) == Conv((1, 7), 8, padding="same")
