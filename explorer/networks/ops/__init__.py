@@ -2,6 +2,7 @@
 
 from explorer.networks.ops import (  # noqa: F401
     activation,
+    context_attention,
     conv,
     convolutional_attention,
     linear,
@@ -11,6 +12,7 @@ from explorer.networks.ops import (  # noqa: F401
     regularisation,
     scale,
     self_attention,
+    split_attention,
     squeeze_excitation,
     standardised_conv,
     zero,

@@ -24,7 +24,9 @@ from tests.networks.ops.modules import bound, built
 from tests.networks.ops.pairwise import all_pairs
 
 UNSET = None  # the argument, or the kernel size, is omitted
-RELU, SILU, PRELU, HARDSIGMOID = (registry.by_spelling[name]() for name in ("relu", "silu", "prelu", "hardsigmoid"))
+RELU, SILU, PRELU, HARDSIGMOID, SIGMOID = (
+    registry.by_spelling[name]() for name in ("relu", "silu", "prelu", "hardsigmoid", "sigmoid")
+)
 # The values to test for each op's kernel size and arguments, by field; ops without either are not listed.
 VALUES: dict[str, dict[str, list]] = {
     "conv": {
@@ -72,6 +74,33 @@ VALUES: dict[str, dict[str, list]] = {
         "squeeze": [UNSET, 7],
         "act": [UNSET, SILU, PRELU],
         "gate": [UNSET, HARDSIGMOID],
+        "bias": [UNSET, 0],
+        "norm": [UNSET, "bn"],
+    },
+    "ese": {"gate": [UNSET, SIGMOID]},
+    "gc": {"ratio": [UNSET, 3], "multiple": [UNSET, 8], "squeeze": [UNSET, 5], "fuse": [UNSET, "scale"]},
+    "coord_attn": {"ratio": [UNSET, 3], "multiple": [UNSET, 4], "squeeze": [UNSET, 5], "bias": [UNSET, 1]},
+    "simam": {"epsilon": [UNSET, 1e-3]},
+    "sk": {
+        "kernel": [3, 5],
+        "out": [UNSET, 12],
+        "stride": [UNSET, 1],
+        "dilation": [UNSET, 2],
+        "groups": [UNSET, 4],
+        "ratio": [UNSET, 2],
+        "multiple": [UNSET, 4],
+        "squeeze": [UNSET, 5],
+        "split": [UNSET, 1],
+    },
+    "splat": {
+        "kernel": [1, 3, 5],
+        "out": [UNSET, 12],
+        "stride": [UNSET, 1],
+        "dilation": [UNSET, 2],
+        "groups": [UNSET, 2],
+        "radix": [UNSET, 1, 3],
+        "ratio": [UNSET, 2],
+        "squeeze": [UNSET, 6],
     },
     "cbam": {"ratio": [UNSET, 3]},
     "mhsa": {"heads": [3, 4], "position": [UNSET, "none"]},
@@ -201,6 +230,8 @@ def test_the_formulas_in_the_docs_are_the_costs(case: Case):
         pytest.skip("the activation adds its own parameters")
     if getattr(op, "position", "") == "none":
         pytest.skip("the formula includes distances")
+    if getattr(op, "norm", "none") != "none":
+        pytest.skip("the formula is that without norm")
     rule = registry.by_spelling[case.spelling].cost_rule
     assert evaluated(rule, op, x) == op.cost(x)
 
