@@ -37,7 +37,7 @@ def global_context() -> type:
     from torch import Tensor, nn
 
     class GlobalContext(nn.Module):
-        """Add a transform of the attended average, or gate by it (Cao et al. 2019, arXiv:1904.11492)."""
+        """Add a transform of the attended average, or gate by it (arXiv:1904.11492)."""
 
         def __init__(self, channels: int, squeeze: int, gates: bool):
             super().__init__()
@@ -110,7 +110,7 @@ def coordinate_attention() -> type:
     from torch import Tensor, nn
 
     class CoordinateAttention(nn.Module):
-        """Gate by averages over rows and over columns (Hou et al. 2021, arXiv:2103.02907, eq. 4 to 9)."""
+        """Gate by averages over rows and over columns (arXiv:2103.02907, eq. 4 to 9)."""
 
         def __init__(self, channels: int, squeeze: int, bias: bool):
             super().__init__()
@@ -168,7 +168,7 @@ def simple_attention() -> type:
     from torch import Tensor, nn
 
     class SimpleAttention(nn.Module):
-        """Gate each value by its squared distance from the mean of its map (Yang et al. 2021, eq. 5)."""
+        """Gate each value by its squared distance from the mean of its map (SimAM, eq. 5)."""
 
         def __init__(self, epsilon: float):
             super().__init__()

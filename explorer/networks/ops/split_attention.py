@@ -55,7 +55,7 @@ def selective_kernel() -> type:
     from torch import Tensor, nn
 
     class SelectiveKernel(nn.Module):
-        """Two convolutions, the second dilated twice as much, weighted for each channel (arXiv:1903.06586)."""
+        """Two convolutions, one dilated twice as much, weighted for each channel (arXiv:1903.06586)."""
 
         def __init__(
             self,
@@ -162,7 +162,7 @@ def split_attention() -> type:
     from torch import Tensor, nn
 
     class SplitAttention(nn.Module):
-        """A grouped convolution to ``radix`` maps, weighted for each channel (arXiv:2004.08955, section 3)."""
+        """A grouped convolution to ``radix`` maps, weighted for each channel (arXiv:2004.08955)."""
 
         def __init__(
             self,

@@ -123,7 +123,7 @@ def effective_squeeze_excitation() -> type:
     from torch import Tensor, nn
 
     class EffectiveSqueezeExcitation(nn.Module):
-        """Gate each channel by one 1x1 conv of the global average (Lee and Park 2020, arXiv:1911.06667)."""
+        """Gate each channel by one 1x1 conv of the global average (arXiv:1911.06667)."""
 
         def __init__(self, channels: int, gate: nn.Module):
             super().__init__()

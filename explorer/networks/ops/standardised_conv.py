@@ -15,7 +15,7 @@ def standardised_conv() -> type:
     from torch import Tensor, nn
 
     class StandardisedConv2d(nn.Conv2d):
-        """A convolution whose weights have mean 0 and variance 1 for each output channel (arXiv:1903.10520).
+        """A convolution with weights of mean 0 and variance 1 for each output (arXiv:1903.10520).
 
         With ``gain`` they are also multiplied by a trained gain / sqrt(fan-in) (arXiv:2101.08692).
         """

@@ -141,6 +141,33 @@ def test_split_attention_equals_timm(given):
     check("splat", {"out": 32, **given}, theirs, SPLAT, kernel=3)
 
 
+@pytest.mark.parametrize("given", [{"window": 4}, {"grid": 4}])
+def test_partitioned_attention_equals_timm(given):
+    """mhsa in windows or on a grid, with biases, projection and a table, is timm's for MaxViT."""
+    maxvit = pytest.importorskip("timm.models.maxxvit")
+    theirs = randomised(
+        maxvit.Attention2d(24, dim_head=8, head_first=False, rel_pos_cls=lambda **own: layers.RelPosBias((4, 4), **own))
+    ).eval()
+    op = bound("mhsa", None, {"heads": 3, "position": "bias", "bias": 1, "proj": 1, **given}, X)
+    ours = built(op, X)
+    ours.load_state_dict(named(theirs, {"rel_pos.relative_position_bias_table": "table"}))
+    assert op.cost(X).params == sum(parameter.numel() for parameter in theirs.parameters())
+    image = torch.randn(4, *X)
+    name = "window" if "window" in given else "grid"
+    parts = getattr(maxvit, f"{name}_partition_nchw")(image, [4, 4])
+    wanted = getattr(maxvit, f"{name}_reverse_nchw")(theirs(parts), [4, 4], [8, 8])
+    assert torch.allclose(ours(image), wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("scale", "scales"), [(0, ()), (5, (5,))])
+def test_linear_attention_equals_timm(scale, scales):
+    """linear_attn is EfficientViT's LiteMLA without the batch norm behind its projection."""
+    theirs = pytest.importorskip("timm.models.efficientvit_mit").LiteMLA(24, 24, dim=8, scales=scales)
+    theirs.proj.norm = nn.Identity()
+    names = {"qkv.conv": "qkv", "proj.conv": "proj", "aggreg.0": "aggregate"}
+    check("linear_attn", {"heads": 3, "scale": scale}, theirs, names)
+
+
 def test_frn_and_tlu_equal_timm():
     """frn followed by tlu is timm's FilterResponseNormTlu2d."""
     theirs = randomised(layers.FilterResponseNormTlu2d(24)).eval()
