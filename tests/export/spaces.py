@@ -118,6 +118,24 @@ block: dwconv3x3 frn tlu conv1x1(2*w) rmsnorm star_relu(bias=-0.5) grn conv1x1 e
 shortcut: {changed: conv1x1 evonorm_b0}
 head: gap fc
 """,
+    "gates of networks after SE": """
+stem: conv3x3(8) bn relu
+stages: {blocks: [1, 2], width: [8, 16], stride: [1, 2]}
+block: conv3x3 se(r=4, norm=bn, bias=0) ese gc(r=2, fuse=scale) gc(r=4) coord_attn(r=4) simam conv1x1 +
+head: gap fc
+""",
+    "convolutions of several paths": """
+stem: conv3x3(8) bn relu
+stages: {blocks: [1, 2], width: [16, 32], stride: [1, 2]}
+block: conv1x1(w/2) sk3x3(w/2, g=2, split=1) splat3x3(w/2, g=2) splat3x3(w, r=2, radix=1) sk5x5(w, d=2, width=8) +
+head: gap fc
+""",
+    "attention in parts and linear attention": """
+stem: conv3x3(8, s=4) bn relu
+stages: {blocks: [1, 2], width: [16, 32], stride: [1, 2]}
+block: mhsa(heads=w/16, position=bias, window=4, bias=1, proj=1) conv3x3 mhsa(2, grid=2) linear_attn(2, scale=3) ln +
+head: gap fc
+""",
     "no stem, no classifier": """
 stem: none
 stages: {blocks: 2, width: [3, 8], stride: [1, 2]}

@@ -37,6 +37,10 @@ stages:
   - {blocks: 1, width: 4, block: 'bn relu conv3x3 cat'}
   - {blocks: 1, width: 8, block: 'wsconv3x3(w, gain=1) gelu_tanh quick_gelu selu tanh wsconv1x1 skipinit(init=0.3) +'}
   - {blocks: 1, width: 8, block: 'conv3x3 frn tlu rmsnorm star_relu grn evonorm_s0(g=4) hard_mish evonorm_b0 +'}
+  - {blocks: 1, width: 8, block: 'conv3x3 se(r=4, norm=bn, bias=0) ese gc(r=2) coord_attn(r=4) simam +'}
+  - {blocks: 1, width: 8, block: 'sk3x3(split=1) splat3x3(g=2) +'}
+  - {blocks: 1, width: 8, block: 'mhsa(position=bias, window=4, bias=1, proj=1) linear_attn(2, scale=3) +'}
+  - {blocks: 1, width: 8, block: 'conv3x3 mhsa(2, grid=2) +'}
 block: conv3x3 +
 head: gap fc
 """

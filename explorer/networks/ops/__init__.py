@@ -2,6 +2,7 @@
 
 from explorer.networks.ops import (  # noqa: F401
     activation,
+    context_attention,
     conv,
     convolutional_attention,
     fork,
@@ -13,6 +14,7 @@ from explorer.networks.ops import (  # noqa: F401
     scale,
     self_attention,
     space_to_depth,
+    split_attention,
     squeeze_excitation,
     standardised_conv,
     taps,

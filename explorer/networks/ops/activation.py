@@ -256,7 +256,7 @@ def thresholded_linear_unit() -> type:
     from torch import Tensor, nn
 
     class ThresholdedLinearUnit(nn.Module):
-        """max(x, tau) with one trained tau per channel (Singh and Krishnan 2020, arXiv:1911.09737, eq. 6)."""
+        """max(x, tau) with one trained tau per channel (Singh and Krishnan 2020, eq. 6)."""
 
         def __init__(self, channels: int):
             super().__init__()

@@ -125,7 +125,7 @@ def rms_norm() -> type:
     from torch import Tensor, nn
 
     class RMSNorm(nn.Module):
-        """Division by the root mean square of the channels at each position (Zhang and Sennrich 2019)."""
+        """Division by the root mean square of the channels at each position (arXiv:1910.07467)."""
 
         def __init__(self, channels: int, eps: float):
             super().__init__()
@@ -165,7 +165,7 @@ def global_response_norm() -> type:
     from torch import Tensor, nn
 
     class GlobalResponseNorm(nn.Module):
-        """x + weight * x * n + bias, n: norm of a channel's map / mean of these norms (Woo et al. 2023)."""
+        """x + weight * x * n + bias, n: norm of a map / mean of these norms (Woo et al. 2023)."""
 
         def __init__(self, channels: int, eps: float):
             super().__init__()

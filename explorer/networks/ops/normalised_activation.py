@@ -14,7 +14,7 @@ def filter_response_norm() -> type:
     from torch import Tensor, nn
 
     class FilterResponseNorm(nn.Module):
-        """Division of each map by its root mean square (Singh and Krishnan 2020, arXiv:1911.09737, eq. 1 and 2)."""
+        """Division of each map by its root mean square (Singh and Krishnan 2020, eq. 1 and 2)."""
 
         def __init__(self, channels: int, eps: float):
             super().__init__()
@@ -62,7 +62,7 @@ def evo_norm_b0() -> type:
     from torch import Tensor, nn
 
     class EvoNormB0(nn.Module):
-        """x / max(batch std, v * x + instance std) * weight + bias (Liu et al. 2020, arXiv:2004.02967, Table 1)."""
+        """x / max(batch std, v * x + instance std) * weight + bias (arXiv:2004.02967)."""
 
         running_var: Tensor
 
@@ -111,7 +111,7 @@ def evo_norm_s0() -> type:
     from torch import Tensor, nn
 
     class EvoNormS0(nn.Module):
-        """x * sigmoid(v * x) / group std * weight + bias (Liu et al. 2020, arXiv:2004.02967, Table 1)."""
+        """x * sigmoid(v * x) / group std * weight + bias (arXiv:2004.02967)."""
 
         def __init__(self, groups: int, channels: int, eps: float):
             super().__init__()

@@ -8,8 +8,9 @@ from fractions import Fraction
 from typing import Any
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.activation import ReLU, Sigmoid
+from explorer.networks.ops.activation import Hardsigmoid, ReLU, Sigmoid
 from explorer.networks.ops.base import MAX_CHANNELS, Argument, Call, Context, Op, OpCost, TensorShape, registry
+from explorer.networks.ops.norm import BatchNorm
 from explorer.networks.ops.window import Size
 
 
@@ -24,16 +25,28 @@ def squeeze_excitation() -> type:
     class SqueezeExcitation(nn.Module):
         """Gate each channel by its squeezed neighbours (Hu et al. 2018, arXiv:1709.01507)."""
 
-        def __init__(self, channels: int, squeeze: int, act: nn.Module, gate: nn.Module):
+        def __init__(
+            self,
+            channels: int,
+            squeeze: int,
+            act: nn.Module,
+            gate: nn.Module,
+            bias: bool = True,
+            norm: nn.Module | None = None,
+        ):
             super().__init__()
             self.pool = nn.AdaptiveAvgPool2d(1)
-            self.reduce = nn.Conv2d(channels, squeeze, 1)
+            self.reduce = nn.Conv2d(channels, squeeze, 1, bias=bias)
+            self.norm = norm
             self.act = act
-            self.expand = nn.Conv2d(squeeze, channels, 1)
+            self.expand = nn.Conv2d(squeeze, channels, 1, bias=bias)
             self.gate = gate
 
         def forward(self, x: Tensor) -> Tensor:
-            return x * self.gate(self.expand(self.act(self.reduce(self.pool(x)))))
+            squeezed = self.reduce(self.pool(x))
+            if self.norm is not None:
+                squeezed = self.norm(squeezed)
+            return x * self.gate(self.expand(self.act(squeezed)))
 
     return SqueezeExcitation
 
@@ -46,7 +59,8 @@ class SqueezeExcitation(Op):
     The SE ratio divides the width of *the tensor being gated*: the squeeze has C/r channels, rounded down, at least 1.
     A ratio below 1 without variables is the share: ``se(1/4)`` is ``se(4)``, as ``rd_ratio`` in timm. With ``round=m``
     the squeeze is rounded to the nearest multiple of m, at least m; ``least=0.9`` adds one multiple where the result is
-    below nine tenths of C/r (the rule of MobileNetV3). ``width`` sets the number of channels directly.
+    below nine tenths of C/r (the rule of MobileNetV3). ``width`` sets the number of channels directly. ``norm=bn`` adds
+    a batch norm after the first 1x1 conv, with 2 S parameters (ReXNet, Han et al. 2020, arXiv:2007.00992).
     """
 
     spelling = "se"
@@ -58,13 +72,17 @@ class SqueezeExcitation(Op):
         Argument("width", "squeeze", "whole", "the squeeze's channels, instead of r"),
         Argument("act", "act", "activation", "after the first 1x1 conv"),
         Argument("gate", "gate", "activation", "after the second 1x1 conv"),
+        Argument("bias", "bias", "whole", "0: both 1x1 convs without biases", 0, 1),
+        Argument("norm", "norm", "word", "bn: a batch norm before `act`", words=("none", "bn")),
     )
 
-    cost_rule = {"params": "2*C*S + C + S", "macs": "2*C*S", "activations": "C + S"}
+    cost_rule = {"params": "2*C*S + bias*(C + S)", "macs": "2*C*S", "activations": "C + S"}
 
     squeeze: int
     act: Op = ReLU()
     gate: Op = Sigmoid()
+    bias: int = 1
+    norm: str = "none"
 
     @classmethod
     def bind(cls, kernel: Size | None, given: dict[str, Any], context: Context) -> SqueezeExcitation:
@@ -81,24 +99,77 @@ class SqueezeExcitation(Op):
         return cls(**given)
 
     def values(self, low: float, high: float) -> tuple[float, float]:
-        if low == high == 0:
-            return 0.0, 0.0
-        least, most = self.gate.values(-math.inf, math.inf)
-        if (least, most) == (0.0, 1.0):
-            return min(low, 0.0), max(high, 0.0)
-        return (0.0 if low >= 0 and least >= 0 else -math.inf), math.inf
+        return gated_values(self.gate, low, high)
 
     def cost(self, x: TensorShape) -> OpCost:
         weights = 2 * x.channels * self.squeeze
         outputs = self.squeeze + x.channels
         one = TensorShape(self.squeeze, 1, 1)
         extra = self.act.cost(one).params + self.gate.cost(TensorShape(x.channels, 1, 1)).params
-        return OpCost(weights + outputs + extra, weights, outputs)
+        extra += BatchNorm().cost(one).params if self.norm == "bn" else 0
+        return OpCost(weights + self.bias * outputs + extra, weights, outputs)
+
+    def needs_several_images(self, x: TensorShape) -> bool:
+        return self.norm == "bn"
 
     def module(self, x: TensorShape) -> Call:
-        act = self.act.module(TensorShape(self.squeeze, 1, 1))
+        one = TensorShape(self.squeeze, 1, 1)
         gate = self.gate.module(TensorShape(x.channels, 1, 1))
-        return Call(squeeze_excitation, (x.channels, self.squeeze, act, gate))
+        options: dict[str, Any] = {} if self.bias else {"bias": False}
+        options |= {"norm": BatchNorm().module(one)} if self.norm == "bn" else {}
+        return Call(squeeze_excitation, (x.channels, self.squeeze, self.act.module(one), gate), options)
+
+
+def effective_squeeze_excitation() -> type:
+    from torch import Tensor, nn
+
+    class EffectiveSqueezeExcitation(nn.Module):
+        """Gate each channel by one 1x1 conv of the global average (arXiv:1911.06667)."""
+
+        def __init__(self, channels: int, gate: nn.Module):
+            super().__init__()
+            self.conv = nn.Conv2d(channels, channels, 1)
+            self.gate = gate
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.gate(self.conv(x.mean((2, 3), keepdim=True)))
+
+    return EffectiveSqueezeExcitation
+
+
+def gated_values(gate: Op, low: float, high: float) -> tuple[float, float]:
+    """Return the bounds of inputs in low..high that are multiplied by outputs of ``gate``."""
+    if low == high == 0:
+        return 0.0, 0.0
+    least, most = gate.values(-math.inf, math.inf)
+    if (least, most) == (0.0, 1.0):
+        return min(low, 0.0), max(high, 0.0)
+    return (0.0 if low >= 0 and least >= 0 else -math.inf), math.inf
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class EffectiveSqueezeExcitation(Op):
+    """Effective squeeze-and-excitation of VoVNetV2: one 1x1 conv with bias (Lee and Park 2020, arXiv:1911.06667)."""
+
+    spelling = "ese"
+    role = "attention"
+    arguments = (Argument("gate", "gate", "activation", "after the 1x1 conv"),)
+    positional = 0
+    cost_rule = {"params": "C*C + C", "macs": "C*C", "activations": "C"}
+
+    gate: Op = Hardsigmoid()
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return gated_values(self.gate, low, high)
+
+    def cost(self, x: TensorShape) -> OpCost:
+        weights = x.channels * x.channels
+        gate = self.gate.cost(TensorShape(x.channels, 1, 1)).params
+        return OpCost(weights + x.channels + gate, weights, x.channels)
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(effective_squeeze_excitation, (x.channels, self.gate.module(TensorShape(x.channels, 1, 1))))
 
 
 def efficient_channel_attention() -> type:

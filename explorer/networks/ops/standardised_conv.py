@@ -16,9 +16,9 @@ def standardised_conv() -> type:
     from torch import Tensor, nn
 
     class StandardisedConv2d(nn.Conv2d):
-        """A convolution whose weights are standardised for each output channel (Qiao et al. 2019, arXiv:1903.10520).
+        """A convolution with weights of mean 0 and variance 1 for each output (arXiv:1903.10520).
 
-        With ``gain`` they are also multiplied by a trained gain / sqrt(fan-in) (Brock et al. 2021, arXiv:2101.08692).
+        With ``gain`` they are also multiplied by a trained gain / sqrt(fan-in) (arXiv:2101.08692).
         """
 
         def __init__(

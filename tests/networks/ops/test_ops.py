@@ -17,7 +17,10 @@ from torch import nn
 
 from explorer.errors import ArchitectureError
 from explorer.networks.ops import registry
+from explorer.networks.ops.activation import Activation
 from explorer.networks.ops.base import Context, Op, OpCost, TensorShape
+from explorer.networks.ops.norm import Norm
+from explorer.networks.ops.scale import SkipInit
 from explorer.networks.ops.window import sides
 from explorer.space.language.expression import Parser
 from explorer.space.language.names import Names
@@ -25,7 +28,9 @@ from tests.networks.ops.modules import bound, built
 from tests.networks.ops.pairwise import all_pairs
 
 UNSET = None  # the argument, or the kernel size, is omitted
-RELU, SILU, PRELU, HARDSIGMOID = (registry.by_spelling[name]() for name in ("relu", "silu", "prelu", "hardsigmoid"))
+RELU, SILU, PRELU, HARDSIGMOID, SIGMOID = (
+    registry.by_spelling[name]() for name in ("relu", "silu", "prelu", "hardsigmoid", "sigmoid")
+)
 # The values to test for each op's kernel size and arguments, by field; ops without either are not listed.
 VALUES: dict[str, dict[str, list]] = {
     "conv": {
@@ -77,9 +82,44 @@ VALUES: dict[str, dict[str, list]] = {
         "squeeze": [UNSET, 7],
         "act": [UNSET, SILU, PRELU],
         "gate": [UNSET, HARDSIGMOID],
+        "bias": [UNSET, 0],
+        "norm": [UNSET, "bn"],
+    },
+    "ese": {"gate": [UNSET, SIGMOID]},
+    "gc": {"ratio": [UNSET, 3], "multiple": [UNSET, 8], "squeeze": [UNSET, 5], "fuse": [UNSET, "scale"]},
+    "coord_attn": {"ratio": [UNSET, 3], "multiple": [UNSET, 4], "squeeze": [UNSET, 5], "bias": [UNSET, 1]},
+    "simam": {"epsilon": [UNSET, 1e-3]},
+    "sk": {
+        "kernel": [3, 5],
+        "out": [UNSET, 12],
+        "stride": [UNSET, 1],
+        "dilation": [UNSET, 2],
+        "groups": [UNSET, 4],
+        "ratio": [UNSET, 2],
+        "multiple": [UNSET, 4],
+        "squeeze": [UNSET, 5],
+        "split": [UNSET, 1],
+    },
+    "splat": {
+        "kernel": [1, 3, 5],
+        "out": [UNSET, 12],
+        "stride": [UNSET, 1],
+        "dilation": [UNSET, 2],
+        "groups": [UNSET, 2],
+        "radix": [UNSET, 1, 3],
+        "ratio": [UNSET, 2],
+        "squeeze": [UNSET, 6],
     },
     "cbam": {"ratio": [UNSET, 3]},
-    "mhsa": {"heads": [3, 4], "position": [UNSET, "none"]},
+    "mhsa": {
+        "heads": [3, 4],
+        "position": [UNSET, "none", "bias"],
+        "window": [UNSET, 2, 8],
+        "grid": [UNSET, 4],
+        "bias": [UNSET, 1],
+        "proj": [UNSET, 1],
+    },
+    "linear_attn": {"heads": [3, 4], "scale": [UNSET, 3, 5]},
     "drop": {"p": [0.25, 0.5]},
     "droppath": {"p": [0.25, 0.5]},
     "scale": {"factor": [0.5, -2.0]},
@@ -224,8 +264,12 @@ def test_the_formulas_in_the_docs_are_the_costs(case: Case):
     op, x = case.op, case.x
     if "prelu" in (getattr(getattr(op, "act", None), "spelling", ""), getattr(op, "position", "")):
         pytest.skip("the activation adds its own parameters")
-    if getattr(op, "position", "") == "none":
-        pytest.skip("the formula includes distances")
+    if getattr(op, "position", "relative") != "relative" or getattr(op, "scale", 0):
+        pytest.skip("the formula includes distances, and no second scale")
+    if getattr(op, "window", 0) or getattr(op, "grid", 0):
+        pytest.skip("the formula is that of the whole map")
+    if getattr(op, "norm", "none") != "none":
+        pytest.skip("the formula is that without norm")
     rule = registry.by_spelling[case.spelling].cost_rule
     assert evaluated(rule, op, x) == op.cost(x)
 
@@ -274,6 +318,28 @@ def test_ops_are_differentiable(case: Case):
     module(image).square().sum().backward()
     assert image.grad is not None
     assert all(p.grad is not None for p in module.parameters())
+
+
+def test_mixed_precision_and_channels_last(case: Case):
+    """In bfloat16 and channels last an op trains, and its outputs are near those in float32."""
+    op, x = case.op, case.x
+    module = built(op, x).train()
+    image = torch.randn(4, *x)
+    exact = module(image)
+    with torch.autocast("cpu", torch.bfloat16):
+        fast = module(image.to(memory_format=torch.channels_last).requires_grad_())
+    fast.float().square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
+    assert op.role == "regulariser" or (fast.float() - exact).norm() <= 0.1 * exact.norm() + 1e-3
+
+
+def test_norms_and_trained_factors_are_vectors():
+    """Parameters of norms, activations and factors have at most one dimension, so ``decay_vectors`` applies to them."""
+    x = TensorShape(32, 4, 4)
+    classes = [cls for cls in registry.by_spelling.values() if issubclass(cls, (Norm, Activation, SkipInit))]
+    for op in [cls() for cls in classes]:
+        assert all(parameter.ndim <= 1 for parameter in built(op, x).parameters()), op
+    assert built(bound("wsconv", 3, {"gain": 1}, x), x).get_parameter("gain").ndim == 1
 
 
 def test_str_is_read_back(case: Case):

@@ -57,6 +57,11 @@ def check(
         assert wanted.std() > 1e-3
 
 
+SE = {"fc1": "reduce", "bn": "norm", "fc2": "expand"}
+GC = {"conv_attn": "attend", "mlp_add.": "", "mlp_scale.": "", "fc1": "reduce", "fc2": "expand"}
+COORDINATE = {"conv1": "reduce", "bn1": "norm", "conv_h": "rows", "conv_w": "columns"}
+SK = {"attn.fc_reduce": "reduce", "attn.bn.": "norm.", "attn.fc_select": "select", "conv.": "0.", "bn.": "1."}
+SPLAT = {"bn0": "norm", "fc1": "reduce", "bn1": "squeeze_norm", "fc2": "expand"}
 CASES: list[tuple[str, dict[str, Any], Callable[[], nn.Module], dict[str, str]]] = [
     ("bn", {"eps": 1e-3}, lambda: layers.BatchNormAct2d(24, eps=1e-3, apply_act=False), {}),
     ("gn", {"groups": 4, "eps": 1e-6}, lambda: layers.GroupNorm(24, num_groups=4, eps=1e-6), {}),
@@ -66,6 +71,13 @@ CASES: list[tuple[str, dict[str, Any], Callable[[], nn.Module], dict[str, str]]]
     ("frn", {"eps": 1e-5}, lambda: layers.FilterResponseNormAct2d(24, apply_act=False), {}),
     ("evonorm_b0", {}, lambda: layers.EvoNorm2dB0(24), {}),
     ("evonorm_s0", {"groups": 4}, lambda: layers.EvoNorm2dS0(24, groups=4), {}),
+    ("se", {"ratio": 4, "norm": "bn"}, lambda: layers.SEModule(24, 1 / 4, rd_divisor=1, norm_layer=nn.BatchNorm2d), SE),
+    ("se", {"ratio": 4, "bias": 0}, lambda: layers.SEModule(24, 1 / 4, rd_divisor=1, bias=False), SE),
+    ("ese", {}, lambda: layers.EffectiveSEModule(24), {"fc": "conv"}),
+    ("gc", {"fuse": "scale"}, lambda: layers.GlobalContext(24), GC),
+    ("gc", {"ratio": 4}, lambda: layers.GlobalContext(24, rd_ratio=1 / 4, fuse_add=True, fuse_scale=False), GC),
+    ("coord_attn", {"ratio": 3}, lambda: layers.coord_attn.CoordAttn(24, rd_channels=8), COORDINATE),
+    ("coord_attn", {"bias": 1}, lambda: layers.coord_attn.CoordAttn(24, bias=True), COORDINATE),
     ("star_relu", {}, lambda: import_star_relu()(), {}),
     ("gelu_tanh", {}, lambda: layers.get_act_layer("gelu_tanh")(), {}),
     ("quick_gelu", {}, lambda: layers.get_act_layer("quick_gelu")(), {}),
@@ -105,6 +117,55 @@ def import_star_relu() -> type[nn.Module]:
 def test_ops_of_one_module_equal_timm(spelling, given, make, names):
     """Norms, activations and gates have the parameters and outputs of timm's module."""
     check(spelling, given, make(), names)
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ({"split": 1}, {}),
+        ({"groups": 4, "stride": 1, "multiple": 4}, {"groups": 4, "split_input": False, "rd_divisor": 4}),
+        ({"dilation": 2, "ratio": 2}, {"dilation": 2, "rd_ratio": 1 / 2, "split_input": False}),
+    ],
+)
+def test_selective_kernels_equal_timm(given, options):
+    """sk3x3 is timm's SelectiveKernel."""
+    theirs = layers.SelectiveKernel(24, 32, stride=given.get("stride", 2), **options)
+    check("sk", {"out": 32, **given}, theirs, SK, kernel=3)
+
+
+@pytest.mark.parametrize("given", [{}, {"groups": 2}, {"radix": 1}, {"radix": 4, "dilation": 2, "stride": 1}])
+def test_split_attention_equals_timm(given):
+    """splat3x3 is timm's SplitAttn."""
+    options = {"stride": 2, "padding": given.get("dilation", 1), **given}
+    theirs = layers.SplitAttn(24, 32, norm_layer=nn.BatchNorm2d, **options)
+    check("splat", {"out": 32, **given}, theirs, SPLAT, kernel=3)
+
+
+@pytest.mark.parametrize("given", [{"window": 4}, {"grid": 4}])
+def test_partitioned_attention_equals_timm(given):
+    """mhsa in windows or on a grid, with biases, projection and a table, is timm's for MaxViT."""
+    maxvit = pytest.importorskip("timm.models.maxxvit")
+    theirs = randomised(
+        maxvit.Attention2d(24, dim_head=8, head_first=False, rel_pos_cls=lambda **own: layers.RelPosBias((4, 4), **own))
+    ).eval()
+    op = bound("mhsa", None, {"heads": 3, "position": "bias", "bias": 1, "proj": 1, **given}, X)
+    ours = built(op, X)
+    ours.load_state_dict(named(theirs, {"rel_pos.relative_position_bias_table": "table"}))
+    assert op.cost(X).params == sum(parameter.numel() for parameter in theirs.parameters())
+    image = torch.randn(4, *X)
+    name = "window" if "window" in given else "grid"
+    parts = getattr(maxvit, f"{name}_partition_nchw")(image, [4, 4])
+    wanted = getattr(maxvit, f"{name}_reverse_nchw")(theirs(parts), [4, 4], [8, 8])
+    assert torch.allclose(ours(image), wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("scale", "scales"), [(0, ()), (5, (5,))])
+def test_linear_attention_equals_timm(scale, scales):
+    """linear_attn is EfficientViT's LiteMLA without the batch norm behind its projection."""
+    theirs = pytest.importorskip("timm.models.efficientvit_mit").LiteMLA(24, 24, dim=8, scales=scales)
+    theirs.proj.norm = nn.Identity()
+    names = {"qkv.conv": "qkv", "proj.conv": "proj", "aggreg.0": "aggregate"}
+    check("linear_attn", {"heads": 3, "scale": scale}, theirs, names)
 
 
 def test_frn_and_tlu_equal_timm():

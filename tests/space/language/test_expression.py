@@ -124,7 +124,7 @@ def test_names_with_a_minus_sign():
         ("pre", 1, "'pre' is allowed only in the head"),
         ("w", 1, "the number 'w' is among layers"),
         ("round(3, 2)", 1, "the number 'round' is among layers"),
-        ("mhsa(position=absolute)", 15, "position is one of relative, none, found 'absolute'"),
+        ("mhsa(position=absolute)", 15, "position is one of relative, none, bias, found 'absolute'"),
         ("(" * 33 + "relu" + ")" * 33, 33, "brackets nested deeper than 32"),
         ("scale(" + "round(" * 40 + "1" + ", 1)" * 40 + ")", None, "brackets nested deeper than 32"),
         ("se(act=" * 40 + "relu" + ")" * 40, None, "brackets nested deeper than 32"),

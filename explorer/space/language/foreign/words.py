@@ -58,6 +58,13 @@ _LAYERS = {
     " sebottleneck"
     " channelattention",
     "eca": "eca ecalayer ecamodule efficientchannelattention",
+    "ese": "ese effectivese effectivesemodule effectivesqueezeexcite effectivesqueezeexcitation",
+    "gc": "globalcontext globalcontextblock gcblock contextblock",
+    "coord_attn": "coordattn coordatt coordinateattention",
+    "simam": "simam simammodule",
+    "sk": "selectivekernel skconv skunit",
+    "splat": "splat splitattn splitattention splatconv",
+    "linear_attn": "linearattn linearattention litemla",
     "cbam": "cbam cbamblock cbamlayer",
     "mhsa": "mhsa selfattention multiheadattention multiheadselfattention attention mha selfattn msa attn2d",
     "maxpool": "maxpool maxpool2d maxpooling maxpooling2d mp",
