@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.space.spaces import text
 
+RES2NET = "cat(part(1, 4) l tap(a), sum(part(2, 4), from(a)) l tap(b), sum(part(3, 4), from(b)) l, part(4, 4))"
+
 
 def family(block: str, grammar: dict[str, str] | None = None, **sections: str) -> str:
     """Return a space file of plain blocks for images of 3x32x32, with sections replaced."""
@@ -53,7 +55,7 @@ FAMILIES = {
         {
             "scales": "first | later",
             "first": "cat(part(1, 4) l, part(2, 4) l, part(3, 4) l, part(4, 4))",
-            "later": "cat(part(1, 4) l tap(a), sum(part(2, 4), from(a)) l tap(b), sum(part(3, 4), from(b)) l, part(4, 4))",
+            "later": RES2NET,
             "l": "conv3x3(w/8) bn relu",
         },
         stages="{blocks: 2, width: [32, 64]}",
@@ -106,7 +108,7 @@ PUBLISHED = {
     "res2net50_26w_4s": family(
         "conv1x1(w*26/64) bn relu later conv1x1 bn + relu",
         {
-            "later": "cat(part(1, 4) l tap(a), sum(part(2, 4), from(a)) l tap(b), sum(part(3, 4), from(b)) l, part(4, 4))",
+            "later": RES2NET,
             "opening": "cat(part(1, 4) k, part(2, 4) k, part(3, 4) k, part(4, 4) avgpool3x3(s=s))",
             "l": "conv3x3(w*26/256) bn relu",
             "k": "conv3x3(w*26/256, s=s) bn relu",
