@@ -119,7 +119,7 @@ FORKS = (
     "sum({} conv1x1, {} conv1x1)",
     "cat({}, {}) conv1x1",
     "split({}, {}) conv1x1(2*c)",
-    "product({} conv1x1(c), gap conv1x1(c) sigmoid, {} conv1x1(1))",
+    "product({} conv1x1(c), gap conv1x1(c) sigmoid, {} conv1x1(1) sigmoid)",
     "tap(a) {} cat(from(a) conv1x1(w/2) tap(b), {}) sum(identity, from(b) conv1x1(c)) conv1x1",
 )
 
