@@ -180,8 +180,6 @@ class Fork(Nested):
 
 
 def summed() -> type:
-    from collections.abc import Iterator
-
     from torch import Tensor, nn
 
     class Sum(nn.ModuleList):
@@ -191,12 +189,15 @@ def summed() -> type:
             super().__init__(paths)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.join(path(x) for path in self)
+            first, *others = self
+            y: Tensor = first(x)
+            for path in others:
+                y = y + path(x)
+            return y
 
-        @staticmethod
-        def join(outputs: Iterator[Tensor]) -> Tensor:
-            y = next(outputs)
-            for other in outputs:
+        def join(self, outputs: list[Tensor]) -> Tensor:
+            y, *others = outputs
+            for other in others:
                 y = y + other
             return y
 
@@ -218,8 +219,6 @@ class Sum(Fork):
 
 
 def multiplied() -> type:
-    from collections.abc import Iterator
-
     from torch import Tensor, nn
 
     class Product(nn.ModuleList):
@@ -229,12 +228,15 @@ def multiplied() -> type:
             super().__init__(paths)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.join(path(x) for path in self)
+            first, *others = self
+            y: Tensor = first(x)
+            for path in others:
+                y = y * path(x)
+            return y
 
-        @staticmethod
-        def join(outputs: Iterator[Tensor]) -> Tensor:
-            y = next(outputs)
-            for other in outputs:
+        def join(self, outputs: list[Tensor]) -> Tensor:
+            y, *others = outputs
+            for other in others:
                 y = y * other
             return y
 
@@ -260,8 +262,6 @@ class Product(Fork):
 
 
 def concatenated() -> type:
-    from collections.abc import Iterator
-
     import torch
     from torch import Tensor, nn
 
@@ -272,11 +272,10 @@ def concatenated() -> type:
             super().__init__(paths)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.join(path(x) for path in self)
+            return self.join([path(x) for path in self])
 
-        @staticmethod
-        def join(outputs: Iterator[Tensor]) -> Tensor:
-            return torch.cat(list(outputs), 1)
+        def join(self, outputs: list[Tensor]) -> Tensor:
+            return torch.cat(outputs, 1)
 
     return Cat
 
