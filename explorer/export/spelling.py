@@ -24,7 +24,7 @@ from explorer.space.fork_nodes import TapItem
 
 # Fields that are written relative to the stage's width or the block's input channels if the ratio is simple.
 RELATIVE = ("out", "squeeze", "groups")
-POSITIONAL = ("out", "p", "factor")  # conv3x3(16), drop(0.2), scale(0.5)
+POSITIONAL = ("out", "p", "factor", "number", "shares")  # conv3x3(16), drop(0.2), scale(0.5), part(1, 4)
 MAX_RATIO_TERM = 64  # the largest numerator or denominator in w*3/8, so that the text stays readable
 MAX_DENOMINATOR = 10_000  # of a number written as a fraction, such as 1/15
 
@@ -216,10 +216,11 @@ def _spell_nested(column: list[tuple[Step, int]], places: list[Place], classes: 
             ops = step.op.inner()[number]
             is_carrier = own == place.stride
             has_stride = (is_carrier or step.op.receptive()[1] > 1) and not any(map(_is_gap, ops))
-            path = steps(ops, step.x)[0]
+            path = steps(ops, step.x)[0][1 if first.is_split else 0 :]
             runs.append(Run(path, place if has_stride else place._replace(stride=1), is_carrier))
         texts.append(spell_runs(runs, classes))
-    return [f"{first.spelling}({', '.join(text or 'identity' for text in paths)})" for paths in zip(*texts)]
+    name = "split" if first.is_split else first.spelling
+    return [f"{name}({', '.join(text or 'identity' for text in paths)})" for paths in zip(*texts)]
 
 
 def _reads_back(cls: type[Op], ops: list[Op], given: dict[Argument, list[Any]], contexts: list[Context]) -> list[bool]:

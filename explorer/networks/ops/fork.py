@@ -159,6 +159,12 @@ class Fork(Nested):
         """Return the bounds of the joined values, given those of each path."""
         raise NotImplementedError
 
+    @property
+    def is_split(self) -> bool:
+        """Whether it is ``split``: a ``cat`` whose paths begin with their shares of the channels."""
+        shares = [path[0] if path else None for path in self.paths]
+        return not self.broadcasts and shares == [Part(k, len(shares)) for k in range(1, len(shares) + 1)]
+
     def joint(self) -> Fork:
         """Return the fork without the ops of its paths: the join alone."""
         return replace(self, paths=((),) * len(self.paths))
@@ -176,7 +182,8 @@ class Fork(Nested):
         return {"op": self.spelling, "paths": [[op.to_json() for op in path] for path in self.paths]}
 
     def __str__(self) -> str:
-        return f"{self.spelling}({', '.join(' '.join(map(str, path)) or 'identity' for path in self.paths)})"
+        name, start = ("split", 1) if self.is_split else (self.spelling, 0)
+        return f"{name}({', '.join(' '.join(map(str, path[start:])) or 'identity' for path in self.paths)})"
 
 
 def summed() -> type:
