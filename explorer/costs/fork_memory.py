@@ -13,7 +13,8 @@ def peak_elements(op: Op, x: TensorShape, is_held: bool) -> int:
     """Return the largest number of elements in memory at once while an op with inner ops runs, with those of its input.
 
     Paths run one after the other; each op writes a new map. ``sum`` and ``product`` join each output with those before
-    it, ``cat`` joins all at the end. A map is freed when nothing reads it any more, a tapped one with its ``Tapped``.
+    it; ``cat``, and every fork in ``Tapped``, joins all at the end. A map is freed when nothing reads it any more, a
+    tapped one with its ``Tapped``.
 
     Args:
         op: The op.
@@ -24,7 +25,7 @@ def peak_elements(op: Op, x: TensorShape, is_held: bool) -> int:
     start = memory.written(x)
     if is_held:
         memory.keep(start)
-    memory.run((op,), start, {})
+    memory.run((op,), start, None)
     return memory.peak
 
 
@@ -58,12 +59,12 @@ class _Memory:
         if not x.readers:
             self.live -= x.shape.elements
 
-    def run(self, ops: Iterable[Op], x: _Map, taps: dict[int, _Map]) -> _Map:
-        """Run ops, which read ``x`` once; return their output."""
+    def run(self, ops: Iterable[Op], x: _Map, taps: dict[int, _Map] | None) -> _Map:
+        """Run ops, which read ``x`` once; return their output. ``taps``: the tapped maps, None outside ``Tapped``."""
         for op in ops:
-            if isinstance(op, Tap):
+            if isinstance(op, Tap) and taps is not None:
                 taps[op.number] = self.keep(x)
-            elif isinstance(op, From):
+            elif isinstance(op, From) and taps is not None:
                 self.free(x)
                 x = self.keep(taps[op.number])
             elif isinstance(op, Tapped):
@@ -79,14 +80,23 @@ class _Memory:
                 x = y
         return x
 
-    def fork(self, fork: Fork, x: _Map, taps: dict[int, _Map]) -> _Map:
+    def fork(self, fork: Fork, x: _Map, taps: dict[int, _Map] | None) -> _Map:
         waiting: list[_Map] = []
         for number, path in enumerate(fork.paths, 1):
-            waiting.append(self.run(path, x if number == len(fork.paths) else self.keep(x), taps))
-            is_joined = number == len(fork.paths) if isinstance(fork, Cat) else number > 1
-            if is_joined:
-                y = self.written(fork.joined([each.shape for each in waiting]))
-                for each in waiting:
-                    self.free(each)
-                waiting = [y]
+            is_last = number == len(fork.paths)
+            waiting.append(self.run(path, x if is_last else self.keep(x), taps))
+            if is_last or (taps is None and number > 1 and not isinstance(fork, Cat)):
+                waiting = [self.joined(fork, waiting)]
         return waiting[0]
+
+    def joined(self, fork: Fork, waiting: list[_Map]) -> _Map:
+        """Join the outputs of paths: ``cat`` all at once, others one after the other."""
+        y = self.keep(waiting[0])
+        numbers = [len(waiting)] if isinstance(fork, Cat) else range(2, len(waiting) + 1)
+        for number in numbers:
+            new = self.written(fork.joined([each.shape for each in waiting[:number]]))
+            self.free(y)
+            y = new
+        for each in waiting:
+            self.free(each)
+        return y

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from explorer.export.fork_drawing import column, drawn
 from explorer.networks.architecture import Architecture
 from explorer.networks.block import Step, steps
 from explorer.networks.ops.base import Op, TensorShape
@@ -18,7 +19,7 @@ GAP = 4  # spaces between branch and shortcut
 class Diagram(NamedTuple):
     """A block without its numbers, as a diagram; equal diagrams are one kind of block.
 
-    Each field holds names of ops, such as ``conv3x3``.
+    Each field holds names of ops, such as ``conv3x3``, and for a fork the lines of its drawing.
 
     Attributes:
         pre: Ops that branch and shortcut share.
@@ -36,17 +37,17 @@ class Diagram(NamedTuple):
 
     def __str__(self) -> str:
         """Return the diagram, several lines of text."""
-        width = max(map(len, ("x", *self.pre, *self.branch)))
+        width = _width(("x", *self.pre, *self.branch))
         left = width // 2
         lines = [f"{word:^{width}}" for word in ("x", *self.pre)]
         if self.shortcut is None:
             lines += [f"{word:^{width}}" for word in (*self.branch, *self.after)]
             return "\n".join(line.rstrip() for line in lines)
-        shortcut_width = max(map(len, ("│", *self.shortcut)))
+        shortcut_width = _width(("│", *self.shortcut))
         right = width + GAP + shortcut_width // 2
         lines.append(" " * left + "├" + "─" * (right - left - 1) + "┐")
         height = max(len(self.branch), len(self.shortcut), 1)
-        for word, opposite in zip(_column(self.branch, height), _column(self.shortcut, height)):
+        for word, opposite in zip(column(self.branch, height), column(self.shortcut, height)):
             lines.append(f"{word:^{width}}{' ' * GAP}{opposite:^{shortcut_width}}")
         middle = (left + right) // 2
         merge = f" {self.merge} "
@@ -56,10 +57,9 @@ class Diagram(NamedTuple):
         return "\n".join(line.rstrip() for line in lines)
 
 
-def _column(words: Sequence[str], height: int) -> list[str]:
-    """Centre the words in a column of ``height`` rows, with a vertical line above and below."""
-    above = (height - len(words)) // 2
-    return ["│"] * above + list(words) + ["│"] * (height - len(words) - above)
+def _width(words: tuple[str, ...]) -> int:
+    """Return the width of a column: odd if it has a fork, which has a line in its middle."""
+    return max(map(len, words)) | any("┌" in word for word in words)
 
 
 def block_diagram(placed: PlacedBlock) -> Diagram:
@@ -69,9 +69,12 @@ def block_diagram(placed: PlacedBlock) -> Diagram:
         placed: The block in its network.
     """
     pre, branch, shortcut, _, after, _ = placed.parts
-    other = None if shortcut is None else tuple(op_names(shortcut))
-    merge = placed.block.merge.spelling
-    return Diagram(tuple(op_names(pre)), tuple(op_names(branch)), other, merge, tuple(op_names(after)))
+    other = None if shortcut is None else _lines(shortcut)
+    return Diagram(_lines(pre), _lines(branch), other, placed.block.merge.spelling, _lines(after))
+
+
+def _lines(given: Iterable[Step]) -> tuple[str, ...]:
+    return tuple(drawn(given, lambda step: op_name(step.op, step.x)))
 
 
 def stage_diagrams(architecture: Architecture) -> list[list[Diagram]]:

@@ -5,26 +5,32 @@ The text is exact: the language reads it back as the same ops. It leaves out arg
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from explorer.errors import ArchitectureError
-from explorer.networks.block import Step
+from explorer.networks.block import Step, steps
 from explorer.networks.ops.base import Argument, Context, Op, TensorShape
 from explorer.networks.ops.conv import Conv, DepthwiseConv
+from explorer.networks.ops.fork import Fork
 from explorer.networks.ops.merge import Merge
+from explorer.networks.ops.nesting import Nested
+from explorer.networks.ops.pool import GLOBAL_POOLS
+from explorer.networks.ops.taps import From, Tap, Tapped
 from explorer.networks.ops.window import Size, spell_size
 from explorer.space.derive.binding import strides_by_rule
-from explorer.space.derive.layer import Layer
+from explorer.space.derive.layer import Layer, Paths
+from explorer.space.fork_nodes import TapItem
 
 # Fields that are written relative to the stage's width or the block's input channels if the ratio is simple.
 RELATIVE = ("out", "squeeze", "groups")
-POSITIONAL = ("out", "p", "factor")  # conv3x3(16), drop(0.2), scale(0.5)
+POSITIONAL = ("out", "p", "factor", "number", "shares")  # conv3x3(16), drop(0.2), scale(0.5), part(1, 4)
 MAX_RATIO_TERM = 64  # the largest numerator or denominator in w*3/8, so that the text stays readable
 MAX_DENOMINATOR = 10_000  # of a number written as a fraction, such as 1/15
 
 
-Kind = tuple[type[Op], Size | None, tuple[str, ...]]  # the class of the op, its kernel, and its non-numeric arguments
+Kind = tuple[type[Op], Size | None, tuple[Any, ...]]  # the class of the op, its kernel, and its non-numeric arguments
 
 
 class Place(NamedTuple):
@@ -51,21 +57,19 @@ class Run(NamedTuple):
     Attributes:
         steps: The ops with their shapes.
         place: The variables.
+        by_rule: Whether the rule for strides may apply; if not, each op states its own.
     """
 
     steps: tuple[Step, ...]
     place: Place
+    by_rule: bool = True
 
     def supplied_strides(self) -> list[Size]:
         """Return the stride that the language gives each op if the text states none."""
         stride = self.place.stride
-        layers = [
-            Layer(_spelled_class([step]), step.op.spelled_size, {}, False, (1, 1), None, pools=_pools(step.op))
-            for step in self.steps
-        ]
-        by_rule = strides_by_rule(layers, stride)
+        by_rule = strides_by_rule(_layers(self.steps), stride)
         strides = [step.op.receptive()[1] for step in self.steps]
-        if stride == 1 or strides == by_rule:
+        if stride == 1 or (strides == by_rule and self.by_rule):
             return by_rule
         # One op written with `s` replaces the rule. If that does not give these strides, each op states its own.
         others = 1 if set(strides) <= {1, stride} and all(map(_states_stride, self.steps)) else 0
@@ -90,6 +94,7 @@ def spell_runs(runs: list[Run], classes: int) -> list[str]:
     Returns:
         The text of each run.
     """
+    runs = [run._replace(steps=_without_tapped(run.steps)) for run in runs]
     texts = [""] * len(runs)
     groups: dict[tuple[Kind, ...], list[int]] = {}
     for index, run in enumerate(runs):
@@ -137,9 +142,40 @@ def _simplest(value: float) -> Fraction:
     return near if float(near) == value else Fraction(repr(value))
 
 
+def _without_tapped(given: Iterable[Step]) -> tuple[Step, ...]:
+    """Return the ops with those in ``Tapped`` in its place."""
+    out: list[Step] = []
+    for step in given:
+        out += steps(step.op.ops, step.x)[0] if isinstance(step.op, Tapped) else [step]
+    return tuple(out)
+
+
+def _is_global(op: Op) -> bool:
+    return isinstance(op, GLOBAL_POOLS)
+
+
+def _layers(given: Iterable[Step]) -> list[Layer]:
+    """Return the ops as layers without a stride, as far as the rule for strides reads them."""
+    layers = []
+    for step in given:
+        op = step.op
+        if isinstance(op, (Tap, From)):
+            layers.append(Layer(TapItem("tap", "", (1, 1)), None, {}, False, (1, 1), None))
+        elif isinstance(op, Fork):
+            paths = Paths(op.spelling, tuple(tuple(_layers(steps(path, step.x)[0])) for path in op.paths))
+            pools = any(layer.pools for path in paths.layers for layer in path)
+            layers.append(Layer(paths, None, {}, False, (1, 1), None, pools=pools))
+        else:
+            layers.append(Layer(_spelled_class([step]), op.spelled_size, {}, False, (1, 1), None, pools=_pools(op)))
+    return layers
+
+
 def _kind(step: Step) -> Kind:
     """Return the key of ops that are written in the same way."""
     op = step.op
+    if isinstance(op, Nested):
+        inner = tuple(tuple(map(_kind, steps(path, step.x)[0])) for path in op.inner())
+        return type(op), None, inner or (str(op),)
     nested = tuple(str(getattr(op, a.field, "")) for a in op.arguments if a.kind in ("activation", "word"))
     return (_spelled_class([step]), getattr(op, "kernel", None), nested)
 
@@ -158,6 +194,8 @@ def _pools(op: Op) -> bool:
 def _spell_column(column: list[tuple[Step, Size]], places: list[Place], classes: int) -> list[str]:
     """Write one op of each run, without the arguments that the language supplies."""
     ops = [step.op for step, _ in column]
+    if isinstance(ops[0], Nested):
+        return _spell_nested(column, places, classes)
     cls = _spelled_class([step for step, _ in column])
     contexts = [Context(step.x, place.width, own, classes) for (step, own), place in zip(column, places)]
     given = _arguments(cls, ops, contexts, places)
@@ -170,6 +208,26 @@ def _spell_column(column: list[tuple[Step, Size]], places: list[Place], classes:
         words = _values(argument, given[argument], places)
         texts[argument] = ["" if left_out else word for left_out, word in zip(is_supplied, words)]
     return [_text(cls, op, {a: words[index] for a, words in texts.items()}) for index, op in enumerate(ops)]
+
+
+def _spell_nested(column: list[tuple[Step, Size]], places: list[Place], classes: int) -> list[str]:
+    """Write one fork or tap of each run."""
+    first = column[0][0].op
+    if not isinstance(first, Fork):
+        return [str(step.op) for step, _ in column]
+    texts = []
+    for number in range(len(first.inner())):
+        runs = []
+        for (step, own), place in zip(column, places):
+            assert isinstance(step.op, Nested)
+            ops = step.op.inner()[number]
+            is_carrier = own == place.stride
+            has_stride = (is_carrier or step.op.receptive()[1] != 1) and not any(map(_is_global, ops))
+            path = steps(ops, step.x)[0][1 if first.is_split else 0 :]
+            runs.append(Run(path, place if has_stride else place._replace(stride=1), is_carrier))
+        texts.append(spell_runs(runs, classes))
+    name = "split" if first.is_split else first.spelling
+    return [f"{name}({', '.join(text or 'identity' for text in paths)})" for paths in zip(*texts)]
 
 
 def _reads_back(cls: type[Op], ops: list[Op], given: dict[Argument, list[Any]], contexts: list[Context]) -> list[bool]:

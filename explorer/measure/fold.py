@@ -87,10 +87,12 @@ def _replace(network: nn.Module, path: str, module: nn.Module) -> None:
 
 
 class _Tracer(fx.Tracer):
-    """A tracer that treats the modules of _LEAF_PACKAGES as single operations, except Sequential."""
+    """A tracer that treats the modules of _LEAF_PACKAGES as single operations, except Sequential and forks."""
 
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
-        return type(module).__module__.startswith(_LEAF_PACKAGES) and not isinstance(module, nn.Sequential)
+        return type(module).__module__.startswith(_LEAF_PACKAGES) and not isinstance(
+            module, (nn.Sequential, nn.ModuleList)
+        )
 
 
 def _fold(traced: fx.GraphModule, node: fx.Node, uses: Mapping[object, int]) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from explorer.networks.architecture import Architecture
 from explorer.networks.build import Network
 from explorer.networks.ops.base import TensorShape
+from explorer.networks.ops.fork import Fork
 from explorer.networks.ops.merge import Add
 from explorer.space.search_space import load_space, parse_space
 from explorer.space.shipped import shipped_spaces
@@ -60,12 +61,17 @@ def recorded_shapes(network: Network) -> dict[str, tuple[TensorShape, TensorShap
     return found
 
 
+def is_frame(module: nn.Module) -> bool:
+    """Return whether a module is a fork, one of its paths, or a tap: none of them is a layer."""
+    return isinstance(module, (nn.Sequential, nn.ModuleList)) or hasattr(module, "saved") or hasattr(module, "read")
+
+
 def agrees(architecture: Architecture) -> None:
     """The layers are the modules of the built network under their names, and have the shapes that are recorded."""
     with torch.device("meta"):
         network = Network(architecture).eval()
         found = recorded_shapes(network)
-    layers = [layer for layer in architecture.layers() if not isinstance(layer.op, Add)]
+    layers = [layer for layer in architecture.layers() if not isinstance(layer.op, (Add, Fork))]
     assert [(layer.module, layer.x, layer.y) for layer in layers] == [
         (layer.module, *found[layer.module]) for layer in layers
     ]
@@ -75,7 +81,11 @@ def agrees(architecture: Architecture) -> None:
         holders |= {placed.module, *(f"{placed.module}.{part}" for part in ("pre", "branch", "shortcut", "after"))}
     names = [layer.module for layer in layers]
     inner = tuple(f"{each}." for each in names)
-    built = [each for each, _ in network.named_modules() if each not in holders and not each.startswith(inner)]
+    built = [
+        each
+        for each, module in network.named_modules()
+        if each not in holders and not each.startswith(inner) and not is_frame(module)
+    ]
     assert built == names
 
 

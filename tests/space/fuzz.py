@@ -34,6 +34,10 @@ VALID = [path.read_text() for name, path in sorted(shipped_spaces().items()) if 
         limits="{params: <= 2M}",
     ),
     text(block="bn relu conv3x3 cat", shortcut="{changed: avgpool}"),
+    text(
+        {"k": "conv3x3 | conv5x5"},
+        block='"sum(k bn, conv1x1? bn) tap(a) relu cat(from(a), split(identity, bn)) conv1x1(c/2) +"',
+    ),
 ]
 SEEDS = st.integers(0, 10**9)
 WORDS = """
@@ -42,6 +46,7 @@ w in s d i n act attn block r0 0 1 2 1/2 0.5 16 1e-3 99999 -1
 ( ) { } | ? + - * / = , : [ ] ' " # & * ! % @ ` ~ << --- ... \\ é
 conv3x3(16) conv3x3(w*2,s=s) se(r=4) se(act=silu) {1,2} {0} {3,1} droppath(0.2*i/n) range(1,3,1)
 input: classes: stem: stages: block: shortcut: head: grammar: vary: limits: transition: same: changed: from:
+sum( product( split( cat( part(2,4) tap(a) from(a) c sum(conv3x3,identity)
 blocks: width: stride: dilation: first: network stage use true no 0x1f 010 null 3x32x32
 """
 PIECES = [*sorted(registry.by_spelling), *WORDS.split(), "\n", "\n  ", "\t", "\x85", "\u2028"]

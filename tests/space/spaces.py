@@ -115,6 +115,15 @@ def agrees_with_trying(space: SearchSpace) -> int:
     return len(ranked)
 
 
+FORKS = (
+    "sum({} conv1x1, {} conv1x1)",
+    "cat({}, {}) conv1x1",
+    "split({}, {}) conv1x1(2*c)",
+    "product({} conv1x1(c), gap conv1x1(c) sigmoid, {} conv1x1(1) sigmoid)",
+    "tap(a) {} cat(from(a) conv1x1(w/2) tap(b), {}) sum(identity, from(b) conv1x1(c)) conv1x1",
+)
+
+
 class RandomSpaces:
     """Random space files made from few parts, small enough to be enumerated."""
 
@@ -135,6 +144,8 @@ class RandomSpaces:
         if pick < 0.86:
             other = self.layers(depth - 1, rules)
             return f"({inner} | {other})" if other != inner else inner
+        if pick < 0.92:
+            return self.random.choice(FORKS).format(inner, self.layers(depth - 1, rules))
         return f"{inner} {self.layers(depth - 1, rules)}"
 
     def text(self) -> str:

@@ -16,6 +16,9 @@ from explorer.networks.architecture import Architecture
 from explorer.networks.block import Block
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.conv import Conv
+from explorer.networks.ops.fork import Fork
+from explorer.networks.ops.nesting import leaves
+from explorer.networks.ops.taps import Tapped
 from explorer.networks.ops.window import sides, spell_size
 
 LINE = "#808080"
@@ -85,7 +88,8 @@ def shortcut_kind(block: Block) -> str:
         return "no shortcut"
     if not block.shortcut:
         return "identity shortcut"
-    return "projection shortcut" if any(op.role == "conv" for op in block.shortcut) else "changed shortcut"
+    has_conv = any(op.role == "conv" for op in leaves(block.shortcut))
+    return "projection shortcut" if has_conv else "changed shortcut"
 
 
 def op_label(op: Op) -> str:
@@ -187,16 +191,30 @@ class _Dot:
         label = "\\n".join(safe_text(text, "dot", 60) for text in texts)
         return self._add(f'label="{label}", fillcolor="{fill}", group={column}')
 
-    def point(self) -> str:
+    def point(self, column: str = MAIN) -> str:
         return self._add(
-            f'shape=point, width=0.07, height=0.07, label="", color="{LINE}", fillcolor="{LINE}", group={MAIN}'
+            f'shape=point, width=0.07, height=0.07, label="", color="{LINE}", fillcolor="{LINE}", group={column}'
         )
 
-    def merge(self, spelling: str) -> str:
+    def merge(self, spelling: str, column: str = MAIN) -> str:
         shape = "circle, width=0.27, height=0.27, fixedsize=true" if spelling == "+" else "ellipse"
         return self.node(
-            spelling, f'shape={shape}, style=filled, fillcolor="#FFFFFF", margin=0, penwidth=1.6, group={MAIN}'
+            spelling, f'shape={shape}, style=filled, fillcolor="#FFFFFF", margin=0, penwidth=1.6, group={column}'
         )
+
+    def fork(self, start: str, column: str, fork: Fork) -> str:
+        """Draw the paths of a fork side by side; return the node of the join."""
+        opening = self.point(column)
+        self.edge(start, opening, "arrowhead=none")
+        is_split = fork.is_split
+        ends = [
+            self.chain(opening, f"{column}_{number}", path[1:] if is_split else path)
+            for number, path in enumerate(fork.paths)
+        ]
+        join = self.merge("split" if is_split else fork.spelling, column)
+        for end in ends:
+            self.edge(end, join)
+        return join
 
     def edge(self, start: str, end: str, attributes: str = "") -> None:
         self.parts.append(f"{start} -> {end}" + (f" [{attributes}]" if attributes else ""))
@@ -220,6 +238,15 @@ class _Dot:
         """
         ops = tuple(ops)
         if not ops:
+            return start
+        if any(isinstance(op, (Fork, Tapped)) for op in ops):
+            for place, op in enumerate(ops):
+                if isinstance(op, Fork):
+                    start = self.fork(start, column, op)
+                else:
+                    inner = op.inner() if isinstance(op, Tapped) else ((op,),)
+                    named = "" if place else heading
+                    start = self.chain(start, column, inner[0], heading=named, line=line)
             return start
         if frame:
             self.parts.append(f"subgraph cluster_{self.prefix} {{ style=dashed; margin=10;")

@@ -165,6 +165,12 @@ class Fork(Nested):
         """Return the bounds of the joined values, given those of each path."""
         raise NotImplementedError
 
+    @property
+    def is_split(self) -> bool:
+        """Whether it is ``split``: a ``cat`` whose paths begin with their shares of the channels."""
+        shares = [path[0] if path else None for path in self.paths]
+        return not self.broadcasts and shares == [Part(k, len(shares)) for k in range(1, len(shares) + 1)]
+
     def joint(self) -> Fork:
         """Return the fork without the ops of its paths: the join alone."""
         return replace(self, paths=((),) * len(self.paths))
@@ -182,12 +188,11 @@ class Fork(Nested):
         return {"op": self.spelling, "paths": [[op.to_json() for op in path] for path in self.paths]}
 
     def __str__(self) -> str:
-        return f"{self.spelling}({', '.join(' '.join(map(str, path)) or 'identity' for path in self.paths)})"
+        name, start = ("split", 1) if self.is_split else (self.spelling, 0)
+        return f"{name}({', '.join(' '.join(map(str, path[start:])) or 'identity' for path in self.paths)})"
 
 
 def summed() -> type:
-    from collections.abc import Iterator
-
     from torch import Tensor, nn
 
     class Sum(nn.ModuleList):
@@ -197,12 +202,15 @@ def summed() -> type:
             super().__init__(paths)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.join(path(x) for path in self)
+            first, *others = self
+            y: Tensor = first(x)
+            for path in others:
+                y = y + path(x)
+            return y
 
-        @staticmethod
-        def join(outputs: Iterator[Tensor]) -> Tensor:
-            y = next(outputs)
-            for other in outputs:
+        def join(self, outputs: list[Tensor]) -> Tensor:
+            y, *others = outputs
+            for other in others:
                 y = y + other
             return y
 
@@ -224,8 +232,6 @@ class Sum(Fork):
 
 
 def multiplied() -> type:
-    from collections.abc import Iterator
-
     from torch import Tensor, nn
 
     class Product(nn.ModuleList):
@@ -235,12 +241,15 @@ def multiplied() -> type:
             super().__init__(paths)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.join(path(x) for path in self)
+            first, *others = self
+            y: Tensor = first(x)
+            for path in others:
+                y = y * path(x)
+            return y
 
-        @staticmethod
-        def join(outputs: Iterator[Tensor]) -> Tensor:
-            y = next(outputs)
-            for other in outputs:
+        def join(self, outputs: list[Tensor]) -> Tensor:
+            y, *others = outputs
+            for other in others:
                 y = y * other
             return y
 
@@ -266,8 +275,6 @@ class Product(Fork):
 
 
 def concatenated() -> type:
-    from collections.abc import Iterator
-
     import torch
     from torch import Tensor, nn
 
@@ -278,11 +285,10 @@ def concatenated() -> type:
             super().__init__(paths)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.join(path(x) for path in self)
+            return self.join([path(x) for path in self])
 
-        @staticmethod
-        def join(outputs: Iterator[Tensor]) -> Tensor:
-            return torch.cat(list(outputs), 1)
+        def join(self, outputs: list[Tensor]) -> Tensor:
+            return torch.cat(outputs, 1)
 
     return Cat
 

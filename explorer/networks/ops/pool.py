@@ -391,3 +391,6 @@ class GlobalMaxPool(Op):
 
     def module(self, x: TensorShape) -> Call:
         return Call("AdaptiveMaxPool2d", (1,))
+
+
+GLOBAL_POOLS = (GlobalAveragePool, GlobalMaxPool)

@@ -111,8 +111,6 @@ def reads_output() -> type:
 
 
 def tapped() -> type:
-    from typing import Any  # noqa: F401  # exported code needs it
-
     from torch import Tensor, nn
 
     class Tapped(nn.Sequential):
@@ -121,20 +119,18 @@ def tapped() -> type:
         def forward(self, x: Tensor) -> Tensor:
             return self.run(self, x, {})
 
-        def run(self, layer: Any, x: Tensor, taps: dict[int, Tensor]) -> Tensor:
+        def run(self, layer: nn.Module, x: Tensor, taps: dict[object, Tensor]) -> Tensor:
             if isinstance(layer, nn.Sequential):
                 for inner in layer:
                     x = self.run(inner, x, taps)
                 return x
-            if hasattr(layer, "join"):  # a fork
-                y: Tensor = layer.join(self.run(path, x, taps) for path in layer)
-                return y
+            if isinstance(layer, nn.ModuleList):  # a fork
+                return layer.join([self.run(path, x, taps) for path in layer])
             if hasattr(layer, "read"):
                 return taps[layer.read]
             if hasattr(layer, "saved"):
                 taps[layer.saved] = x
-            y = layer(x)
-            return y
+            return layer(x)
 
     return Tapped
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from explorer.errors import ArchitectureError
 from explorer.networks.ops import registry
 from explorer.networks.ops.base import Context, Op, TensorShape
-from explorer.networks.ops.pool import GlobalAveragePool
+from explorer.networks.ops.pool import GLOBAL_POOLS
 from explorer.networks.ops.taps import From, Tap, with_taps
 from explorer.networks.ops.window import Size, sides, spell_size
 from explorer.networks.ops.zero import Zero
@@ -188,7 +188,7 @@ class _Binder:
         """
         made = []
         for number, layers in enumerate(paths.layers, 1):
-            own: Size = 1 if any(map(_is_gap, layers)) else stride
+            own: Size = 1 if any(map(_is_global, layers)) else stride
             start = paths.share(number).output_shape(x) if paths.join == "split" else x
             at = layers[0].place if layers else place
             of = f"{where}, path {number} of {paths.join}"
@@ -242,7 +242,7 @@ def _conv_size(layer: Layer) -> int:
     if isinstance(layer.what, Paths):
         sizes = [0]
         for path in layer.what.layers:
-            for inner in takewhile(lambda inner: not _is_gap(inner), path):
+            for inner in takewhile(lambda inner: not _is_global(inner), path):
                 sizes.append(0 if "stride" in inner.given and not inner.uses_stride else _conv_size(inner))
         return max(sizes)
     if layer.what not in CONVS:
@@ -250,8 +250,8 @@ def _conv_size(layer: Layer) -> int:
     return 2 if layer.what is Zero or layer.kernel not in (None, 1) else 1
 
 
-def _is_gap(layer: Layer) -> bool:
-    return layer.what is GlobalAveragePool or isinstance(layer.what, GlobalAveragePool)
+def _is_global(layer: Layer) -> bool:
+    return layer.what in GLOBAL_POOLS or isinstance(layer.what, GLOBAL_POOLS)
 
 
 def one_pixel(stride: Size, x: TensorShape) -> str:

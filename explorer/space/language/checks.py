@@ -237,6 +237,7 @@ class Checks:
                 if (depth := self._nested(node)) > MAX_NESTED:
                     message = f"forks are nested {depth} levels deep, with the rules in them; at most {MAX_NESTED}"
                     self.problems.add(node.place, f"{message} are allowed")
+                    return
 
     def _nested(self, tree: Node) -> int:
         """Return how many forks are in each other."""

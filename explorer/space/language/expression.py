@@ -185,6 +185,9 @@ class Parser(ValueParser):
             near = nearest_size(name)
             return self.fault(offset, str(error), *([Edit(offset, offset + len(name), near)] if near else []))
         if found is None:
+            if name in (*FORKS, *TAPS):
+                example = f"{name}(conv3x3 bn, identity)" if name in FORKS else f"{name}(a)"
+                raise ExpressionError(offset, f"{name!r} needs its brackets directly after it, as in {example}")
             if name in VARIABLES or name in ("round", "range"):
                 raise ExpressionError(offset, self.mixed(name))
             known = self.names.structural()

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from explorer.networks.ops.conv import Conv
 from explorer.networks.ops.regularisation import Dropout, DropPath
 from explorer.networks.ops.scale import Scale
-from explorer.space.grammar import Alternatives, Group, MergeItem, Node, OpItem, Reference, Repeat
+from explorer.space.fork_nodes import ForkItem
+from explorer.space.grammar import Alternatives, Group, MergeItem, Node, OpItem, Reference, Repeat, reachable
 
 
 class Path(NamedTuple):
@@ -67,16 +68,21 @@ class PathReader:
             return self._extended(paths, self.rules[node.name])
         if isinstance(node, MergeItem):
             return frozenset(path if path.merge else path._replace(merge=node) for path in paths)
+        if isinstance(node, ForkItem):
+            has_conv = any(
+                isinstance(inner, OpItem) and inner.op.role == "conv" for inner in reachable(self.rules, [node])
+            )
+            return frozenset(_followed(path, "fork", has_conv, 2 * has_conv) for path in paths)
         if isinstance(node, OpItem) and not has_no_effect(node):
-            return frozenset(_followed(path, node) for path in paths)
+            role = node.op.role
+            return frozenset(_followed(path, role, role == "conv", int(issubclass(node.op, Conv))) for path in paths)
         return paths
 
 
-def _followed(path: Path, node: OpItem) -> Path:
-    is_conv = node.op.role == "conv"
+def _followed(path: Path, role: str, is_conv: bool, convs: int) -> Path:
     if path.merge is not None:
-        return path._replace(after=path.after or node.op.role, has_conv_after=path.has_conv_after or is_conv)
-    return path._replace(convs=min(2, path.convs + issubclass(node.op, Conv)), last=node.op.role)
+        return path._replace(after=path.after or role, has_conv_after=path.has_conv_after or is_conv)
+    return path._replace(convs=min(2, path.convs + convs), last=role)
 
 
 def has_no_effect(node: OpItem) -> bool:

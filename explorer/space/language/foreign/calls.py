@@ -14,7 +14,7 @@ from explorer.space.language.foreign import words
 from explorer.space.language.foreign.layers import VALUES, as_size, layer, positional_parts
 from explorer.space.language.foreign.numbers import spelled_range
 from explorer.space.language.foreign.scan import Finding, Lexeme, Scan, base_layer
-from explorer.space.language.names import KEYWORDS, VARIABLES, find_op, is_reserved
+from explorer.space.language.names import BRACKETED, FORKS, KEYWORDS, TAPS, VARIABLES, find_op, is_reserved
 
 
 def calls(scan: Scan) -> Iterator[Finding]:
@@ -35,6 +35,8 @@ def _is_known(scan: Scan, index: int) -> bool:
     name = scan.at(index).text
     if name in scan.rules or name in KEYWORDS:
         return True
+    if name in BRACKETED and scan.at(index + 1).text == "(" and scan.touches(index + 1):
+        return True
     if name in VARIABLES and (scan.in_arguments(index) or scan.home != "layers"):
         return True
     try:
@@ -47,6 +49,10 @@ def _call(scan: Scan, index: int, end: int, arguments: list[str], called: bool) 
     lexeme = scan.at(index)
     name, word = lexeme.text, words.plain(lexeme.text)
     found = scan.text[lexeme.start : end]
+    bracket = scan.at(index + 1)
+    if name in (*FORKS, *TAPS) and bracket.text == "(" and not called:
+        edit = Edit(lexeme.end, bracket.start, "")
+        return Finding(bracket.start, f"a blank after {name!r}; its brackets follow it directly", (edit,))
     pieces = name.split(".")
     if len(pieces) > 1 and all(scan.knows(piece) for piece in pieces) and not called:
         edit = Edit(lexeme.start, end, " ".join(pieces))
