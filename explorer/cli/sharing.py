@@ -230,7 +230,8 @@ def _export(
         if request.by_order:
             pairing = pair_weights(found.architecture, request.weights)
         weights = load_weights(found.architecture, pairing or request.weights).state_dict()
-        provenance["weights"] = f"from the file {Path(request.weights).name}"
+        paired = ", paired by the order of computation" if pairing else ""
+        provenance["weights"] = f"from the file {Path(request.weights).name}{paired}"
     try:
         with contextlib.nullcontext() if quiet else console().status("writing and verifying files"):
             result = export_architecture(
