@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from explorer.networks.block import Block
 from explorer.networks.ops.base import Context, Op, TensorShape
 from explorer.networks.ops.conv import Conv, DepthwiseConv
 from explorer.networks.ops.merge import Add, Gate, Merge
+from explorer.networks.ops.scale import Scale
 from explorer.networks.ops.zero import Zero
 from explorer.space.derive.layers import Layer, Resolver, bound_layer
 from explorer.space.grammar import Copied, Fault, Node, Place, StageRule
@@ -95,6 +97,8 @@ def bind(
             ops.append(op)
     if shrunk != stride and (exactly or stride > 1):
         fix = "give it to one of them, as in conv3x3(s=s)" if shrunk == 1 else "write strides under 'stages'"
+        if shrunk == 1 and re.fullmatch(r"stage \d+", where) and all(isinstance(op, Scale) for op in ops):
+            fix = "for a block that is its shortcut alone, write zero"
         raise Fault(
             layers[0].place if layers else place,
             f"{_with(resolver)}{where}: the layers shrink by {shrunk}, the stride is {stride}; {fix}",

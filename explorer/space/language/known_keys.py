@@ -7,7 +7,7 @@ from collections.abc import Mapping as Table
 from typing import NamedTuple
 
 from explorer.errors import Edit, did_you_mean
-from explorer.space.language.foreign.keys import SHORTCUT_PARTS, TRAINING, meant
+from explorer.space.language.foreign.keys import INPUT_PARTS, SHORTCUT_PARTS, TRAINING, meant
 from explorer.space.language.foreign.words import plain
 from explorer.space.language.source_text import in_yaml
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar
@@ -54,6 +54,10 @@ def read_keys(
             found.setdefault(name, Scalar(text, key.line, key.column, places=((key.line, key.column),)))
         elif what == "a space" and plain(key.text) in TRAINING:
             problems.add(key, f"{message}; training and search have options of 'explorer search', not keys of a space")
+        elif what == "a space" and plain(key.text) in INPUT_PARTS:
+            at = problems.text.rfind("\n", 0, key.span[0]) + 1
+            edits = [] if problems.text[at : key.span[0]].strip() else [Edit(key.span[0], value.span[1], "")]
+            problems.add(key, f"{message}; 'input' has channels, height and width, as in 3x32x32", *edits)
         elif what == "a space" and (part := SHORTCUT_PARTS.get(plain(key.text))) and "shortcut" not in found:
             text = problems.text[slice(*value.span)].strip()
             edit = Edit(key.span[0], value.span[1], f"shortcut: {{{part}: {text}}}")
