@@ -98,7 +98,7 @@ def bind(
     if shrunk != stride and (exactly or stride > 1):
         fix = "give it to one of them, as in conv3x3(s=s)" if shrunk == 1 else "write strides under 'stages'"
         if shrunk == 1 and re.fullmatch(r"stage \d+", where) and all(isinstance(op, Scale) for op in ops):
-            fix = "for a block that is its shortcut alone, write zero"
+            fix = "for the shortcut alone, write 'zero +'"
         raise Fault(
             layers[0].place if layers else place,
             f"{_with(resolver)}{where}: the layers shrink by {shrunk}, the stride is {stride}; {fix}",

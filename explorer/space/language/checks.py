@@ -207,7 +207,7 @@ class Checks:
                 if wrong := self._merge_counts(option) - {1}:
                     found = "no merge" if 0 in wrong else "more than one merge"
                     one = "a block has exactly one of +, cat, gate(b)"
-                    hint = "" if 0 in wrong else "; a second sum is a second block"
+                    hint = "" if 0 in wrong else "; write a block for each sum, or leave one of them"
                     at = f"the rule {name!r}" if name else f"{what!r}"
                     scalar = texts.get(self.rules[name] if name else tree)
                     is_valid = False

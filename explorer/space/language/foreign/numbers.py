@@ -101,7 +101,7 @@ def ranges(scan: Scan) -> Iterator[Finding]:
         low, end = (match[1], match[2]) if match[2] else ("1", str(int(match[1]) + 1))
         if int(end) > int(low) + 1:
             new = spelled_range(low, str(int(end) - 1))
-            message = f"{match[0]!r}: range(lo, hi, step) has three numbers and includes hi; that of Python ends at {int(end) - 1}"
+            message = f"{match[0]!r}: range(lo, hi, step) has three numbers and includes hi, which Python leaves out"
             whole = match[0] == scan.text.strip()
             edit = Edit(match.start(), match.end(), new if whole or "|" not in new else f"({new})")
             yield Finding(match.start(), message, (edit,))
@@ -143,7 +143,10 @@ def per_cent(scan: Scan) -> Iterator[Finding]:
         share = Fraction(match[1]) / 100
         new = _spelled(share)
         if share and re.search(r"\b(se|cbam)\([^()]*$", scan.text[: match.start()]):
-            new = _spelled(1 / share)  # r is the channels by the squeezed ones
+            new = _spelled(1 / share)
+            message = f"{match[0]!r}: r divides the channels, r={new}"
+            yield Finding(match.start(), message, (Edit(match.start(), match.end(), new),))
+            continue
         if re.search(r"conv\d+x\d+\(\s*(out\s*=\s*)?$", scan.text[: match.start()]):
             new = f"w*{new}".replace("*1/", "/")
         message = f"{match[0]!r}: a share is written {new}"

@@ -166,10 +166,11 @@ def idle_blocks(scan: Scan) -> Iterator[Finding]:
     if scan.home == "number" or not any(scan.at(k).text == "+" for run in runs for k in run):
         return
     for run in runs:
-        lexeme = scan.at(run.start)
-        if len(run) == 1 and is_idle(lexeme.text, scan.rules):
-            message = f"{lexeme.text!r} as a whole block; a block that is its shortcut alone is written zero +"
-            yield Finding(lexeme.start, message, (Edit(lexeme.start, lexeme.end, "zero +"),))
+        word, last = scan.at(run.start), scan.at(run.stop - 1)
+        is_alone = [scan.at(k).text for k in run[1:]] in ([], ["(", ")"])
+        if is_alone and is_idle(word.text, scan.rules):
+            message = f"{word.text!r} as a whole block; a block that is its shortcut alone is written zero +"
+            yield Finding(word.start, message, (Edit(word.start, last.end, "zero +"),))
 
 
 def one_merge(text: str, rules: Container[str]) -> str:
@@ -184,9 +185,9 @@ def one_merge(text: str, rules: Container[str]) -> str:
     for k in [*(k for k in top if scan.at(k).text == "|"), len(scan.lexemes)]:
         parts.append(text[start : scan.at(k).start].strip())
         start = scan.at(k).end
-    return " | ".join(
-        "zero +" if len(parts) > 1 and is_idle(part, rules) else _with_one_merge(part, rules) for part in parts
-    )
+    is_choice = len(parts) > 1
+    blocks = ("zero +" if is_choice and is_idle(part, rules) else _with_one_merge(part, rules) for part in parts)
+    return " | ".join(blocks)
 
 
 def _with_one_merge(text: str, rules: Container[str]) -> str:

@@ -151,7 +151,9 @@ def _ends_layer(scan: Scan, index: int) -> bool:
 
 
 def _is_part(scan: Scan, index: int) -> bool:
-    return scan.is_layer(index) or (scan.home == "layers" and scan.at(index).text in scan.rules)
+    """Whether a lexeme is a layer, or a rule among layers."""
+    has_layers = scan.home == "layers" or any(scan.is_layer(k) for k in range(len(scan.lexemes)))
+    return scan.is_layer(index) or (has_layers and scan.at(index).text in scan.rules)
 
 
 def _alternatives(scan: Scan, found: list[int], expected: str) -> Iterator[Finding]:
