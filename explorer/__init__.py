@@ -35,6 +35,7 @@ _PUBLIC = {
     "load_space": ("explorer.space.search_space", "load_space"),
     "load_weights": ("explorer.export.weights", "load_weights"),
     "open_study": ("explorer.store.studies", "open_study"),
+    "pair_weights": ("explorer.export.weights", "pair_weights"),
     "parse_space": ("explorer.space.search_space", "parse_space"),
     "predict_latency": ("explorer.measure.predictor.calibration", "predict_latency"),
     "Scorer": ("explorer.scoring.zero_cost", "Scorer"),

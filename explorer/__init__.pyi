@@ -6,6 +6,7 @@ from explorer.errors import ExplorerError as ExplorerError
 from explorer.errors import SearchFailed as SearchFailed
 from explorer.errors import SpaceError as SpaceError
 from explorer.export.weights import load_weights as load_weights
+from explorer.export.weights import pair_weights as pair_weights
 from explorer.measure.latency import latency as latency
 from explorer.measure.predictor.calibration import predict_latency as predict_latency
 from explorer.networks.architecture import Architecture as Architecture
@@ -42,6 +43,7 @@ __all__ = [
     "load_space",
     "load_weights",
     "open_study",
+    "pair_weights",
     "parse_space",
     "predict_latency",
     "score",

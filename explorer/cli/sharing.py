@@ -55,12 +55,14 @@ class Request(NamedTuple):
         features: Stages whose feature maps a backbone returns; empty for a classifier.
         head_classes: Number of classes of a new classifier; None keeps the classifier.
         weights: Path of a file of weights; None for the trial's own, or fresh ones without a trial.
+        by_order: Whether the file's weights are paired by the order of computation instead of by name.
     """
 
     formats: frozenset[str]
     features: tuple[int, ...]
     head_classes: int | None
     weights: str | None
+    by_order: bool
 
 
 @click.command()
@@ -105,6 +107,11 @@ class Request(NamedTuple):
     metavar="FILE",
     help="Load the weights from this safetensors file; also those of torchvision's and timm's ResNets.",
 )
+@click.option(
+    "--by-order",
+    is_flag=True,
+    help="Pair the weights of another library by the order of computation and by shape, whatever their names.",
+)
 @as_json
 @storage
 @with_input
@@ -118,6 +125,7 @@ def export(
     features: tuple[int, ...],
     head_classes: int | None,
     weights: str | None,
+    by_order: bool,
     as_json: bool,
     storage: str,
     override: Input | None,
@@ -131,8 +139,10 @@ def export(
         raise ExplorerError("--under and --frontier exclude each other")
     if features and head_classes is not None:
         raise ExplorerError("--features leaves the head out; leave out --head-classes")
+    if by_order and weights is None:
+        raise ExplorerError("--by-order pairs the weights of a file; add --weights FILE")
     names = None if formats is None else tuple(name.strip() for name in formats.split(",") if name.strip())
-    request = Request(check_formats(names), features, head_classes, weights)
+    request = Request(check_formats(names), features, head_classes, weights, by_order)
     # The process that verifies the files is started first, so that both processes load torch at the same time.
     with FreshProcess() if request.formats & set(RUN) else contextlib.nullcontext() as fresh:
         documents = _exports(
@@ -210,15 +220,18 @@ def _export(
 ) -> dict[str, Any]:
     """Export one network and return what ``explorer export --json`` prints of it."""
     from explorer.export.package import export_architecture
-    from explorer.export.weights import load_weights
+    from explorer.export.weights import load_weights, pair_weights
 
     provenance: dict[str, Any] = _origin(found)
-    weights = accuracy = None
+    weights = accuracy = pairing = None
     if found.study is not None and found.trial is not None:
         weights, accuracy, provenance = _trained_weights(found.study, found.trial, storage, quiet)
     elif request.weights is not None:
-        weights = load_weights(found.architecture, request.weights).state_dict()
-        provenance["weights"] = f"from the file {Path(request.weights).name}"
+        if request.by_order:
+            pairing = pair_weights(found.architecture, request.weights)
+        weights = load_weights(found.architecture, pairing or request.weights).state_dict()
+        paired = ", paired by the order of computation" if pairing else ""
+        provenance["weights"] = f"from the file {Path(request.weights).name}{paired}"
     try:
         with contextlib.nullcontext() if quiet else console().status("writing and verifying files"):
             result = export_architecture(
@@ -236,6 +249,10 @@ def _export(
         raise WorkFailed(str(error)) from error
     if not quiet:
         out = console()
+        if pairing:
+            print_table({"weights of the file": "left", "of the network": "left", "shape": "left"}, pairing.pairs)
+            for note in pairing.notes:
+                out.print(plain(note))
         out.print(plain(f"{folder}: {', '.join(result.files)}"))
         for name, difference in result.max_abs_diff.items():
             out.print(
@@ -246,6 +263,7 @@ def _export(
         "digest": result.architecture.digest,
         "files": list(result.files),
         "max_abs_diff": dict(result.max_abs_diff),
+        **({"pairs": [pair._asdict() for pair in pairing.pairs], "notes": list(pairing.notes)} if pairing else {}),
     }
 
 

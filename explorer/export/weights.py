@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from explorer.errors import ExportError, did_you_mean
+from explorer.export.by_order import Pairing, pair_by_order
 from explorer.export.naming import BATCH_COUNTER, convert_keys
+from explorer.export.weight_layers import STATISTICS
 from explorer.networks.architecture import Architecture
 from explorer.networks.build import Network, build_network
 from explorer.system.files import read_regular
@@ -25,11 +28,20 @@ from explorer.system.strict_json import parse_json
 
 MAX_HEADER_BYTES = 1 << 20  # of a safetensors file, which takes about 100 bytes for each tensor
 MAX_FILE_BYTES = 1 << 34  # 16 GiB, when the network is not known
-CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "state_dict_ema", "model", "net", "network")
+CHECKPOINT_KEYS = (
+    *("state_dict", "model_state_dict", "state_dict_ema", "model", "net", "network"),
+    *("ema", "model_ema", "ema_state_dict", "module"),
+)
+BUFFERS = (BATCH_COUNTER, *STATISTICS)
 PREFIXES = ("module.", "model.", "net.", "network.")  # of DataParallel, and of the attributes of Lightning modules
 
 
-def load_weights(architecture: Architecture, weights: Mapping[str, Tensor] | str | os.PathLike[str]) -> Network:
+def load_weights(
+    architecture: Architecture,
+    weights: Mapping[str, Tensor] | str | os.PathLike[str] | Pairing,
+    *,
+    by_order: bool = False,
+) -> Network:
     """Build a network and load weights into it.
 
     The function finds a state dict inside a checkpoint, and removes the prefixes that DataParallel, torch.compile,
@@ -38,7 +50,10 @@ def load_weights(architecture: Architecture, weights: Mapping[str, Tensor] | str
     Args:
         architecture: The network.
         weights: A state dict or the path of a safetensors file. Its keys are those of ``explorer.build(architecture)``,
-            of torchvision's or timm's ResNets, or of timm's ResNetV2; the naming is detected from the keys.
+            of torchvision's or timm's ResNets, or of timm's ResNetV2; the naming is detected from the keys. Or what
+            ``pair_weights`` returned.
+        by_order: Whether to ignore the keys and pair the weights by ``pair_weights``, whose notes become warnings.
+            Default False.
 
     Returns:
         The network on the CPU, in evaluation mode.
@@ -49,15 +64,89 @@ def load_weights(architecture: Architecture, weights: Mapping[str, Tensor] | str
     """
     network = build_network(architecture, seed=0).eval()
     expected = network.state_dict()
-    state = weights if isinstance(weights, Mapping) else read_weights(weights, largest_file(expected))
-    state = convert_keys(find_state_dict(state), architecture, expected)
-    state = {**{key: value for key, value in expected.items() if key.endswith(BATCH_COUNTER)}, **state}
+    if by_order and not isinstance(weights, Pairing):
+        weights = _paired(architecture, weights, expected)
+        for note in weights.notes:
+            warnings.warn(note, stacklevel=2)
+    if isinstance(weights, Pairing):
+        state: Mapping[str, Tensor] = weights.weights
+        state = {**{key: value for key, value in expected.items() if key.endswith(BUFFERS)}, **state}
+        _require_keys(state, expected)
+    else:
+        given = weights if isinstance(weights, Mapping) else read_weights(weights, largest_file(expected))
+        try:
+            state = convert_keys(find_state_dict(given), architecture, expected)
+            _require_keys(state, expected)
+        except ExportError as error:
+            raise ExportError(f"{error}{_suggest_order(architecture, weights, expected)}") from None
+        state = {**{key: value for key, value in expected.items() if key.endswith(BATCH_COUNTER)}, **state}
+    _require_values(state, expected)
+    network.load_state_dict(dict(state))
+    return network
+
+
+def pair_weights(architecture: Architecture, weights: Mapping[str, Tensor] | str | os.PathLike[str]) -> Pairing:
+    """Pair the weights of another library with those of a network, by the order of computation and by shape.
+
+    Keys may have any names. Fully connected layers and 1x1 convolutions match each other. Running means and variances
+    may be missing. Equal shapes that are computed in another order cannot be detected, nor can other activations,
+    strides or epsilons: compare the outputs of both networks.
+
+    Args:
+        architecture: The network.
+        weights: A state dict with the order of ``module.state_dict()``, or the path of a safetensors file, where the
+            numbers in the keys give the order.
+
+    Returns:
+        The pairs, notes on what is open, and the weights under this package's keys.
+
+    Raises:
+        ExportError: The file cannot be read, the shapes differ from the network's, or the order is ambiguous.
+    """
+    return _paired(architecture, weights, build_network(architecture, seed=0).state_dict())
+
+
+def _paired(
+    architecture: Architecture, weights: Mapping[str, Tensor] | str | os.PathLike[str], expected: Mapping[str, Tensor]
+) -> Pairing:
+    """Pair weights with the network's state dict ``expected``."""
+    given = weights if isinstance(weights, Mapping) else read_weights(weights, largest_file(expected))
+    state = find_state_dict(given)
+    for key, value in state.items():
+        if not isinstance(value, Tensor):
+            raise ExportError(f"the weights' {key!r} is a {type(value).__name__}, expected a tensor")
+    # ``safetensors.torch.load_file`` returns the names in ascending order, whatever the order of the modules.
+    ordered = isinstance(weights, Mapping) and list(state) != sorted(state)
+    return pair_by_order(state, architecture, expected, ordered=ordered)
+
+
+def _suggest_order(
+    architecture: Architecture, weights: Mapping[str, Tensor] | str | os.PathLike[str], expected: Mapping[str, Tensor]
+) -> str:
+    """Return the hint to pair weights by order, if all of them can be paired."""
+    try:
+        pairs = _paired(architecture, weights, expected).pairs
+    except ExportError:
+        return ""
+    return (
+        "; if they are of this network in another library, --by-order (in Python by_order=True) pairs all"
+        f" {len(pairs)} tensors by the order of computation"
+    )
+
+
+def _require_keys(state: Mapping[str, Any], expected: Mapping[str, Tensor]) -> None:
+    """Raise ExportError if a key is missing or unknown. Batch counters may be missing."""
     for key in (*expected, *state):
-        if key not in state:
+        if key not in state and not key.endswith(BATCH_COUNTER):
             raise ExportError(f"the weights lack {key!r}; they are of another network{did_you_mean(key, state)}")
         if key not in expected:
             raise ExportError(f"the weights hold {key!r}, which this network lacks{did_you_mean(key, expected)}")
-        given, own = state[key], expected[key]
+
+
+def _require_values(state: Mapping[str, Any], expected: Mapping[str, Tensor]) -> None:
+    """Raise ExportError if a shape, a type or a value does not fit."""
+    for key, own in expected.items():
+        given = state[key]
         if not isinstance(given, Tensor):
             raise ExportError(f"the weights' {key!r} is a {type(given).__name__}, expected a tensor")
         if (given.shape, given.dtype) != (own.shape, own.dtype):
@@ -68,8 +157,6 @@ def load_weights(architecture: Architecture, weights: Mapping[str, Tensor] | str
             raise ExportError(f"the weights' {key!r} has values that are not finite; the training has diverged")
         if key.endswith("running_var") and (given < 0).any():
             raise ExportError(f"the weights' {key!r} has negative values; a batch norm's variance is at least 0")
-    network.load_state_dict(dict(state))
-    return network
 
 
 def find_state_dict(weights: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -81,7 +168,9 @@ def find_state_dict(weights: Mapping[str, Any]) -> dict[str, Tensor]:
     Returns:
         The state dict with the keys of the unwrapped network.
     """
-    inside = next((weights[name] for name in CHECKPOINT_KEYS if isinstance(weights.get(name), Mapping)), weights)
+    inside = weights
+    while name := next((name for name in CHECKPOINT_KEYS if isinstance(inside.get(name), Mapping)), ""):
+        inside = inside[name]
     state = {key.replace("_orig_mod.", ""): value for key, value in inside.items() if key != "n_averaged"}
     while state and (prefix := next((name for name in PREFIXES if all(key.startswith(name) for key in state)), "")):
         state = {key.removeprefix(prefix): value for key, value in state.items()}

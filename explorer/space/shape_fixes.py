@@ -112,6 +112,10 @@ def _stride_of(text: str, stage: int) -> Iterator[Edit]:
 
 def _strided(text: str, problem: Problem) -> Iterator[Edit]:
     """Yield edits that let a conv of the expression have the block's stride."""
+    if "write 'zero +'" in problem.message:
+        start, line = offset_of(text, (problem.line, 1)), line_of(text, problem.line)
+        yield Edit(start, start + len(line), re.sub(r"\b(none|identity|scale\([^()]*\))(?=\s*\+)", "zero", line))
+        return
     if "shortcut" in problem.message:
         if (value := _shortcut_value(text, "changed")) is not None:
             yield Edit(*value, f"conv1x1 {text[slice(*value)]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from fractions import Fraction
 from itertools import takewhile
@@ -11,6 +12,7 @@ from explorer.errors import ArchitectureError
 from explorer.networks.ops import registry
 from explorer.networks.ops.base import Context, Op, TensorShape
 from explorer.networks.ops.pool import GLOBAL_POOLS
+from explorer.networks.ops.scale import Scale
 from explorer.networks.ops.taps import From, Tap, with_taps
 from explorer.networks.ops.window import Size, sides, spell_size
 from explorer.networks.ops.zero import Zero
@@ -153,6 +155,8 @@ class _Binder:
             if shrunk == (1, 1) and start.positions == 1:
                 raise Fault(at, f"{self._choices()}{where}: {one_pixel(stride, start)}")
             fix = "give it to one of them, as in conv3x3(s=s)" if shrunk == (1, 1) else "write strides under 'stages'"
+            if shrunk == (1, 1) and re.fullmatch(r"stage \d+", where) and all(isinstance(op, Scale) for op in ops):
+                fix = "for the shortcut alone, write 'zero +'"
             if is_path and shrunk == (1, 1):
                 fix = "write avgpool in this path, or open the stage with a block without it (first: ...)"
             found = str(shrunk[0]) if shrunk[0] == shrunk[1] else f"{shrunk[0]}x{shrunk[1]}"

@@ -211,6 +211,8 @@ class Checks:
             for name, option in self._spelled_options(tree):
                 if wrong := self._merge_counts(option) - {1}:
                     found = "no merge" if 0 in wrong else "more than one merge"
+                    one = "a block has exactly one of +, cat, gate(b)"
+                    hint = "" if 0 in wrong else "; write a block for each sum, or leave one of them"
                     at = f"the rule {name!r}" if name else f"{what!r}"
                     scalar = texts.get(self.rules[name] if name else tree)
                     is_valid = False
@@ -219,7 +221,7 @@ class Checks:
                     edits = [] if scalar is None else self._one_merge(scalar)
                     self.problems.add(
                         self._place_of(name, texts.get(tree, self.root)),
-                        f"{at} gives a block with {found}; a block has exactly one of +, cat, gate(b)",
+                        f"{at} gives a block with {found}; {one}{hint}",
                         *edits,
                     )
         return is_valid

@@ -82,6 +82,11 @@ class Parser(ValueParser):
         options, labels = self.options(self.sequence)
         if len(options) == 1:
             return options[0]
+        if not all(labels) and self.owner in ("block", "first"):
+            message = (
+                "an empty alternative; leave out its '|', or write 'zero +' for a block that is its shortcut alone"
+            )
+            raise ExpressionError(start, message, *self.without_gaps(start))
         if not all(labels):
             raise ExpressionError(
                 start, "an empty alternative; write 'none' for no layer at all", *self.none_in_gaps(start)
@@ -92,6 +97,11 @@ class Parser(ValueParser):
         """Return the edits that write ``none`` for the empty alternatives from ``start`` to the token read last."""
         gaps = re.finditer(r"(?:(?<=\|)|^)[ ]*(?=\||$)", self.text[start : self.now.offset])
         return [Edit(start + gap.start(), start + gap.end(), " none ") for gap in gaps]
+
+    def without_gaps(self, start: int) -> list[Edit]:
+        """Return the edits that leave out the '|' of empty alternatives, as ``none_in_gaps``."""
+        gaps = re.finditer(r"\s*\|(?=\s*(?:\||$))", self.text[start : self.now.offset])
+        return [Edit(start + gap.start(), start + gap.end(), "") for gap in gaps]
 
     def sequence(self) -> Group:
         """Parse items up to '|', ')' or the end; in a fork also up to ','."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from collections.abc import Mapping as Table
 from typing import NamedTuple
 
 from explorer.errors import Edit, did_you_mean
-from explorer.space.language.foreign.keys import SHORTCUT_PARTS, TRAINING, meant
+from explorer.space.language.foreign.keys import INPUT_PARTS, SHORTCUT_PARTS, TRAINING, meant
 from explorer.space.language.foreign.words import plain
 from explorer.space.language.source_text import in_yaml
-from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar
+from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence
 
 
 class Keys(NamedTuple):
@@ -42,8 +43,16 @@ def read_keys(
         return Keys({}, False)
     found: dict[str, Entry] = {key.text: value for key, value in node.items if key.text in known}
     is_complete = True
+    lists = dict(_split_lists(node, known))
     for key, value in node.items:
         if key.text in known:
+            continue
+        if id(key) in lists:
+            if (split := lists[id(key)]) is not None:
+                message = f"{split.name}: {', '.join(split.texts)}: a list is written {split.name}: {split.written}"
+                problems.add(key, message, Edit(*split.span, split.written))
+                place = key.line, key.column
+                found[split.name] = Sequence(tuple(Scalar(text, *place) for text in split.texts), *place)
             continue
         message = f"unknown key {key.text[:80]!r} in {what}; known keys: {', '.join(known)}"
         if joined := _joined(key, value, known):
@@ -54,6 +63,9 @@ def read_keys(
             found.setdefault(name, Scalar(text, key.line, key.column, places=((key.line, key.column),)))
         elif what == "a space" and plain(key.text) in TRAINING:
             problems.add(key, f"{message}; training and search have options of 'explorer search', not keys of a space")
+        elif what == "a space" and plain(key.text) in INPUT_PARTS:
+            has = "'input' has channels, height and width, as in 3x32x32"
+            problems.add(key, f"unknown key {key.text[:80]!r} in {what}; {has}")
         elif what == "a space" and (part := SHORTCUT_PARTS.get(plain(key.text))) and "shortcut" not in found:
             text = problems.text[slice(*value.span)].strip()
             edit = Edit(key.span[0], value.span[1], f"shortcut: {{{part}: {text}}}")
@@ -66,6 +78,45 @@ def read_keys(
             problems.add(key, message + did_you_mean(key.text, known))
             is_complete = False
     return Keys(found, is_complete)
+
+
+class _SplitList(NamedTuple):
+    """A list without brackets in braces, ``{width: 16, 32}``, whose later entries YAML reads as keys.
+
+    Attributes:
+        name: The key of the list.
+        texts: The entries.
+        span: Where they are.
+    """
+
+    name: str
+    texts: list[str]
+    span: tuple[int, int]
+
+    @property
+    def written(self) -> str:
+        """The list in brackets."""
+        return f"[{', '.join(self.texts)}]"
+
+
+def _split_lists(node: Mapping, known: tuple[str, ...]) -> Iterator[tuple[int, _SplitList | None]]:
+    """Yield (id of a key that is an entry of a list, the list if the key is its second entry)."""
+    first: tuple[str, Scalar] | None = None
+    extra: list[Scalar] = []
+    for key, value in (*node.items, (Scalar("", 1, 1), Scalar("", 1, 1))):
+        if first and key.in_flow and re.fullmatch(r"[0-9][0-9*/.]*", key.text) and _is_empty(value):
+            extra.append(key)
+            continue
+        if first and extra:
+            texts = [first[1].text, *(each.text for each in extra)]
+            split = _SplitList(first[0], texts, (first[1].span[0], extra[-1].span[1]))
+            yield from ((id(each), None if number else split) for number, each in enumerate(extra))
+        extra = []
+        first = (key.text, value) if key.text in known and isinstance(value, Scalar) else None
+
+
+def _is_empty(value: Entry) -> bool:
+    return isinstance(value, Scalar) and not value.text
 
 
 def _joined(key: Scalar, value: Entry, known: tuple[str, ...]) -> tuple[str, str] | None:

@@ -221,13 +221,17 @@ class _Reader:
         rules = list(self.sections.names.rules)
         parts = SHORTCUT_KEYS[:2]
         owners = [*rules, "block", "first", "stem", "head", "transition", *(f"stages.{k}" for k in STAGE_NUMBERS)]
-        owners += [f"shortcut.{part}" for part in parts]
+        owners_of_shortcut = [f"shortcut.{part}" for part in parts]
+        owners += owners_of_shortcut
         owners += [f"shortcut.{rule}.{part}" for rule in rules for part in parts]
         for key, value in node.items:
             scope = value.text if isinstance(value, Scalar) else ""
             if key.text not in owners:
                 near = similar_names(key.text, owners)[:1]
                 message = f"unknown rule {key.text[:64]!r} in vary{did_you_mean(key.text, owners)}"
+                if key.text == "shortcut":
+                    near = [self._both_shortcuts(node, key, scope)]
+                    message = f"unknown rule 'shortcut' in vary; its parts are {' and '.join(owners_of_shortcut)}"
                 self.problems.add(key, message, *(Edit(*key.span, name) for name in near))
             elif scope not in SCOPES:
                 name = foreign_keys.meant(scope, SCOPES, foreign_keys.SCOPES)
@@ -237,6 +241,13 @@ class _Reader:
                 self.problems.add(value, message, *self._written(value, name))
             else:
                 self.sections.scopes[key.text] = scope
+
+    def _both_shortcuts(self, node: Mapping, key: Scalar, scope: str) -> str:
+        """Return the keys of the parts of the shortcut that the file has, in place of the key ``shortcut``."""
+        shortcut = self.entries.get("shortcut")
+        written = [part for part in SHORTCUT_KEYS[:2] if isinstance(shortcut, Mapping) and shortcut.get(part)]
+        sign = ", " if key.in_flow else "\n" + " " * (key.column - 1)
+        return f": {scope}{sign}".join(f"shortcut.{part}" for part in written or SHORTCUT_KEYS[:2])
 
     def _input(self) -> TensorShape:
         node = self.entries.get("input")
@@ -301,7 +312,8 @@ class _Reader:
             text = name.text if isinstance(name, Scalar) else ""
             if text not in LINTS:
                 known = f"; the names are {', '.join(LINTS)}"
-                self.problems.add(name, f"unknown warning {text[:64]!r} in allow{did_you_mean(text, LINTS) or known}")
+                message = f"unknown warning {text[:64]!r} in allow{did_you_mean(text, LINTS) or known}"
+                self.problems.add(name, message, *(Edit(*name.span, near) for near in similar_names(text, LINTS)[:1]))
         return frozenset(name.text for name in names if isinstance(name, Scalar))
 
     def _with_used_shortcuts(self, stage: StageRule) -> StageRule:

@@ -143,7 +143,7 @@ class Problems:
         self.found: list[Problem] = []
 
     def add(self, place: Place | Entry, message: str, *edits: Edit) -> None:
-        """Add an error.
+        """Add an error, unless the line has the same one at an earlier place.
 
         Args:
             place: Its place, or the entry that has it.
@@ -154,6 +154,8 @@ class Problems:
             SpaceError: When there are too many errors.
         """
         line, column = place if isinstance(place, tuple) else (place.line, place.column)
+        if any((other.line, other.message) == (line, message) for other in self.found):
+            return
         self.found.append(Problem(self.source, line, column, message, line_of(self.text, line), edits=edits))
         if len(self.found) >= MAX_PROBLEMS:
             message = f"more than {MAX_PROBLEMS} errors; the rest of the file is not read"
@@ -312,7 +314,7 @@ class _Composer:
             self._refuse(
                 event,
                 f"{value[:40]!r} means different things to different YAML readers; quote it or write it differently",
-                *unambiguous(value, event.start_mark.index),
+                *unambiguous(value, event.start_mark.index, self.text),
             )
         span = event.start_mark.index, event.end_mark.index
         if plain and event.start_mark.line == event.end_mark.line:

@@ -166,10 +166,15 @@ def _bracket(line: str) -> Repair | None:
         elif sign in _PAIRS.values():
             if not open_at:
                 return Repair(at, line[:at] + line[at + 1 :], f"{sign!r} closes nothing")
-            expected = _PAIRS[line[open_at.pop()]]
+            opened = open_at.pop()
+            expected = _PAIRS[line[opened]]
             if sign != expected:
                 # The expected one is missing if one further out fits, else it is another one.
                 is_missing = any(_PAIRS[line[outer]] == sign for outer in open_at)
+                # A list in braces ends before the next key.
+                if is_missing and expected == "]" and (key := re.search(r"\s*,\s*[A-Za-z_]+\s*:\s", line[opened:at])):
+                    end = opened + key.start()
+                    return Repair(opened, f"{line[:end]}]{line[end:]}", "'[' is not closed")
                 rest = line[at:] if is_missing else line[at + 1 :]
                 return Repair(at, f"{line[:at]}{expected}{rest}", f"found {sign!r}, expected {expected!r}")
     if not open_at:
@@ -285,10 +290,13 @@ def quoted_whole(text: str, start: int) -> tuple[Edit, ...]:
     return (Edit(start, start + len(value), in_yaml(value, True)),) if depth == 0 else ()
 
 
-def unambiguous(value: str, start: int) -> tuple[Edit, ...]:
-    """Return the edit that writes an ambiguous value otherwise; nothing for a word that has no equal."""
+def unambiguous(value: str, start: int, text: str) -> tuple[Edit, ...]:
+    """Return the edit that writes an ambiguous value of ``text`` otherwise; nothing for a word that has no equal."""
     new = ""
-    if re.fullmatch(r"0[0-9]+", value):
+    before = text[text.rfind("\n", 0, start) + 1 : start]
+    if re.search(r"\b(strides?|downsampl\w*|subsample)\s*:\s*\[?[^\]{}:]*$", before):
+        new = {"true": "2", "yes": "2", "on": "2", "false": "1", "no": "1", "off": "1"}.get(value.lower(), "")
+    elif re.fullmatch(r"0[0-9]+", value):
         new = value.lstrip("0") or "0"
     elif re.fullmatch(r"[0-9.]+e[0-9]+", value):
         new = f"{float(value):.12g}"

@@ -114,6 +114,7 @@ def test_weights_of_a_file_are_exported(capsys, tmp_path):
         (["--head-classes", "0"], "head-classes"),
         (["--formats", "yaml,onx"], "did you mean 'onnx'"),
         (["--weights", "nowhere.safetensors"], "nowhere.safetensors: cannot be read"),
+        (["--by-order"], "add --weights FILE"),
         (["--under", "macs<=1M", "--frontier"], "exclude each other"),
         (["--under", "macs<=1M", "--storage", "sqlite:///nowhere.db"], "nowhere.db"),
     ],
@@ -151,3 +152,24 @@ def test_a_folder_that_is_no_export_is_not_described(capsys, tmp_path):
     weights.unlink()
     status, _, err = run(capsys, "describe", str(folder))
     assert status == 2 and "model.safetensors is missing" in err
+
+
+def test_weights_of_another_library_are_paired_by_order(capsys, tmp_path):
+    """--by-order prints each pair of names, --json lists them, and the provenance says so."""
+    space = explorer.load_space("he2016_orders.yaml")
+    network = explorer.build(space.architecture(space.named({"order": "full_preact"})), seed=7)
+    renamed = {
+        f"net.{key.replace('stages', 'layer').replace('.branch', '')}": v for key, v in network.state_dict().items()
+    }
+    save_file(renamed, tmp_path / "theirs.safetensors")
+    line = ("export", SMALL, "-o", str(tmp_path / "net"), "--formats", "safetensors")
+    line = (*line, "--weights", str(tmp_path / "theirs.safetensors"))
+    status, _, err = run(capsys, *line)
+    assert status == 2 and "--by-order" in err and len(err.strip().splitlines()) == 1
+    status, out, err = run(capsys, *line, "--by-order")
+    assert status == 0 and "layer.0.0.0.weight" in out and "stages.0.0.branch.0.weight" in out, err
+    assert "paired by the order of computation" in (tmp_path / "net/README.md").read_text()
+    status, out, err = run(capsys, *line, "--by-order", "--json")
+    pairs = json.loads(out)["pairs"]
+    floating = [key for key, value in network.state_dict().items() if value.is_floating_point()]
+    assert [pair["ours"] for pair in pairs] == floating and pairs[0]["theirs"] == "stem.0.weight"

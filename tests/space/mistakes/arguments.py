@@ -171,4 +171,10 @@ MISTAKES = [
         "block: conv3x3 act +",
         {"block": "conv3x3 act(0.1) +", "grammar": {"act": "relu | silu"}},
     ),
+    Mistake(
+        "5:16",
+        "conv3x3 has no argument 'w'; it has: out, s, d, g, bias; did you mean 'out'?",
+        "block: conv3x3(out=16) bn +",
+        {"block": "conv3x3(w=16) bn +", "stages": "{blocks: 2, width: 16}"},
+    ),
 ]

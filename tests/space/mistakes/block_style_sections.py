@@ -154,7 +154,6 @@ MISTAKES = [
         "unknown name 'width'; did you mean 'w'?",
         "block: conv1x1(ratio*w) norm act conv3x3(ratio*w) norm act conv1x1 norm attn + act",
         ("block", "block: conv1x1(ratio*width) norm act conv3x3(ratio*width) norm act conv1x1 norm attn + act"),
-        errors=2,
     ),
     Mistake(
         "9:12",

@@ -253,4 +253,40 @@ MISTAKES = [
         {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "<relu> | <silu>"}},
         errors=2,
     ),
+    Mistake(
+        "5:28",
+        "'skip_connect' as a whole block; a block that is its shortcut alone is written zero +",
+        "block: conv3x3 bn relu + | zero +",
+        {"block": "conv3x3 bn relu + | skip_connect"},
+    ),
+    Mistake(
+        "5:8",
+        "'block' gives a block with no merge; a block has exactly one of +, cat, gate(b)",
+        "block: conv3x3 bn relu + | zero +",
+        {"block": "conv3x3 bn relu + | identity"},
+    ),
+    Mistake(
+        "5:23",
+        "'nn.Identity' as a whole block; a block that is its shortcut alone is written zero +",
+        "block: conv3x3 bn + | zero +",
+        {"block": "conv3x3 bn + | nn.Identity()", "stages": "{blocks: 2, width: [16, 32], stride: [1, 2]}"},
+    ),
+    Mistake(
+        "8:7",
+        "the rule 'op' gives a block with no merge; a block has exactly one of +, cat, gate(b)",
+        "  op: a | zero +",
+        {"block": "op", "grammar": {"op": "a | none", "a": "conv3x3 bn relu +"}},
+    ),
+    Mistake(
+        "8:7",
+        "the rule 'op' must be one expression, found a list; alternatives are separated by '|'",
+        "  op: a | zero +",
+        {"block": "op", "grammar": {"op": "[a, skip]", "a": "conv3x3 bn relu +"}},
+    ),
+    Mistake(
+        "5:8",
+        "an empty alternative; leave out its '|', or write 'zero +' for a block that is its shortcut",
+        "block: a | b",
+        {"block": "a | b |", "grammar": {"a": "conv3x3 bn relu +", "b": "bn conv3x3 +"}},
+    ),
 ]

@@ -139,4 +139,22 @@ MISTAKES = [
         "",
         {"epochs": "10"},
     ),
+    Mistake(
+        "7:1",
+        "unknown key 'in_channels' in a space; 'input' has channels, height and width, as in 3x32x32",
+        "",
+        {"in_channels": "1"},
+    ),
+    Mistake(
+        "4:32",
+        "width: 16, 32: a list is written width: [16, 32]",
+        "stages: {blocks: 2, width: [16, 32], stride: [1, 2]}",
+        {"stages": "{blocks: 2, width: 16, 32, stride: [1, 2]}"},
+    ),
+    Mistake(
+        "4:20",
+        "width: 8, 16, 32: a list is written width: [8, 16, 32]",
+        "stages: {width: [8, 16, 32], blocks: 2}",
+        {"stages": "{width: 8, 16, 32, blocks: 2}"},
+    ),
 ]

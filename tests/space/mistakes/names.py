@@ -277,4 +277,17 @@ MISTAKES = [
         {"block": "conv3x3 bn Identity() +"},
     ),
     Mistake("5:8", "unknown name 'conv2d'; did you mean 'conv3x3'?", "block: conv3x3 bn +", {"block": "conv2d bn +"}),
+    Mistake(
+        "5:19",
+        "unknown name 'act2'; did you mean 'act'?",
+        "block: conv3x3 bn act conv3x3 bn + act",
+        {"block": "conv3x3 bn act2 conv3x3 bn + act", "grammar": {"act": "relu | silu"}},
+    ),
+    Mistake(
+        "5:16",
+        "unknown name 'norm_1'; did you mean 'norm'?",
+        "block: conv3x3 norm +",
+        {"block": "conv3x3 norm_1 +", "grammar": {"norm": "bn"}},
+    ),
+    Mistake("5:8", "unknown name 'foo'", "", {"block": "foo foo +"}),
 ]

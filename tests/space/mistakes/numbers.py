@@ -267,4 +267,13 @@ MISTAKES = [
         "stages: {blocks: 2, width: 1000}",
         {"stages": "{blocks: 2, width: 1k}"},
     ),
+    Mistake(
+        "5:22", "'25%': r divides the channels, r=4", "block: conv3x3 bn se(4) +", {"block": "conv3x3 bn se(25%) +"}
+    ),
+    Mistake(
+        "5:24",
+        "'12.5%': r divides the channels, r=8",
+        "block: conv3x3 bn se(r=8) +",
+        {"block": "conv3x3 bn se(r=12.5%) +"},
+    ),
 ]

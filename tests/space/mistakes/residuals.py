@@ -204,4 +204,16 @@ MISTAKES = [
         "block: (conv3x3 bn relu){2} +",
         {"block": "(conv3x3 bn relu)**2 +"},
     ),
+    Mistake(
+        "5:8",
+        "'block' gives a block with more than one merge; a block has exactly one of +, cat, gate(b);",
+        "block: conv3x3 bn relu conv3x3 bn + relu",
+        {"block": "conv3x3 bn + relu conv3x3 bn + relu"},
+    ),
+    Mistake(
+        "5:8",
+        "'nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.BatchNo...': the language writes",
+        "block: conv3x3 bn relu +",
+        {"block": "nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(inplace=True)) +"},
+    ),
 ]

@@ -128,4 +128,34 @@ MISTAKES = [
         "stem: conv3x3(8)",
         {"stem": "{_target_: torch.nn.Conv2d, out_channels: 8, kernel_size: 3}"},
     ),
+    Mistake(
+        "4:51",
+        "'false' means different things to different YAML readers; quote it or write it differently",
+        "stages: {blocks: 2, width: [16, 32], stride: [1, 2]}",
+        {"stages": "{blocks: 2, width: [16, 32], downsample: [false, true]}"},
+    ),
+    Mistake(
+        "4:28",
+        "not YAML: '[' is not closed",
+        "stages: {blocks: 2, width: [16, 32], stride: [1, 2]}",
+        {"stages": "{blocks: 2, width: [16, 32, stride: [1, 2]}"},
+    ),
+    Mistake(
+        "19:8",
+        "unknown rule 'shortcut' in vary; its parts are shortcut.same and shortcut.changed",
+        "vary: {shortcut.changed: stage}",
+        ("vary", "vary: {shortcut: stage}"),
+    ),
+    Mistake(
+        "20:3",
+        "unknown rule 'shortcut' in vary; its parts are shortcut.same and shortcut.changed",
+        "  shortcut.changed: block",
+        ("vary", "vary:\n  shortcut: block"),
+    ),
+    Mistake(
+        "20:8",
+        "unknown warning 'share_ratio' in allow; did you mean 'share-ratio'?",
+        "allow: share-ratio",
+        ("vary", "vary: {attn: stage}\nallow: share_ratio"),
+    ),
 ]

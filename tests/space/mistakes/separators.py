@@ -138,4 +138,22 @@ MISTAKES = [
         "block: conv3x3 bn relu +",
         {"block": "conv3x3 bn relu +,"},
     ),
+    Mistake(
+        "3:18",
+        "'-' between layers; layers are separated by blanks",
+        "stem: conv3x3(16) bn relu",
+        {"stem": "conv3x3(16)-bn-relu"},
+    ),
+    Mistake(
+        "5:16",
+        "'-' between layers; layers are separated by blanks",
+        "block: conv3x3 norm act +",
+        {"block": "conv3x3 - norm - act +", "grammar": {"norm": "bn", "act": "relu | silu"}},
+    ),
+    Mistake(
+        "8:14",
+        "'-' between layers; layers are separated by blanks",
+        "  op: conv3x3 norm relu +",
+        {"block": "op", "grammar": {"op": "conv3x3-norm-relu +", "norm": "bn"}},
+    ),
 ]

@@ -71,4 +71,16 @@ MISTAKES = [
         "head: gap fc",
         {"head": "gap"},
     ),
+    Mistake(
+        "5:28",
+        "with block=none +: stage 2: the layers shrink by 1, the stride is 2; for the shortcut alone,",
+        "block: conv3x3 bn + | zero +",
+        {"block": "conv3x3 bn + | none +", "stages": "{blocks: 2, width: [16, 32], stride: [1, 2]}"},
+    ),
+    Mistake(
+        "5:32",
+        "with block=scale(0) +: stage 2: the layers shrink by 1, the stride is 2; for the shortcut",
+        "block: conv3x3 bn + | zero +",
+        {"block": "conv3x3 bn + | scale(0) +", "stages": "{blocks: 2, width: [16, 32], stride: [1, 2]}"},
+    ),
 ]

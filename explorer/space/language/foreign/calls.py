@@ -68,7 +68,8 @@ def _call(scan: Scan, index: int, end: int, arguments: list[str], called: bool) 
     if word in words.BLOCKS:
         edit = Edit(lexeme.start, end, words.BLOCKS[word])
         return Finding(lexeme.start, f"unknown name {name!r}; as layers it is {edit.text}", (edit,))
-    new = layer(name, arguments)
+    numbered = re.sub(r"_?\d+$", "", name)
+    new = numbered if numbered in scan.rules else layer(name, arguments)
     if new is not None:
         if new == found:
             return None
@@ -156,7 +157,7 @@ def _structure(scan: Scan, word: str, arguments: list[str]) -> str | None:
     if word in words.OPTIONALS and len(listed) == 1:
         return f"{listed[0]}?" if " " not in listed[0] else f"({listed[0]})?"
     if word in words.SEQUENCES and listed:
-        return " ".join(listed)
+        return " ".join(map(_in_language, listed))
     if word in ("floor", "int", "ceil", "trunc") and len(listed) == 1 and scan.home != "layers":
         return f"round({listed[0]}, 1)"
     return None
@@ -167,6 +168,15 @@ def _listed(values: list[str]) -> list[str]:
     if len(values) == 1 and (inner := re.fullmatch(r"[\[({](.*)[\])}]", values[0])):
         return Scan(inner[1], "layers", ()).parts(0, len(Scan(inner[1], "layers", ()).lexemes) - 1, (",",))
     return values
+
+
+def _in_language(part: str) -> str:
+    """Return a foreign layer in the language; anything else as it is."""
+    found = re.fullmatch(r"([A-Za-z_][\w.]*)(?:\((.*)\))?", part)
+    if found is None:
+        return part
+    inside = Scan(found[2] or "", "layers", ())
+    return layer(found[1], inside.parts(0, len(inside.lexemes) - 1, (",",)) if inside.lexemes else []) or part
 
 
 def _bracketed(new: str, scan: Scan) -> str:

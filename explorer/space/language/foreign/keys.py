@@ -83,6 +83,10 @@ TRAINING = word_set(
 )
 
 
+# Keys of other tools for what is in the key ``input``.
+INPUT_PARTS = word_set("inchannels inch inputchannels inchans channelsin incol imagechannels height imgheight imgwidth")
+
+
 def _inverted(table: Mapping[str, str]) -> dict[str, str]:
     return {plain(word): key for key, words in reversed([*table.items()]) for word in words.split()}
 

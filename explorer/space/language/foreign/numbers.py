@@ -103,7 +103,7 @@ def ranges(scan: Scan) -> Iterator[Finding]:
         low, end = (match[1], match[2]) if match[2] else ("1", str(int(match[1]) + 1))
         if int(end) > int(low) + 1:
             new = spelled_range(low, str(int(end) - 1))
-            message = f"{match[0]!r}: range(lo, hi, step) has three numbers and includes hi"
+            message = f"{match[0]!r}: range(lo, hi, step) has three numbers and includes hi, which Python leaves out"
             whole = match[0] == scan.text.strip()
             edit = Edit(match.start(), match.end(), new if whole or "|" not in new else f"({new})")
             yield Finding(match.start(), message, (edit,))
@@ -142,7 +142,13 @@ def _range(start: int, end: int, found: str, new: str, is_whole: bool) -> Findin
 def per_cent(scan: Scan) -> Iterator[Finding]:
     """50%."""
     for match in re.finditer(r"(\d+(?:\.\d+)?)\s*%", scan.text):
-        new = _spelled(Fraction(match[1]) / 100)
+        share = Fraction(match[1]) / 100
+        new = _spelled(share)
+        if share and re.search(r"\b(se|cbam)\([^()]*$", scan.text[: match.start()]):
+            new = _spelled(1 / share)
+            message = f"{match[0]!r}: r divides the channels, r={new}"
+            yield Finding(match.start(), message, (Edit(match.start(), match.end(), new),))
+            continue
         if re.search(r"conv\d+x\d+\(\s*(out\s*=\s*)?$", scan.text[: match.start()]):
             new = f"w*{new}".replace("*1/", "/")
         message = f"{match[0]!r}: a share is written {new}"

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator
+from itertools import pairwise
 
 from explorer.errors import Edit
 from explorer.space.language.foreign import words
-from explorer.space.language.foreign.scan import Finding, Scan, role
+from explorer.space.language.foreign.scan import Finding, Scan, base_layer, role
 from explorer.space.language.source_text import applied
 
 
@@ -151,18 +152,42 @@ def _is_conv(scan: Scan, index: int) -> bool:
     return scan.is_layer(index) and re.search(r"conv|^\d+x\d+$", scan.at(index).text, re.IGNORECASE) is not None
 
 
+def is_idle(text: str, rules: Container[str]) -> bool:
+    """Whether an expression is one word for no layer, in the language or elsewhere: ``none``, ``skip_connect``."""
+    word = text.strip()
+    return word not in rules and re.fullmatch(r"[\w.]+", word) is not None and base_layer(word) == "none"
+
+
+def idle_blocks(scan: Scan) -> Iterator[Finding]:
+    """``skip_connect`` among whole blocks, as in conv3x3 bn + | skip_connect: the shortcut alone."""
+    signs = [k for k, outer in enumerate(scan.outer) if outer < 0 and scan.at(k).text == "|"]
+    ends = [-1, *signs, len(scan.lexemes)]
+    runs = [range(first + 1, last) for first, last in pairwise(ends)]
+    if scan.home == "number" or not any(scan.at(k).text == "+" for run in runs for k in run):
+        return
+    for run in runs:
+        word, last = scan.at(run.start), scan.at(run.stop - 1)
+        is_alone = [scan.at(k).text for k in run[1:]] in ([], ["(", ")"])
+        if is_alone and is_idle(word.text, scan.rules):
+            message = f"{word.text!r} as a whole block; a block that is its shortcut alone is written zero +"
+            yield Finding(word.start, message, (Edit(word.start, last.end, "zero +"),))
+
+
 def one_merge(text: str, rules: Container[str]) -> str:
     """Return the alternatives of a block with one merge each: the last of several, or a new one at the end.
 
     The new one is before a final activation. An alternative that is a rule alone, or has a merge in brackets, stays.
+    One of several that is no layer, such as ``identity``, is the shortcut alone.
     """
     scan = Scan(text, "layers", rules)
     parts, start = [], 0
     top = [k for k, outer in enumerate(scan.outer) if outer < 0]
     for k in [*(k for k in top if scan.at(k).text == "|"), len(scan.lexemes)]:
-        parts.append(_with_one_merge(text[start : scan.at(k).start], rules))
+        parts.append(text[start : scan.at(k).start].strip())
         start = scan.at(k).end
-    return " | ".join(part.strip() for part in parts)
+    is_choice = len(parts) > 1
+    blocks = ("zero +" if is_choice and is_idle(part, rules) else _with_one_merge(part, rules) for part in parts)
+    return " | ".join(blocks)
 
 
 def _with_one_merge(text: str, rules: Container[str]) -> str:

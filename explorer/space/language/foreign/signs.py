@@ -140,8 +140,20 @@ def _is_arrow(scan: Scan, index: int) -> bool:
     if text in _ARROWS or (text in _THEN and text not in scan.rules):
         return True
     if text == "-" or text == ":":
-        return scan.is_layer(index - 1) and (scan.is_layer(index + 1) or scan.at(index + 1).text in ("+", ""))
+        return _ends_layer(scan, index - 1) and (_is_part(scan, index + 1) or scan.at(index + 1).text in ("+", ""))
     return False
+
+
+def _ends_layer(scan: Scan, index: int) -> bool:
+    """Whether a layer ends at a lexeme: its name, its arguments or a group."""
+    opening = scan.partner.get(index, index)
+    return _is_part(scan, index) or (scan.caller(opening) is not None and _is_part(scan, opening - 1))
+
+
+def _is_part(scan: Scan, index: int) -> bool:
+    """Whether a lexeme is a layer, or a rule among layers."""
+    has_layers = scan.home == "layers" or any(scan.is_layer(k) for k in range(len(scan.lexemes)))
+    return scan.is_layer(index) or (has_layers and scan.at(index).text in scan.rules)
 
 
 def _alternatives(scan: Scan, found: list[int], expected: str) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ DETECTORS: tuple[Detector, ...] = (
     signs.references,
     residual.inputs,
     residual.functions,
+    residual.idle_blocks,
     calls.split_sizes,
     calls.kernel_choices,
     calls.calls,

@@ -141,7 +141,7 @@ PAIRS = {
 
 # Arguments: name in the language <- names elsewhere. ``k`` and ``in`` are not arguments of the language.
 _ARGUMENTS = {
-    "out": "out outchannels outc cout filters outplanes nout outfeatures features width nfilters numfilters"
+    "out": "out w outchannels outc cout filters outplanes nout outfeatures features width nfilters numfilters"
     " units channels"
     " ch outch outchan oc c planes outdim dim",
     "k": "k kernel kernelsize ksize size ks kernelsizes poolsize filtersize",
