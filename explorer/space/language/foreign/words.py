@@ -83,7 +83,8 @@ UNKNOWN = {
     **dict.fromkeys(("lstm", "gru", "rnn", "embedding", "transformer", "lstmcell"), "layer of sequences"),
     **dict.fromkeys(("upsample", "convtranspose2d", "convtranspose", "deconv", "unpool", "interpolate"), "upsampling"),
     **dict.fromkeys(
-        ("conv1d", "conv3d", "maxpool3d", "maxpool1d", "avgpool1d", "avgpool3d"), "layer for 1-D or 3-D input"
+        ("conv1d", "conv3d", "maxpool3d", "maxpool1d", "avgpool1d", "avgpool3d"),
+        "layer for 1-D or 3-D input (a signal is an image of height 1, its kernels are 1xK)",
     ),
     **dict.fromkeys(("lrn", "localresponsenorm", "spectralnorm", "weightnorm"), "norm"),
     **dict.fromkeys(("noise", "gaussiannoise", "cutout", "randomcrop", "randomflip"), "augmentation"),
@@ -118,7 +119,7 @@ PAIRS = {
     **dict.fromkeys(("dilconv", "dilatedconv", "atrousconv"), 2),
 }
 
-# Arguments: name in the language <- names elsewhere. ``k`` and ``in`` are not arguments of the language.
+# Arguments: name in the language <- names elsewhere. ``k``, ``in`` and ``nothing`` are not arguments of the language.
 _ARGUMENTS = {
     "out": "out outchannels outc cout filters outplanes nout outfeatures features width nfilters numfilters"
     " units channels"
@@ -127,8 +128,11 @@ _ARGUMENTS = {
     "in": "in inchannels cin inplanes infeatures inc inch numfeatures normalizedshape numchannels inchan"
     " inputdim inputchannels",
     "s": "s stride strides st",
-    "pad": "pad padding paddingmode pads inplace eps momentum affine trackrunningstats epsilon axis dataformat name"
-    " kernelinitializer countincludepad ceilmode outputsize approximate dropadd",
+    "pad": "pad padding pads",
+    "ceil": "ceil ceilmode",
+    "count_pad": "countpad countincludepad",
+    "nothing": "paddingmode inplace eps momentum affine trackrunningstats epsilon axis dataformat name"
+    " kernelinitializer outputsize approximate dropadd",
     "d": "d dilation dilationrate dilations dil rate",
     "g": "g group groups numgroups ngroups cardinality",
     "bias": "bias usebias hasbias",
