@@ -121,6 +121,7 @@ def test_two_diagrams_share_no_node_name():
 
 
 def test_a_conv_names_unusual_settings():
-    """Stride, dilation and groups appear in the label if they are not 1."""
+    """Stride, dilation and groups appear in the label if they are not 1, padding if it is not the default."""
     assert op_label(Conv(3, 64)) == "3×3 conv, 64"
     assert op_label(Conv(3, 64, stride=2, dilation=2, groups=4)) == "3×3 conv, 64, /2, dilation 2, 4 groups"
+    assert op_label(Conv((1, 7), 64, stride=(2, 1), padding="same")) == "1×7 conv, 64, /2x1, padding same"

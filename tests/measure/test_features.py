@@ -78,6 +78,17 @@ def test_channels_are_rounded_up():
     assert features["network:rounded macs"] == features["conv3x3 few:rounded macs"]
 
 
+def test_rectangular_kernels_are_kinds_of_their_own():
+    """A kernel of unequal sides has its own kind and its own products."""
+    space = parse_space(
+        "name: s\ninput: 3x8x8\nclasses: 10\nstem: conv1x3(12, s=1x2)\nstages: {blocks: 1, width: 12}\n"
+        "block: maxpool3x1 + relu\nhead: gap fc\n"
+    )
+    features = count_features(space.architecture(0))
+    assert features["conv1x3 strided few:rounded macs"] == 16 * 16 * 3 * 32
+    assert features["maxpool3x1:operations"] == 1
+
+
 def test_features_need_no_torch():
     """Features of thousands of networks are computed without importing torch."""
     program = "import explorer.measure.predictor.features, sys; print('torch' in sys.modules)"

@@ -14,7 +14,7 @@ _KERAS_CONV = ("out", "k", "s", "pad")
 _POOL = ("k", "s", "pad")
 _POSITIONAL = {"bn": ("in",), "gn": ("g", "in"), "ln": ("in",), "in_": ("in",), "fc": ("in", "out")}
 _POSITIONAL |= {"drop": ("p",), "droppath": ("p",), "leaky_relu": ("slope",), "scale": ("x",), "shuffle": ("g",)}
-_POSITIONAL |= {"relu": ("pad",), "se": ("in", "r"), "eca": ("in",), "cbam": ("in", "r"), "mhsa": ("in", "heads")}
+_POSITIONAL |= {"relu": ("nothing",), "se": ("in", "r"), "eca": ("in",), "cbam": ("in", "r"), "mhsa": ("in", "heads")}
 VALUES = {"True": "1", "False": "0", "true": "1", "false": "0", "'valid'": "0", '"valid"': "0"}
 _DEFAULTS = {"s": "1", "d": "1", "g": "1"}
 

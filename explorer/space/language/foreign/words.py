@@ -104,7 +104,8 @@ UNKNOWN = {
     **dict.fromkeys(("lstm", "gru", "rnn", "embedding", "transformer", "lstmcell"), "layer of sequences"),
     **dict.fromkeys(("upsample", "convtranspose2d", "convtranspose", "deconv", "unpool", "interpolate"), "upsampling"),
     **dict.fromkeys(
-        ("conv1d", "conv3d", "maxpool3d", "maxpool1d", "avgpool1d", "avgpool3d"), "layer for 1-D or 3-D input"
+        ("conv1d", "conv3d", "maxpool3d", "maxpool1d", "avgpool1d", "avgpool3d"),
+        "layer for 1-D or 3-D input (a signal is an image of height 1, its kernels are 1xK)",
     ),
     **dict.fromkeys(("lrn", "localresponsenorm", "spectralnorm", "weightnorm"), "norm"),
     **dict.fromkeys(("noise", "gaussiannoise", "cutout", "randomcrop", "randomflip"), "augmentation"),
@@ -139,7 +140,7 @@ PAIRS = {
     **dict.fromkeys(("dilconv", "dilatedconv", "atrousconv"), 2),
 }
 
-# Arguments: name in the language <- names elsewhere. ``k`` and ``in`` are not arguments of the language.
+# Arguments: name in the language <- names elsewhere. ``k``, ``in`` and ``nothing`` are not arguments of the language.
 _ARGUMENTS = {
     "out": "out w outchannels outc cout filters outplanes nout outfeatures features width nfilters numfilters"
     " units channels"
@@ -148,9 +149,12 @@ _ARGUMENTS = {
     "in": "in inchannels cin inplanes infeatures inc inch numfeatures normalizedshape numchannels inchan"
     " inputdim inputchannels",
     "s": "s stride strides st",
-    "pad": "pad padding paddingmode pads inplace eps momentum affine trackrunningstats epsilon axis dataformat name"
-    " kernelinitializer countincludepad ceilmode outputsize approximate dropadd",
+    "pad": "pad padding pads",
+    "ceil": "ceil ceilmode",
+    "count_pad": "countpad countincludepad",
     "eps": "eps epsilon",
+    "nothing": "paddingmode inplace momentum affine trackrunningstats axis dataformat name"
+    " kernelinitializer outputsize approximate dropadd",
     "d": "d dilation dilationrate dilations dil rate",
     "g": "g group groups numgroups ngroups cardinality",
     "bias": "bias usebias hasbias",
