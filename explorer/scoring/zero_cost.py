@@ -332,14 +332,16 @@ def _features(net: Network, x: Tensor) -> Tensor:
 @contextmanager
 def _replace_forward(modules: Iterable[nn.Module], forward: Callable[[Any, Tensor], Tensor]) -> Iterator[None]:
     """Replace the forward methods of modules by ``forward(module, x)`` inside the ``with`` block."""
-    changed = list(modules)
-    for module in changed:
+    changed = [(module, vars(module).get("forward")) for module in modules]
+    for module, _ in changed:
         module.forward = lambda x, module=module: forward(module, x)
     try:
         yield
     finally:
-        for module in changed:
+        for module, replaced in changed:
             del module.forward
+            if replaced is not None:  # the convolutions have a replacement already
+                module.forward = replaced
 
 
 def _log(value: float) -> float:

@@ -131,7 +131,7 @@ block: conv1x1(w/2) sk3x3(w/2, g=2, split=1) splat3x3(w/2, g=2) splat3x3(w, r=2,
 head: gap fc
 """,
     "attention in parts and linear attention": """
-stem: conv3x3(8, s=4) bn relu
+stem: conv3x3(8, s=2) bn relu
 stages: {blocks: [1, 2], width: [16, 32], stride: [1, 2]}
 block: mhsa(heads=w/16, position=bias, window=4, bias=1, proj=1) conv3x3 mhsa(2, grid=2) linear_attn(2, scale=3) ln +
 head: gap fc
