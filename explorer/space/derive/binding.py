@@ -13,7 +13,7 @@ from explorer.networks.ops.conv import Conv, DepthwiseConv
 from explorer.networks.ops.pool import GlobalAveragePool
 from explorer.networks.ops.taps import From, Tap, with_taps
 from explorer.networks.ops.zero import Zero
-from explorer.space.derive.layer import Layer, Paths
+from explorer.space.derive.layer import Layer, Paths, before_from
 from explorer.space.derive.layers import Resolver
 from explorer.space.fork_nodes import TapItem
 from explorer.space.grammar import Fault, Place
@@ -32,7 +32,7 @@ class BoundLayer(NamedTuple):
 
     op: Op | None
     output: TensorShape
-    stride: int
+    stride: Fraction | int
 
 
 # Bound layers of one grammar by ``Layer.key``, input shape, width and own stride: a repeated layer is bound once and is
@@ -74,7 +74,7 @@ def bind(
         Fault: If the shapes do not fit, or the layers do not have the stride.
     """
     binder = _Binder(width, classes, resolver, {} if bound is None else bound)
-    ops, y = binder.row(layers, x, stride, where, exactly, place)
+    ops, y, _ = binder.row(layers, x, stride, where, exactly, place)
     return (with_taps(ops) if binder.tapped else ops), y
 
 
@@ -111,8 +111,11 @@ class _Binder:
         place: Place,
         before: Fraction | int = 1,
         is_path: bool = False,
-    ) -> BoundOps:
-        """Return the ops of a row, or of a path of a fork. ``before``: the stride before it."""
+    ) -> tuple[tuple[Op, ...], TensorShape, Fraction | int]:
+        """Return the ops of a row, or of a path of a fork, the output shape, and the stride.
+
+        ``before`` is the stride before it.
+        """
         ops: list[Op] = []
         bound, width, arriving = self.bound, self.width, x.channels
         shrunk: Fraction | int = 1
@@ -133,8 +136,7 @@ class _Binder:
                     raise Fault(layer.place, message)
                 try:
                     if isinstance(layer.what, Paths):
-                        op = self._fork(layer.what, layer.place, x, own, where, before * shrunk)
-                        made = BoundLayer(op, op.output_shape(x), op.receptive()[1])
+                        made = self._fork(layer.what, layer.place, x, own, where, before * shrunk)
                     else:
                         made = _bound(layer, Context(x, width, own, self.classes, arriving))
                 except ArchitectureError as error:
@@ -153,7 +155,7 @@ class _Binder:
                 layers[0].place if layers else place,
                 f"{self._choices()}{where}: the layers shrink by {shrunk}, the stride is {stride}; {fix}",
             )
-        return tuple(ops), x
+        return tuple(ops), x, shrunk
 
     def _tap(
         self, tap: TapItem, x: TensorShape, shrunk: Fraction | int, before: Fraction | int, where: str, ops: list[Op]
@@ -173,21 +175,26 @@ class _Binder:
         ops.append(From(found.number, *found.shape))
         return found.shape, Fraction(found.stride) / before
 
-    def _fork(self, paths: Paths, place: Place, x: TensorShape, stride: int, where: str, before: Fraction | int) -> Op:
+    def _fork(
+        self, paths: Paths, place: Place, x: TensorShape, stride: int, where: str, before: Fraction | int
+    ) -> BoundLayer:
         """Return a fork. Each path has the stride, except one that ends in a single pixel (``gap``).
 
         Raises:
             Fault: If a path cannot exist.
             ArchitectureError: If the paths do not fit together.
         """
-        made = []
+        made, strides = [], []
         for number, layers in enumerate(paths.layers, 1):
             own = 1 if any(map(_is_gap, layers)) else stride
             start = paths.share(number).output_shape(x) if paths.join == "split" else x
             at = layers[0].place if layers else place
             of = f"{where}, path {number} of {paths.join}"
-            made.append(self.row(layers, start, own, of, own > 1, at, before, is_path=True)[0])
-        return paths.bind(made)
+            ops, _, shrunk = self.row(layers, start, own, of, own > 1, at, before, is_path=True)
+            made.append(ops)
+            strides.append(shrunk)
+        fork = paths.bind(made)
+        return BoundLayer(fork, fork.output_shape(x), max(strides))
 
     def _choices(self) -> str:
         return "" if self.resolver is None else self.resolver.with_choices()
@@ -232,7 +239,7 @@ def _conv_size(layer: Layer) -> int:
     if isinstance(layer.what, Paths):
         sizes = [0]
         for path in layer.what.layers:
-            for inner in takewhile(lambda inner: not _is_gap(inner), path):
+            for inner in takewhile(lambda inner: not _is_gap(inner), before_from(path)):
                 sizes.append(0 if "stride" in inner.given and not inner.uses_stride else _conv_size(inner))
         return max(sizes)
     if layer.what not in CONVS:
