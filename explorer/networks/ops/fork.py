@@ -222,6 +222,7 @@ class Sum(Fork):
     """The sum of the outputs of parallel paths (Ding et al. 2021, arXiv:2101.03697)."""
 
     spelling = "sum"
+    shape_rule = "that of the paths; a path of 1x1 pixels or of one channel is repeated"
 
     def joined_values(self, values: list[tuple[float, float]]) -> tuple[float, float]:
         return sum(low for low, _ in values), sum(high for _, high in values)
@@ -261,6 +262,7 @@ class Product(Fork):
     """The product of the outputs of parallel paths (Ma et al. 2024, arXiv:2403.19967)."""
 
     spelling = "product"
+    shape_rule = "that of the paths; a path of 1x1 pixels or of one channel is repeated"
 
     def joined_values(self, values: list[tuple[float, float]]) -> tuple[float, float]:
         low, high = values[0]
@@ -298,6 +300,7 @@ class Cat(Fork):
     """The channels of the outputs of parallel paths, in order (Szegedy et al. 2015, arXiv:1409.4842)."""
 
     spelling = "cat"
+    shape_rule = "the channels of all paths x H x W"
     broadcasts = False
 
     def joined(self, shapes: list[TensorShape]) -> TensorShape:
