@@ -18,8 +18,8 @@ from shutil import which
 import pytest
 import sqlalchemy
 
-# The server does not wait for the disk: no database of a test has to survive a power cut.
-QUICK = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+# The server does not wait for the disk: no database of a test has to survive a power cut, but an immediate restart.
+QUICK = ("fsync=off", "full_page_writes=off")
 
 
 class Server:

@@ -103,17 +103,19 @@ def test_each_operation_survives_each_fault_of_the_server(cluster, caplog):
                 "SELECT tablename FROM pg_tables WHERE schemaname = 'public'", database=name)),
             "GRANT ALL ON ALL TABLES IN SCHEMA public TO worker", database=name,
         )  # fmt: skip
-        locker = sqlalchemy.create_engine(cluster.url(name)).connect()
+        locker = sqlalchemy.create_engine(cluster.url(name), poolclass=sqlalchemy.NullPool)
+        locks = []
 
         def lock() -> None:
             set_role("SET statement_timeout = 100")()
-            locker.exec_driver_sql("BEGIN; LOCK TABLE explorer_studies, explorer_trials")
+            locks.append(locker.connect())
+            locks[-1].exec_driver_sql("LOCK TABLE explorer_studies, explorer_trials")
 
         faults = {
             "stopped": (cluster.stop, cluster.start),
             "no connections": (set_role("CONNECTION LIMIT 0"), set_role("CONNECTION LIMIT -1")),
             "no privileges": (fault_of_tables("REVOKE"), fault_of_tables("GRANT")),
-            "statement timeout": (lock, locker.rollback),
+            "statement timeout": (lock, lambda: locks.pop().close()),
             "read-only": (set_role("SET default_transaction_read_only = on"), set_role("RESET ALL")),
         }
         number = 0
@@ -131,8 +133,6 @@ def test_each_operation_survives_each_fault_of_the_server(cluster, caplog):
         assert [(each.state, each.attempt) for each in writer.study.trials()] == [("complete", 1)] * number
         assert not list(writer.study.artifacts.rglob("*.json"))
         writer.study.database.close()
-        locker.close()
-        locker.engine.dispose()
 
 
 def test_ended_and_idle_connections_are_replaced(postgresql, postgresql_url, caplog):
