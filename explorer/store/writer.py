@@ -249,8 +249,6 @@ class StudyWriter(TrialLeases):
         if self.held:  # another worker may have failed one of them as lost although it runs here
             interrupted = (*interrupted, trials.c.number.not_in(list(self.held)))
         first = select(trials).where(*interrupted).order_by(trials.c.number).limit(1)
-        if not self._exists(first):
-            return None
         resumed = self._restart(first, total)
         return None if resumed is None else self._with_lease(resumed)
 
