@@ -39,6 +39,7 @@ from explorer.system.files import remove
 from explorer.system.signals import SIGNAL_SECONDS, signal_name
 
 POLL_SECONDS = 0.2  # how long the loop waits for messages of its children
+IDLE_SECONDS = 1.0  # between two reads of the store while trials run and none can be started
 _log = logging.getLogger(__name__)
 
 
@@ -94,7 +95,8 @@ class SearchLoop:
         self.all_failed = False
         self.jobs: dict[int, float] = {}  # trials that run here -> their start by the monotonic clock
         self.stopping: dict[int, str] = {}  # trials that the stopping rule has stopped -> the reason
-        self.is_current = False  # whether the index was updated since the loop last waited for its children
+        self.is_current = False  # whether the index was updated lately
+        self.learned = -math.inf  # when it was, by the monotonic clock
         self.waiting = False  # whether it waits for trials of workers that may be lost
         self.has_warned = False  # whether the warning about ignored answers of evaluate was given
         self.retry_failed = retry_failed
@@ -162,7 +164,7 @@ class SearchLoop:
                 time.sleep(POLL_SECONDS)
             if self.budget.overdue():
                 return f"the time is over; the next search resumes {len(self.jobs)} trials that still ran"
-            self.is_current = False
+            self.is_current = bool(self.jobs) and time.monotonic() < self.learned + IDLE_SECONDS
             for number, message in self.executor.messages(POLL_SECONDS):
                 self._handle(number, message)
                 if self.budget.has_failed():
@@ -365,7 +367,7 @@ class SearchLoop:
         changed = self.trial_index.update()
         self.curves.learn(changed)
         self.proposer.learn(changed)
-        self.is_current = True
+        self.is_current, self.learned = True, time.monotonic()
 
     def report(
         self, kind: EventKind, trial: TrialRecord | None = None, epoch: Epoch | None = None, why: str = ""
