@@ -28,7 +28,7 @@ from explorer.store.checking import DamagedRow
 from explorer.store.outages import is_unstorable, passes
 from explorer.store.passwords import driver_message
 from explorer.store.schema import check_no_triggers, check_no_views, check_tables, metadata, version
-from explorer.store.server import portable_storage, server_engine, with_password
+from explorer.store.server import check_privileges, portable_storage, server_engine, with_password
 from explorer.store.sqlite_file import (
     BUSY_SECONDS,
     back_up,
@@ -350,6 +350,7 @@ def _make_tables(database: Database) -> None:
                 copies.append(back_up(database.file, found, database.shown))
             migrations.migrate(connection, found)
         check_tables(connection, database.shown)
+        check_privileges(connection, metadata.tables, database.shown)
         return found
 
     try:

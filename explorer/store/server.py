@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Connection, Engine, func, select
 from sqlalchemy.exc import NoSuchModuleError
 
 from explorer.errors import StoreError
@@ -45,6 +46,30 @@ def server_engine(url: URL, **options: Any) -> Engine:
             f"{shown_storage(url)}: its driver is not installed ({error}); install the extra 'postgres', which installs"
             " psycopg, and write postgresql://..."
         ) from None
+
+
+def check_privileges(connection: Connection, tables: Iterable[str], shown: str) -> None:
+    """Raise StoreError if the user of a PostgreSQL connection may not write to the explorer's tables.
+
+    Args:
+        connection: A connection.
+        tables: The names of the tables.
+        shown: The database in messages.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    if connection.scalar(select(func.current_setting("transaction_read_only"))) == "on":
+        raise StoreError(
+            f"{shown}: this database, or its user, is read-only; give the URL of one that can be written to"
+        )
+    needed = [(table, privilege) for table in tables for privilege in ("INSERT", "UPDATE")]
+    allowed = connection.execute(select(*(func.has_table_privilege(*each) for each in needed))).one()
+    missing = next((each for each, is_allowed in zip(needed, allowed) if not is_allowed), None)
+    if missing is not None:
+        raise StoreError(
+            f"{shown}: the user may not {missing[1]} rows of the table {missing[0]}; its owner grants this: "
+            "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO the user"
+        )
 
 
 def portable_storage(url: URL) -> str:

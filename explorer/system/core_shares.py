@@ -128,7 +128,7 @@ def _live(folder: Path) -> Iterator[Entry]:
             with suppress(OSError):  # of another user, who removes it
                 path.unlink()
         except BlockingIOError:
-            with suppress(ValueError, LookupError, TypeError):  # not written by the explorer
+            with suppress(ValueError, LookupError, TypeError, RecursionError):  # not written by the explorer
                 content = json.loads(os.read(file, MAX_BYTES))
                 cores = [int(core) for core in content["cores"]]
                 yield Entry(path.name, str(content["quota"]), cores, str(content["device"]))
