@@ -25,10 +25,17 @@ from sqlalchemy.pool import NullPool, StaticPool
 from explorer.errors import StoreError
 from explorer.store import migrations
 from explorer.store.checking import DamagedRow
-from explorer.store.outages import is_unstorable, passes
 from explorer.store.passwords import driver_message
 from explorer.store.schema import check_no_triggers, check_no_views, check_tables, metadata, version
-from explorer.store.server import check_privileges, portable_storage, server_engine, with_password
+from explorer.store.server.engine import (
+    check_creation,
+    check_privileges,
+    portable_storage,
+    server_engine,
+    was_reached,
+    with_password,
+)
+from explorer.store.server.outages import is_unstorable, passes
 from explorer.store.sqlite_file import (
     BUSY_SECONDS,
     back_up,
@@ -73,7 +80,7 @@ class Database:
         opened: The identity of the file when it was opened for writing, to detect that it was replaced.
         stop_retrying: An event that is set to stop the retries, when the user interrupts the search.
         earlier: Whether the tables were of an earlier schema version when the database was opened for reading.
-        reached: Whether the database was used before, so that its address and the user's privileges are valid.
+        reached: Whether this process has used it before, so that its address and the user's privileges are valid.
         retry_seconds: For how long a failed read is retried.
     """
 
@@ -287,7 +294,7 @@ def _unchecked(url: URL) -> Database:
     """Return a database for reading, whose tables have not been checked."""
     shown, file = shown_storage(url), sqlite_file(url)
     if file is None:
-        return Database(server_engine(url, poolclass=NullPool), shown, None)
+        return Database(server_engine(url, poolclass=NullPool), shown, None, reached=was_reached(url))
     check_file(file, shown)
     return Database(reading_engine(file, without_locks(file, shown)), shown, file)
 
@@ -312,7 +319,8 @@ def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
         shown, file = shown_storage(url), sqlite_file(url)
         if file is None:
             one = {"pool_size": 1, "max_overflow": 0}  # a server has few connections for many processes
-            database = Database(server_engine(url, pool_pre_ping=True, **one), shown, None)
+            engine = server_engine(url, pool_pre_ping=True, **one)
+            database = Database(engine, shown, None, reached=was_reached(url))
         else:
             check_writable(file, shown)
             if file.exists() and file.stat().st_size:
@@ -339,6 +347,7 @@ def _make_tables(database: Database) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(_CREATION_LOCK)))
         if not inspect(connection).has_table(version.name):
+            check_creation(connection, database.shown)
             metadata.create_all(connection)
             connection.execute(version.insert().values(version=migrations.SCHEMA_VERSION))
         check_no_views(connection, database.shown)
@@ -385,15 +394,3 @@ def check_storage(storage: str | os.PathLike[str] | None) -> None:
     if (free := shutil.disk_usage(file.resolve().parent).free) < FREE_BYTES:
         found = f"only {free / 2**20:.0f} MiB are free on its disk, a search needs {FREE_BYTES / 2**20:.0f}"
         raise StoreError(f"{shown}: {found}; free some, or give another --storage")
-
-
-def database_file(storage: str | os.PathLike[str]) -> Path | None:
-    """Return the file of an SQLite database, which may not exist; None for a server.
-
-    Args:
-        storage: A URL or a path, as for ``open_for_reading``.
-
-    Raises:
-        StoreError: ``storage`` is not a valid URL or path.
-    """
-    return sqlite_file(parse_storage(storage))

@@ -54,8 +54,8 @@ from explorer.store.rows import (
     trial_row,
 )
 from explorer.store.schema import trials
+from explorer.store.server.unanswered import added_before, begun_before, ended_before
 from explorer.store.studies import find_study, open_study
-from explorer.store.unanswered import added_before, begun_before, ended_before
 from explorer.system.files import remove
 
 _log = logging.getLogger(__name__)

@@ -92,9 +92,7 @@ def test_the_password_is_nowhere(server, tmp_path, monkeypatch):
         study = open_study(url, "s")
         count, packed = len(study.trials()), pickle.dumps(study)
         assert CANARY.encode() not in packed
-        assert (
-            len(pickle.loads(packed).trials()) == count >= 6
-        )  # this process knows its password
+        assert len(pickle.loads(packed).trials()) == count >= 6  # this process knows its password
         read = "import pickle, sys; print(len(pickle.load(sys.stdin.buffer).trials()))"
         found = subprocess.run([sys.executable, "-c", read], input=packed, env=environment, capture_output=True)
         assert int(found.stdout) == count, found.stderr

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import URL, Connection, Engine, func, select
+from sqlalchemy import URL, Connection, Engine, event, func, select
 from sqlalchemy.exc import NoSuchModuleError
 
 from explorer.errors import StoreError
@@ -21,7 +21,7 @@ _CONNECTION: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-_opened: dict[str, URL] = {}  # the storages that this process has opened, by their URL without password
+_reached: dict[str, URL] = {}  # the servers that this process has connected to, by their URL without password
 
 
 def server_engine(url: URL, **options: Any) -> Engine:
@@ -34,18 +34,40 @@ def server_engine(url: URL, **options: Any) -> Engine:
     Raises:
         StoreError: The driver is not installed.
     """
-    _opened[portable_storage(url)] = url
     connect_args = {name: value for name, value in _CONNECTION.items() if name not in url.query}
     if url.get_driver_name() == "psycopg":
         connect_args["prepare_threshold"] = None  # a prepared statement belongs to a session
     try:
         # In other isolation levels a transaction that has waited for a lock would not see what it waited for.
-        return sqlalchemy.create_engine(url, connect_args=connect_args, isolation_level="READ COMMITTED", **options)
+        engine = sqlalchemy.create_engine(url, connect_args=connect_args, isolation_level="READ COMMITTED", **options)
+        event.listen(engine, "connect", lambda *_: _reached.setdefault(portable_storage(url), url))
+        return engine
     except (ImportError, NoSuchModuleError) as error:
         raise StoreError(
             f"{shown_storage(url)}: its driver is not installed ({error}); install the extra 'postgres', which installs"
             " psycopg, and write postgresql://..."
         ) from None
+
+
+def was_reached(url: URL) -> bool:
+    """Return whether this process has connected to the server with this URL."""
+    return portable_storage(url) in _reached
+
+
+def check_creation(connection: Connection, shown: str) -> None:
+    """Raise StoreError if the user of a PostgreSQL connection may not create tables.
+
+    Args:
+        connection: A connection.
+        shown: The database in messages.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    if not connection.scalar(select(func.has_schema_privilege(func.current_schema(), "CREATE"))):
+        raise StoreError(
+            f"{shown}: the database has no tables yet, and its user may not create them; run the first search as the "
+            "owner of the database"
+        )
 
 
 def check_privileges(connection: Connection, tables: Iterable[str], shown: str) -> None:
@@ -86,11 +108,11 @@ def with_password(storage: str) -> str:
         storage: The URL, from ``portable_storage``.
 
     Returns:
-        The URL under which this process has opened the server, else that of ``EXPLORER_STORAGE`` if it is the same
+        The URL with which this process has connected to the server, else that of ``EXPLORER_STORAGE`` if it is the same
         apart from the password, else ``storage``: then libpq takes the password from ``PGPASSWORD`` or a file.
     """
-    if storage in _opened:
-        return _opened[storage].render_as_string(hide_password=False)
+    if storage in _reached:
+        return _reached[storage].render_as_string(hide_password=False)
     try:
         url = parse_storage(os.environ.get("EXPLORER_STORAGE", ""))
     except StoreError:

@@ -17,8 +17,8 @@ from explorer.store import database as store_database
 from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import check_storage, open_for_reading, open_for_writing
 from explorer.store.lease import new_worker
-from explorer.store.outages import passes
 from explorer.store.rows import Ending
+from explorer.store.server.outages import passes
 from explorer.store.studies import create_study, open_study
 from explorer.store.writer import StudyWriter
 from tests.polling import wait_until
