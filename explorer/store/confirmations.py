@@ -265,7 +265,8 @@ class ConfirmationWriter:
             key = {"study_id": self.study.id, **asdict(training)}
             connection.execute(confirmations.insert().values(**key, **values))
         else:
-            connection.execute(confirmations.update().where(*self._is(training)).values(**values))
+            same = (*self._is(training), confirmations.c.attempt == row.attempt, confirmations.c.state == row.state)
+            connection.execute(confirmations.update().where(*same).values(**values))
         return self._record(connection, training)
 
     def _record(self, connection: Connection, training: Wanted) -> ConfirmationRecord:

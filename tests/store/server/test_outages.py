@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -144,7 +145,11 @@ def test_ended_and_idle_connections_are_replaced(postgresql, postgresql_url, cap
         for call in operations(writer, number):
             postgresql.execute(ended)
             call()
-    assert [each.state for each in writer.study.trials()] == ["complete"] * 2
+    postgresql.execute(f"ALTER DATABASE {name} SET idle_session_timeout = 50", ended)
+    for call in operations(writer, 2):
+        time.sleep(0.1)  # longer than the timeout
+        call()
+    assert [each.state for each in writer.study.trials()] == ["complete"] * 3
     writer.study.database.close()
 
 
