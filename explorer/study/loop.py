@@ -95,8 +95,7 @@ class SearchLoop:
         self.all_failed = False
         self.jobs: dict[int, float] = {}  # trials that run here -> their start by the monotonic clock
         self.stopping: dict[int, str] = {}  # trials that the stopping rule has stopped -> the reason
-        self.is_current = False  # whether the index was updated lately
-        self.learned = -math.inf  # when it was, by the monotonic clock
+        self.is_current, self.learned = False, -math.inf  # whether the index was updated lately, and when
         self.waiting = False  # whether it waits for trials of workers that may be lost
         self.has_warned = False  # whether the warning about ignored answers of evaluate was given
         self.retry_failed = retry_failed
@@ -164,7 +163,7 @@ class SearchLoop:
                 time.sleep(POLL_SECONDS)
             if self.budget.overdue():
                 return f"the time is over; the next search resumes {len(self.jobs)} trials that still ran"
-            self.is_current = bool(self.jobs) and time.monotonic() < self.learned + IDLE_SECONDS
+            self.is_current &= bool(self.jobs) and time.monotonic() < self.learned + IDLE_SECONDS
             for number, message in self.executor.messages(POLL_SECONDS):
                 self._handle(number, message)
                 if self.budget.has_failed():
@@ -221,8 +220,10 @@ class SearchLoop:
             record = record or (self._reopen() or self._propose() if self.only is None else None)
             if record is None and self.proposer.exhausted:
                 record = self._retry(last_resort=True)
-            if record is None:
+            if record is None and (self.is_current or self.proposer.exhausted):
                 return self.proposer.exhausted  # empty if there is no proposal at the moment
+            if record is None:  # another worker has taken the number
+                continue
             self._learn()
             self.report("started" if record.state == "running" else "ended", record)
             if record.state == "running" and record.same_as is None:

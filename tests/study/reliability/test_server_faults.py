@@ -65,6 +65,9 @@ def test_workers_survive_restarts_of_the_server(server, url, tmp_path, start):
     """After ten immediate restarts every worker has ended in order, and each network was trained once."""
     start("counted", 1, 1).communicate(timeout=120)  # it creates the study
     workers = [start("counted", NETWORKS, 1) for _ in range(WORKERS)]
+    for worker in workers:  # a server that does not answer when a command begins ends it
+        while worker.stdout.readline() not in ("begun\n", ""):
+            pass
     for _ in range(RESTARTS):
         before = revision(url)
         wait_until(lambda before=before: revision(url) > before or all(each.poll() is not None for each in workers))
