@@ -25,7 +25,9 @@ def squeeze_excitation() -> type:
     class SqueezeExcitation(nn.Module):
         """Gate each channel by its squeezed neighbours (Hu et al. 2018, arXiv:1709.01507)."""
 
-        def __init__(self, channels: int, squeeze: int, act: nn.Module, gate: nn.Module, bias: bool = True):
+        def __init__(
+            self, channels: int, squeeze: int, act: nn.Module, gate: nn.Module, bias: bool = True
+        ):  # fmt: skip
             super().__init__()
             self.pool = nn.AdaptiveAvgPool2d(1)
             self.reduce = nn.Conv2d(channels, squeeze, 1, bias=bias)
