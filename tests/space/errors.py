@@ -19,7 +19,7 @@ class Error(NamedTuple):
 ERRORS: dict[str, list[Error]] = {
     "Names": [
         Error(
-            "5:8: unknown name 'cnov3x3'; did you mean 'conv3x3' or 'dwconv3x3'?",
+            "5:8: unknown name 'cnov3x3'; did you mean 'conv3x3' or 'wsconv3x3'?",
             {"block": "cnov3x3 bn +"},
             {"block": "conv3x3 bn +"},
         ),
@@ -191,7 +191,7 @@ ERRORS: dict[str, list[Error]] = {
             {"block": "conv3x3((8 | 16)) conv3x3 +"},
         ),
         Error(
-            "5:20: write the argument's name; conv3x3 takes out, s, d, g, bias, pad, pad",
+            "5:20: write the argument's name; conv3x3 takes out, s, d, g, bias, pad, pad, pad",
             {"block": "'conv3x3(w, 1) +'"},
             {"block": "'conv3x3(w, d=1) +'"},
         ),
