@@ -181,7 +181,7 @@ ERRORS: dict[str, list[Error]] = {
     ],
     "Arguments": [
         Error(
-            "5:16: conv3x3 has no argument 'dilation'; it has: out, s, d, g, bias, pad, pad",
+            "5:16: conv3x3 has no argument 'dilation'; it has: out, s, d, g, bias, pad",
             {"block": "conv3x3(dilation=2) +"},
             {"block": "conv3x3(d=2) +"},
         ),
@@ -191,7 +191,7 @@ ERRORS: dict[str, list[Error]] = {
             {"block": "conv3x3((8 | 16)) conv3x3 +"},
         ),
         Error(
-            "5:20: write the argument's name; conv3x3 takes out, s, d, g, bias, pad, pad, pad",
+            "5:20: write the argument's name; conv3x3 takes out, s, d, g, bias, pad",
             {"block": "'conv3x3(w, 1) +'"},
             {"block": "'conv3x3(w, d=1) +'"},
         ),
