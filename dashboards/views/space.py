@@ -23,7 +23,6 @@ from explorer.dashboard.quantities import counted, unit_of
 from explorer.dashboard.session import Identity, current_trials, identity, only_selected, show_message
 from explorer.dashboard.text import safe_text
 from explorer.errors import ExplorerError, StoreError
-from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
 from explorer.space.choices import point_names
 from explorer.space.search_space import SearchSpace
@@ -41,7 +40,7 @@ def draw() -> None:
         return
     study, records = found
     try:
-        architecture = Architecture.from_json(read_trial(study, records[0].number).architecture)
+        architecture = read_trial(study, records[0].number).architecture
     except (StoreError, ExplorerError) as error:
         show_message(f"{error}.")
         return

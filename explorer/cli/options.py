@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from explorer.analysis.quantities import FRACTIONS
 from explorer.cli.address import Input
 from explorer.cli.amounts import Whole
 from explorer.cli.setting_options import setting_option
@@ -202,32 +201,12 @@ def plain(value: Any) -> Text:
     return Text("" if value is None else printable(str(value)))
 
 
-def format_count(number: float) -> str:
-    """Format a count with three digits and a suffix, such as 40.8M, 272k or 512."""
-    for factor, suffix in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if abs(number) >= factor:
-            return f"{number / factor:.3g}{suffix}"
-    return f"{number:g}"
-
-
 def format_whole(number: int) -> str:
     """Format a whole number: in full below a billion, else as a power of ten."""
     if number < 10**9:
         return f"{number:,}"
     digits = str(number)
     return f"{digits[0]}.{digits[1:3]}e{len(digits) - 1}"
-
-
-def format_percent(share: float | None) -> str:
-    """Format a fraction as a percentage; None as empty text."""
-    return "" if share is None else f"{100 * share:.1f}%"
-
-
-def amount(name: str, value: float) -> str:
-    """Format the value of a quantity, such as 93.2%, 1.23 or 40.8M."""
-    if name in FRACTIONS:
-        return format_percent(value)
-    return f"{value:.3g}" if name.endswith("_ms") else format_count(value)
 
 
 def choices_line(choices: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from explorer.analysis.amounts import format_count
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
 from explorer.cli.options import (
@@ -16,7 +17,6 @@ from explorer.cli.options import (
     console,
     data_dir,
     device,
-    format_count,
     plain,
     print_json,
     print_table,

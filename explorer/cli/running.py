@@ -12,20 +12,12 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from explorer.analysis.amounts import format_count, format_percent
+from explorer.analysis.estimates import Estimate
 from explorer.analysis.frontier_certainty import FrontierCertainty
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
-from explorer.cli.options import (
-    as_json,
-    console,
-    format_count,
-    format_percent,
-    plain,
-    print_json,
-    print_warnings,
-    storage,
-    storage_words,
-)
+from explorer.cli.options import as_json, console, plain, print_json, print_warnings, storage, storage_words
 from explorer.cli.setting_options import effective_values, setting_options
 from explorer.cli.studies import frontier_json, print_frontier, warn_of_mixed_latencies
 from explorer.errors import ExplorerError
@@ -153,6 +145,7 @@ def _report(result: SearchResult, as_json: bool, more: Mapping[str, Any] | None 
     x, y = study.plane
     frontier = study.frontier(x, y, mix_environments=True)
     certainty = study.frontier_certainty(x, y, mix_environments=True)
+    estimates = study.estimates(y)
     if as_json:
         print_json(
             {
@@ -160,7 +153,7 @@ def _report(result: SearchResult, as_json: bool, more: Mapping[str, Any] | None 
                 "storage": study.storage,
                 "limits": study.limits,
                 "trials": study.counts(),
-                "frontier": [frontier_json(record, certainty) for record in frontier],
+                "frontier": [frontier_json(record, certainty, estimates.get(record.number)) for record in frontier],
                 "hypervolume": study.hypervolume(),
                 "seconds": result.seconds,
                 "ended": result.ended,
@@ -169,7 +162,7 @@ def _report(result: SearchResult, as_json: bool, more: Mapping[str, Any] | None 
             }
         )
     else:
-        _print_result(result, frontier, x, y, certainty)
+        _print_result(result, frontier, x, y, certainty, estimates)
     warn_of_mixed_latencies(study, {x, y}, on_stderr=True)
     if result.failed:
         raise WorkFailed(f"the search gave up: {result.ended}")
@@ -178,7 +171,12 @@ def _report(result: SearchResult, as_json: bool, more: Mapping[str, Any] | None 
 
 
 def _print_result(
-    result: SearchResult, frontier: list[TrialRecord], x: str, y: str, certainty: FrontierCertainty | None
+    result: SearchResult,
+    frontier: list[TrialRecord],
+    x: str,
+    y: str,
+    certainty: FrontierCertainty | None,
+    estimates: Mapping[int, Estimate],
 ) -> None:
     """Print counts, savings, the frontier and suggested next commands."""
     out, study = console(), result.study
@@ -193,7 +191,7 @@ def _print_result(
     if not frontier:
         return
     out.print(plain(f"\nfrontier of {y} versus {x}, {len(frontier)} network{'s' * (len(frontier) > 1)}:\n"))
-    print_frontier(frontier, x, y, certainty)
+    print_frontier(frontier, x, y, certainty, estimates)
     named = shlex.quote(study.name)
     where = storage_words(study.storage)
     best = frontier[-1].number

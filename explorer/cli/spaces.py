@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from explorer.analysis.amounts import format_count, format_percent
 from explorer.analysis.quantities import quantity_named
 from explorer.cli import WorkFailed
 from explorer.cli.address import Input, find_architecture
@@ -19,8 +20,6 @@ from explorer.cli.options import (
     check_output,
     choices_line,
     console,
-    format_count,
-    format_percent,
     format_whole,
     plain,
     print_json,

@@ -18,6 +18,7 @@ from explorer.dashboard.quantities import unit_of
 from explorer.dashboard.text import safe_text
 from explorer.errors import ExplorerError
 from explorer.system.files import write_atomically
+from explorer.system.installation import install_command
 
 MAX_POINTS = 20_000  # a browser pans and zooms so many without delay
 _TEMPLATE = Path(__file__).with_name("atlas.html")
@@ -26,7 +27,7 @@ _TEMPLATE = Path(__file__).with_name("atlas.html")
 def check_plotting() -> None:
     """Raise ExplorerError if plotly is not installed."""
     if find_spec("plotly") is None:
-        raise ExplorerError("--plot needs plotly; install with: pip install 'explorer[dashboard]'")
+        raise ExplorerError(f"--plot needs plotly; install with: {install_command('dashboard')}")
 
 
 def page_head() -> str:

@@ -100,7 +100,7 @@ def to_record(row: Row[Any]) -> TrialRecord:
     values["environment"] = read_environment(data["environment"], environment)
     if values.pop("resumable"):
         values["state"] = "interrupted"
-    return TrialRecord(architecture=architecture, **values)
+    return TrialRecord(architecture_json=architecture, **values)
 
 
 _RECORD_FIELDS = {field.name for field in fields(TrialRecord)}

@@ -224,7 +224,7 @@ class SearchLoop:
                 job = Job(
                     record.number,
                     record.digest,
-                    record.architecture,
+                    record.architecture_json,
                     record.choices,
                     record.seed,
                     self.curves.decision_epochs_of(record),

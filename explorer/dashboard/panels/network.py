@@ -67,7 +67,7 @@ def draw_detail(study: Study, number: int) -> None:
     draw_headline(study, trial)
     block, network, training, numbers = st.tabs(["Block", "Network", "Training", "Choices and costs"])
     try:
-        architecture = Architecture.from_json(trial.architecture, trial.digest)
+        architecture = trial.architecture
     except ExplorerError as error:
         with block:
             show_message(f"The architecture of this trial cannot be read: {error}.")

@@ -157,7 +157,7 @@ class ConfirmationLoop:
     def _start_job(self, number: int) -> None:
         """Start the process of a training, which resumes from its checkpoint if it has one."""
         trial = self.wanted[self._numbers[number]]
-        job = Job(number, trial.digest, trial.architecture, trial.choices, self._running[number].seed)
+        job = Job(number, trial.digest, trial.architecture_json, trial.choices, self._running[number].seed)
         usual = usual_limits(self._workers, self._usual_seconds())
         limits = TrialLimits(self._limits.seconds or usual.seconds, self._limits.memory or usual.memory)
         self.executor.start(job, limits)

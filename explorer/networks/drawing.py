@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
-from explorer.networks.architecture import Architecture
 from explorer.networks.block import Step
 from explorer.networks.ops.base import Op
 from explorer.networks.walk import PlacedBlock
@@ -72,19 +73,16 @@ def block_diagram(placed: PlacedBlock) -> Diagram:
     return Diagram(tuple(op_names(pre)), tuple(op_names(branch)), other, merge, tuple(op_names(after)))
 
 
-def stage_diagrams(architecture: Architecture) -> list[list[Diagram]]:
+def stage_diagrams(blocks: Iterable[PlacedBlock]) -> list[list[Diagram]]:
     """Return the diagrams of all blocks.
 
     Args:
-        architecture: The network.
+        blocks: The blocks of a network, in the order of computation.
 
     Returns:
         For each stage the diagrams of its blocks.
     """
-    stages: list[list[Diagram]] = [[] for _ in architecture.stages]
-    for placed in architecture.blocks():
-        stages[placed.stage - 1].append(block_diagram(placed))
-    return stages
+    return [[block_diagram(placed) for placed in stage] for _, stage in groupby(blocks, attrgetter("stage"))]
 
 
 def op_names(steps: Iterable[Step]) -> list[str]:
