@@ -94,12 +94,16 @@ def effects(
 def _estimate(study: Study, x: str, y: str, factor: str | None, between: bool, as_json: bool) -> None:
     """Print the effects, or the interactions."""
     from explorer.study.results.effects import fit_effects
+    from explorer.study.results.levels import untried_levels, untried_text
 
     model = fit_effects(study, x, y)
     if as_json:
         print_json([each.to_json() for each in (model.interactions(factor) if between else model.effects(factor))])
         return
     _print_effects(model.effects(factor), x, y)
+    untried = [level for level in untried_levels(study) if factor in (None, level.choice, level.choice.split("@")[0])]
+    if untried:
+        click.echo(untried_text(untried))
     if between:
         _print_interactions(model.interactions(factor), y)
 

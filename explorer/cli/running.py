@@ -26,6 +26,7 @@ from explorer.settings.file import read_settings, write_settings
 from explorer.settings.kinds import Text
 from explorer.settings.settings import Setting
 from explorer.store.passwords import has_password
+from explorer.study.results.levels import untried_levels, untried_text
 from explorer.study.search import SearchResult
 from explorer.study.settings import SearchSettings
 from explorer.system.signals import raise_interrupted
@@ -157,6 +158,7 @@ def _report(result: SearchResult, as_json: bool, more: Mapping[str, Any] | None 
                 "hypervolume": study.hypervolume(),
                 "seconds": result.seconds,
                 "ended": result.ended,
+                "untried": [level._asdict() for level in untried_levels(study)],
                 **study.savings(),
                 **(more or {}),
             }
@@ -192,6 +194,8 @@ def _print_result(
         return
     out.print(plain(f"\nfrontier of {y} versus {x}, {len(frontier)} network{'s' * (len(frontier) > 1)}:\n"))
     print_frontier(frontier, x, y, certainty, estimates)
+    if untried := untried_text(untried_levels(study)):
+        out.print(plain(untried))
     named = shlex.quote(study.name)
     where = storage_words(study.storage)
     best = frontier[-1].number

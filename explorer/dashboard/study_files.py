@@ -12,9 +12,12 @@ from explorer.errors import ExplorerError
 from explorer.store import Study
 from explorer.system.files import require_writable, write_atomically
 from explorer.system.installation import install_command
+from explorer.system.lazy_module import LazyModule
 
 if TYPE_CHECKING:
     from plotly import graph_objects as go
+else:  # a report of a missing package names how to install it
+    go = LazyModule("plotly.graph_objects")
 
 
 def write_report(study: Study, output: str | os.PathLike[str]) -> Path:

@@ -193,9 +193,7 @@ class Study(StudyCommands):
         limits = questions.limits_of(limits)
         names = [objective, *(limit.cost for limit in limits)]
         light = self._estimated(names)
-        require_known(
-            self.name, self.objectives, self.fingerprint, [objective, *(limit.cost for limit in limits)], light
-        )
+        self._require(names, light)
         questions.require_fractions(self.name, limits, light)
         if not mix_environments:
             questions.require_one_environment(self.name, names, light)

@@ -16,9 +16,12 @@ from explorer.analysis.effects import Effect
 from explorer.errors import StoreError
 from explorer.records import Confirmed
 from explorer.store.database import StudyIdentity
+from explorer.system.lazy_module import LazyModule
 
 if TYPE_CHECKING:
     from plotly import graph_objects as go
+else:  # only plots need it
+    go = LazyModule("plotly.graph_objects")
 
 
 @dataclass(frozen=True, repr=False)

@@ -23,7 +23,7 @@ from explorer.study.plan import Plan
 from explorer.study.seeds import seed_for
 from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.workers.jobs import Retraining, Training
-from explorer.study.workers.pool import Executor, InProcess, ProcessPool
+from explorer.study.workers.pool import Executor, ProcessPool
 
 # Called when a repeat has ended, with the trial of its network, the repeat, and the number of complete repeats.
 Report = Callable[[TrialRecord, ConfirmationRecord, int], None]
@@ -130,6 +130,4 @@ class Repeats:
         if isinstance(work, Training):
             precisions = {trial.digest: trial.result.precision for trial in trials if trial.result is not None}
             return ProcessPool(Retraining(work, precisions), plan.workers, reused=plan.reused, job="repeat")
-        if plan.workers == 1:
-            return InProcess(work)
-        return ProcessPool(work, plan.workers, is_user_function=True, job="repeat")
+        return plan.executor(job="repeat")

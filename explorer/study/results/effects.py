@@ -37,6 +37,9 @@ def choice_effects(
         y: The objective; that of the study's ``plane`` by default.
         mix_environments: Whether to compare latencies that were measured in several environments.
 
+    Returns:
+        One effect for each level but the reference of each choice.
+
     Raises:
         ExplorerError: The study has no such quantity or choice, or too few trials to tell an effect.
     """

@@ -153,25 +153,31 @@ class ProcessPool:
     busy = False
 
     def __init__(
-        self, work: Work, workers: int, is_user_function: bool = False, reused: bool = False, job: str = "trial"
+        self,
+        work: Work,
+        workers: int,
+        is_user_function: bool = False,
+        reused: bool = False,
+        job: str = "trial",
+        imports_script: bool = False,
     ):
         """Make a pool without processes; ``start`` starts them.
 
         Args:
             work: The work of each job.
             workers: Largest number of parallel jobs.
-            is_user_function: Whether the work is a function of the caller's. Then each child imports the caller's
-                script to find it, and ``messages`` raises StudyError for a script without
-                ``if __name__ == "__main__"``. Otherwise no child imports the script, which may search at its top
-                level.
+            is_user_function: Whether the work is a function of the caller's, for which no child imports torch.
             reused: Whether a child runs several jobs, until a job fails or the child leaks memory. For GPUs, whose
                 contexts take seconds to create.
             job: The word for a job in messages.
+            imports_script: Whether each child imports the caller's script, to find the function. ``messages`` then
+                raises StudyError for a script without ``if __name__ == "__main__"``. Otherwise no child imports the
+                script, which may search at its top level.
         """
+        self._imports_script = imports_script
         self._work = work
         self._job = job
         self._workers = workers
-        self._is_user_function = is_user_function
         self._reused = reused
         self._folder = os.getcwd()  # relative paths in the work start here, even if the working folder changes
         self._children: list[_Child] = []
@@ -241,7 +247,7 @@ class ProcessPool:
         messages, child_messages = self._context.Pipe(duplex=False)
         child_orders, orders = self._context.Pipe(duplex=False)
         try:
-            with _script_hidden(hide=not self._is_user_function):
+            with _script_hidden(hide=not self._imports_script):
                 process = self._start_process(child_messages, child_orders)
         finally:
             child_messages.close()
