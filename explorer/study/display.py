@@ -124,18 +124,18 @@ class _ErrorFreeStream:
 
 
 def _print_plain(stream: IO[str], event: Event) -> None:
-    if event.kind == "begun" and (limits := _limits(event.status)):
-        print(limits, file=stream, flush=True)
+    if event.kind == "begun" and event.status.limit_seconds:
+        print(_limits(event.status), file=stream, flush=True)
     if event.kind in ("ended", "repeated") and event.trial is not None:
         print(f"{_ended_line(event, event.trial)}  [{_summary(event.status)}]", file=stream, flush=True)
 
 
 def _limits(status: Status) -> str:
-    """Return in words when the search ends; empty if it has neither limit."""
+    """Return in words when the search ends."""
     limits = [f"{plural(status.target, 'trial')} of the study"] if status.target else []
-    limits += [f"{status.limit_seconds:g} s"] if status.limit_seconds else []
+    limits += [f"{status.limit_seconds:g} s of this run"] if status.limit_seconds else []
     first = ", whichever comes first" if len(limits) > 1 else ""
-    return f"{status.study}: ends after {' or '.join(limits)}{first}" if limits else ""
+    return f"{status.study}: ends after {' or '.join(limits)}{first}"
 
 
 class _Display:
