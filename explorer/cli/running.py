@@ -12,7 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from explorer.analysis.amounts import format_count, format_percent
+from explorer.analysis.amounts import format_count, format_percent, plural
 from explorer.analysis.estimates import Estimate
 from explorer.analysis.frontier_certainty import FrontierCertainty
 from explorer.cli import WorkFailed
@@ -186,13 +186,17 @@ def _print_result(
     out.print(plain(f"{study.name}: {result.ended or 'done'}; {counts or 'no trials yet'}, {result.seconds:.0f} s"))
     saved = study.savings()
     if saved["trainings_saved"]:
-        out.print(plain(f"{saved['trainings_saved']} trainings saved: their networks had been trained before"))
+        out.print(
+            plain(f"{plural(saved['trainings_saved'], 'training')} saved: their networks had been trained before")
+        )
     if saved["epochs_saved"] > 0:
         share = saved["epochs_saved"] / (saved["epochs_saved"] + saved["epochs_trained"])
-        out.print(plain(f"{saved['epochs_saved']} epochs saved, {share:.0%}: unpromising trials were stopped early"))
+        out.print(
+            plain(f"{plural(saved['epochs_saved'], 'epoch')} saved, {share:.0%}: unpromising trials were stopped early")
+        )
     if not frontier:
         return
-    out.print(plain(f"\nfrontier of {y} versus {x}, {len(frontier)} network{'s' * (len(frontier) > 1)}:\n"))
+    out.print(plain(f"\nfrontier of {y} versus {x}, {plural(len(frontier), 'network')}:\n"))
     print_frontier(frontier, x, y, certainty, estimates)
     if untried := untried_text(untried_levels(study)):
         out.print(plain(untried))
@@ -298,4 +302,4 @@ def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> 
     test = format_percent(trained.measured["accuracy"])
     click.echo(f"validation {format_percent(result.val_accuracy)}, test {test} (one seed, {seed})")
     pace = f"{format_count(result.images_per_second)} images/s in {result.precision} on {place}"
-    click.echo(f"{result.epochs} epochs of {recipe.name!r} in {result.seconds:.1f} s, {pace}")
+    click.echo(f"{plural(result.epochs, 'epoch')} of {recipe.name!r} in {result.seconds:.1f} s, {pace}")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 import explorer
-from explorer.analysis.amounts import format_count, format_percent
+from explorer.analysis.amounts import format_count, format_percent, plural
 from explorer.analysis.limits import parse_limit
 from explorer.cli import WorkFailed
 from explorer.cli.address import Addressed, Input, find_architecture
@@ -298,7 +298,7 @@ def describe(directory: str, as_json: bool) -> None:
         first, *rest = stage.blocks
         out.print(
             plain(
-                f"stage {number}: {len(stage.blocks)} blocks; {first}"
+                f"stage {number}: {plural(len(stage.blocks), 'block')}; {first}"
                 + (f"; then {rest[0]}" if rest and rest[0] != first else "")
             )
         )

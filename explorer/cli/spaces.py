@@ -102,7 +102,8 @@ def space(space: str, exact: bool, as_json: bool, override: Input | None) -> Non
         about = f" (estimated; 95% interval {' to '.join(map(format_whole, networks.ci95))})"
     checked = "every block was built" if read.validated == "all" else "sampled networks were built"
     out.print(
-        f"{format_whole(count)} derivations, {format_whole(networks.networks)} distinct networks{about}; {checked}\n",
+        f"{format_whole(count)} derivation{'s' * (count != 1)}, {format_whole(networks.networks)} distinct"
+        f" network{'s' * (networks.networks != 1)}{about}; {checked}\n",
         markup=False,
     )
     print_table({"choice": "left", "scope": "left", "alternatives": "left"}, [

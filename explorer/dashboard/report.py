@@ -215,7 +215,7 @@ def _facts(study: Study, records: list[TrialRecord]) -> str:
         ("epochs saved", f"{stopped:,} of {epochs:,}: their trials were stopped early" if stopped > 0 else ""),
         ("objectives", ", ".join(f"{name} ({direction})" for name, direction in study.objectives.items())),
         ("data", settings.get("data") or "the user's own function"),
-        ("recipe", f"{recipe['name']}, {settings.get('epochs')} epochs" if recipe else ""),
+        ("recipe", f"{recipe['name']}, {plural(settings.get('epochs') or 0, 'epoch')}" if recipe else ""),
         ("seeds", f"{_seeds(study)}; seed of the search: {study.seed}"),
         ("devices", ", ".join(sorted({r.environment.device_name for r in records if r.environment}))),
         ("created", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(study.created))),

@@ -43,9 +43,9 @@ class Budget:
             unchanged: Trials since the last one that enlarged the hypervolume.
         """
         if self.target is not None and done >= self.target:
-            return f"the study has its {self.target} trials"
+            return f"the study has its {plural(self.target, 'trial')}"
         if self.until_stable is not None and unchanged >= self.until_stable:
-            return f"the hypervolume has not changed for {unchanged} trials"
+            return f"the hypervolume has not changed for {plural(unchanged, 'trial')}"
         left = self.seconds_left()
         if left is not None and left <= (1 + self.reserved) * (median_seconds or 0.0):
             return f"the time of {self.seconds:g} s is used"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas
 import streamlit as st
 
+from explorer.analysis.amounts import plural
 from explorer.dashboard.data.architecture import COSTED, cost_by_part, stage_rows
 from explorer.dashboard.data.storage import read_trial
 from explorer.dashboard.figures.architecture import cost_figure, training_figure
@@ -121,7 +122,7 @@ def draw_training(study: Study, trial: TrialRecord) -> None:
     draw_figure(training_figure(trained.result.curve), "training")
     result = trained.result
     st.caption(
-        f"{result.epochs} epochs in {result.seconds:.1f} s, {result.images_per_second:,.0f} images/s in training steps."
+        f"{plural(result.epochs, 'epoch')} in {result.seconds:.1f} s, {result.images_per_second:,.0f} images/s in training steps."
     )
 
 

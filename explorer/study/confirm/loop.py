@@ -202,7 +202,7 @@ class ConfirmationLoop:
 
     def _summary(self) -> str:
         if not self.failures:
-            return f"all {len(self.wanted)} trainings are done"
+            return f"all {len(self.wanted)} trainings are done" if len(self.wanted) != 1 else "the training is done"
         last = list(self.failures.values())[-1]
         return f"{len(self.failures)} of {len(self.wanted)} trainings failed, the last with: {last}"
 
