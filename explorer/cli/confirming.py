@@ -125,8 +125,8 @@ def _print(found: Confirmation) -> None:
     epochs = found.networks[0].epochs
     out.print(
         plain(
-            f"\n{found.y} after {plural(epochs, 'epoch')}. searched: one training, on validation images; test: mean over"
-            " fresh seeds, on images that no search sees;\nstd: standard deviation of one training; on the frontier: "
+            f"\n{found.y} after {plural(epochs, 'epoch')}. searched: one training, on validation images; test: mean"
+            " over fresh seeds, on images that no search sees;\nstd: standard deviation of one training; on the frontier: "
             f"probability that no confirmed network with at most its {found.x} has a better mean"
         )
     )

@@ -186,14 +186,12 @@ def _print_result(
     out.print(plain(f"{study.name}: {result.ended or 'done'}; {counts or 'no trials yet'}, {result.seconds:.0f} s"))
     saved = study.savings()
     if saved["trainings_saved"]:
-        out.print(
-            plain(f"{plural(saved['trainings_saved'], 'training')} saved: their networks had been trained before")
-        )
+        trainings = plural(saved["trainings_saved"], "training")
+        out.print(plain(f"{trainings} saved: their networks had been trained before"))
     if saved["epochs_saved"] > 0:
         share = saved["epochs_saved"] / (saved["epochs_saved"] + saved["epochs_trained"])
-        out.print(
-            plain(f"{plural(saved['epochs_saved'], 'epoch')} saved, {share:.0%}: unpromising trials were stopped early")
-        )
+        epochs = plural(saved["epochs_saved"], "epoch")
+        out.print(plain(f"{epochs} saved, {share:.0%}: unpromising trials were stopped early"))
     if not frontier:
         return
     out.print(plain(f"\nfrontier of {y} versus {x}, {plural(len(frontier), 'network')}:\n"))

@@ -6,6 +6,8 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
+from explorer.analysis.amounts import plural
+
 DEFAULT_TRIALS = 120  # most are stopped early: they cost about as much as 60 complete trials
 DEFAULT_SECONDS = 150.0  # of a search on embedded data: three minutes including start and end
 GRACE_SHARE = 0.2  # share of its time that a search waits for running trials after the time is over

@@ -122,7 +122,8 @@ def draw_training(study: Study, trial: TrialRecord) -> None:
     draw_figure(training_figure(trained.result.curve), "training")
     result = trained.result
     st.caption(
-        f"{plural(result.epochs, 'epoch')} in {result.seconds:.1f} s, {result.images_per_second:,.0f} images/s in training steps."
+        f"{plural(result.epochs, 'epoch')} in {result.seconds:.1f} s, {result.images_per_second:,.0f} images/s"
+        " in training steps."
     )
 
 

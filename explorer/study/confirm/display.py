@@ -81,7 +81,8 @@ def _name(training: ConfirmationRecord, label: str) -> str:
 def _line(training: ConfirmationRecord, label: str) -> str:
     if training.state == "failed":
         return f"{_name(training, label)}  failed: {printable(training.reason or '')}"
-    return f"{_name(training, label)}  test accuracy {format_percent(training.test['accuracy'])}  {training.seconds or 0.0:.1f} s"
+    accuracy = format_percent(training.test["accuracy"])
+    return f"{_name(training, label)}  test accuracy {accuracy}  {training.seconds or 0.0:.1f} s"
 
 
 def _summary(event: Event) -> str:
