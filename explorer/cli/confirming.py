@@ -126,7 +126,7 @@ def _print(found: Confirmation) -> None:
     out.print(
         plain(
             f"\n{found.y} after {plural(epochs, 'epoch')}. searched: one training, on validation images; test: mean"
-            " over fresh seeds, on images that no search sees;\nstd: standard deviation of one training; on the frontier: "
-            f"probability that no confirmed network with at most its {found.x} has a better mean"
+            " over fresh seeds, on images that no search sees;\nstd: standard deviation of one training; on the"
+            f" frontier: probability that no confirmed network with at most its {found.x} has a better mean"
         )
     )

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -181,6 +181,9 @@ def console() -> Console:
     return made if made.is_terminal else Console(highlight=False, width=160)
 
 
+MAX_WORD = 30  # characters of a word that a table keeps on one line
+
+
 def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> None:
     """Print a table.
 
@@ -188,11 +191,15 @@ def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> No
         columns: Alignment, "left" or "right", by heading.
         rows: Cells of each row; None is an empty cell.
     """
+    cells = [[plain(cell) for cell in row] for row in rows]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading, side in columns.items():
-        table.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(plain(cell) for cell in row))
+    for place, (heading, side) in enumerate(columns.items()):
+        words = [word for text in (heading, *(row[place].plain for row in cells)) for word in text.split()]
+        widest = min(MAX_WORD, max(map(len, words), default=0))  # a column is not narrower: no word is broken
+        justify: Literal["left", "right"] = "right" if side == "right" else "left"
+        table.add_column(heading, justify=justify, overflow="fold", min_width=widest, no_wrap=side == "right")
+    for row in cells:
+        table.add_row(*row)
     console().print(table)
 
 
