@@ -25,17 +25,17 @@ LAST_LINES = 5  # finished trials shown above the running ones
 
 
 @contextmanager
-def progress_of(progress: Progress | bool) -> Iterator[Progress]:
+def progress_of(shown: bool) -> Iterator[Progress]:
     """Yield the function that a search calls with its events.
 
     Args:
-        progress: That function; True for a display, on a terminal, in a notebook or as lines; False for none.
+        shown: Whether it shows the progress: on a terminal, in a notebook, or as lines.
     """
-    if progress is True:
-        with _notebook() if _in_notebook() else show_progress() as shown:
-            yield shown
-    else:
-        yield (lambda event: None) if progress is False else progress
+    if not shown:
+        yield lambda event: None
+        return
+    with _notebook() if _in_notebook() else show_progress() as display:
+        yield display
 
 
 def shows_by_default() -> bool:

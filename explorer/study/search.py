@@ -86,7 +86,7 @@ def run_search(
     space: SearchSpace,
     settings: SearchSettings | None = None,
     *,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **options: Unpack[SearchOptions],
 ) -> SearchResult:
     """Search ``space`` for the Pareto front of the objectives. The same call again resumes the study.
@@ -95,8 +95,8 @@ def run_search(
         space: The space, as ``load_space`` returns it.
         settings: All settings as one value; each keyword below replaces one of them.
         {settings}
-        progress: Called with each Event. An exception that it raises ends the search and gets the study as its
-            attribute ``study``.
+        progress: Called with each Event; True shows the progress. An exception that it raises ends the search and gets
+            the study as its attribute ``study``.
 
     Returns:
         The study, and why the search ended.
@@ -106,6 +106,9 @@ def run_search(
             neither written nor read at the end.
     """
     assert settings is not None
+    if isinstance(progress, bool):
+        with progress_of(progress) as report:
+            return run_search(space, settings, progress=report)
     exit_while_importing()
     began = time.monotonic()
     if not isinstance(space, SearchSpace):
@@ -182,8 +185,7 @@ def search(
         KeyboardInterrupt: The search was interrupted; with the same attribute.
         ExplorerError: A search with these ``settings`` is not possible.
     """
-    with progress_of(shows_by_default() if progress is None else progress) as report:
-        result = run_search(space, settings, progress=report)
+    result = run_search(space, settings, progress=shows_by_default() if progress is None else progress)
     if result.failed:
         raise SearchFailed(f"the search gave up: {result.ended}", result.study)
     if result.interrupted:
