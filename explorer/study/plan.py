@@ -122,7 +122,8 @@ class Plan:
         script = self.settings.evaluate is not None and (
             self.settings.workers is not None or needs_script(self.settings.evaluate)
         )
-        return ProcessPool(work, self.workers, self.is_user_function, self.reused, job, imports_script=script)
+        by_default = self.is_user_function and self.settings.workers is None
+        return ProcessPool(work, self.workers, self.is_user_function, self.reused, job, script, by_default)
 
     @property
     def has_time_limit(self) -> bool:

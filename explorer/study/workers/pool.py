@@ -160,6 +160,7 @@ class ProcessPool:
         reused: bool = False,
         job: str = "trial",
         imports_script: bool = False,
+        interrupts: bool = False,
     ):
         """Make a pool without processes; ``start`` starts them.
 
@@ -173,8 +174,10 @@ class ProcessPool:
             imports_script: Whether each child imports the caller's script, to find the function. ``messages`` then
                 raises StudyError for a script without ``if __name__ == "__main__"``. Otherwise no child imports the
                 script, which may search at its top level.
+            interrupts: Whether a KeyboardInterrupt that the work raises ends the search, as it does in one process.
         """
         self._imports_script = imports_script
+        self._interrupts = interrupts
         self._work = work
         self._job = job
         self._workers = workers
@@ -215,6 +218,8 @@ class ProcessPool:
                     continue
                 job, last = child.job, isinstance(message, (Outcome, Failure))
                 if last:
+                    if isinstance(message, Failure) and message.resumable and self._interrupts:
+                        raise KeyboardInterrupt
                     if isinstance(message, Failure) and child.exceeded:
                         message = Failure(child.exceeded, "limit")
                     child.job = None
