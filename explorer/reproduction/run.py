@@ -181,7 +181,7 @@ def _train(
         study = open_or_create_study(plan, name, database)
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
         writer = ConfirmationWriter(study, new_worker())
-        writer.keep_networks({trial.digest: trial.architecture for trial in trials.values()})
+        writer.keep_networks({trial.digest: trial.architecture_json for trial in trials.values()})
         assert isinstance(plan.work, Training)  # the settings name no function of a caller
         work = Retraining(replace(plan.work, artifacts=study.artifacts))
         pool = ProcessPool(work, plan.workers, reused=plan.reused, share=plan.share, is_fixed=plan.has_fixed_workers)

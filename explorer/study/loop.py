@@ -352,7 +352,7 @@ class SearchLoop:
         measured = {name: value for name, value in message.measured.items() if name not in record.costs}
         objectives = {**measured, **self.proposer.known_objectives(record)}
         weights = message.weights if self.trial_index.joins_frontier(objectives) else ""
-        return Ending("complete", objectives, result, environment=environment, weights=weights)
+        return Ending("complete", objectives, result, "", environment, weights, latency=message.latency)
 
     def _note_ignored(self, names: Sequence[str]) -> None:
         """Warn, once per run, about answers of ``evaluate`` that are not stored."""
@@ -381,10 +381,8 @@ class SearchLoop:
 
     def status(self) -> Status:
         counts, median = self.trial_index.counts(self.only), self.trial_index.median_seconds()
-        done, target = (
-            counts["complete"] + counts["stopped"],
-            self.budget.target if self.only is None else len(self.only),
-        )
+        done = counts["complete"] + counts["stopped"]
+        target = self.budget.target if self.only is None else len(self.only)
         times = [self.budget.seconds_left()]
         if target is not None and median is not None:
             times.append(max(0, target - done) * median / self.plan.workers)
@@ -396,4 +394,6 @@ class SearchLoop:
             frontier=len(self.trial_index.frontier),
             best=self.trial_index.best(),
             objectives=self.plan.objectives,
+            seconds=time.monotonic() - self.budget.began,
+            limit_seconds=self.budget.seconds,
         )

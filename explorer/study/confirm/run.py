@@ -79,6 +79,7 @@ def run_confirmation(
     epochs: int | None = None,
     x: str | None = None,
     y: str | None = None,
+    estimated: bool = False,
     mix_environments: bool = False,
     data_dir: str | Path | None = None,
     device: str = "cpu",
@@ -98,6 +99,8 @@ def run_confirmation(
         epochs: Epochs of each training; the study's by default.
         x: Cost on the horizontal axis; that of the study's ``plane`` by default.
         y: Objective: accuracy, top5 or loss; that of the study's ``plane`` by default.
+        estimated: Whether to train the front of the best estimates, which fresh seeds change, instead of the front
+            that the search found.
         mix_environments: Whether latencies of different environments may be on one front.
         data_dir: Folder of the data; the place recorded in the study by default.
         device: "cpu", "cuda" or "cuda:N".
@@ -119,7 +122,7 @@ def run_confirmation(
     x, y = study.axes(x, y)
     epochs = epochs or study.fingerprint["epochs"]
     study.confirmed(x, y, mix_environments=mix_environments)  # reports wrong names before hours of training
-    frontier = study.frontier(x, y, mix_environments=mix_environments)
+    frontier = study.frontier(x, y, mix_environments=mix_environments, searched=not estimated)
     if not frontier:
         raise StudyError(f"study {study.name!r} has no complete trial yet, so there is no frontier to confirm")
     place = find_data(study, data_dir)

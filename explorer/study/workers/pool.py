@@ -160,6 +160,8 @@ class ProcessPool:
         is_user_function: bool = False,
         reused: bool = False,
         job: str = "trial",
+        imports_script: bool = False,
+        interrupts: bool = False,
         share: CoreShare | None = None,
         is_fixed: bool = False,
     ):
@@ -168,21 +170,23 @@ class ProcessPool:
         Args:
             work: The work of each job.
             workers: Largest number of parallel jobs.
-            is_user_function: Whether the work is a function of the caller's. Then each child imports the caller's
-                script to find it, and ``messages`` raises StudyError for a script without
-                ``if __name__ == "__main__"``. Otherwise no child imports the script, which may search at its top
-                level.
+            is_user_function: Whether the work is a function of the caller's, for which no child imports torch.
             reused: Whether a child runs several jobs, until a job fails or the child leaks memory. For GPUs, whose
                 contexts take seconds to create.
             job: The word for a job in messages.
+            imports_script: Whether each child imports the caller's script, to find the function. ``messages`` then
+                raises StudyError for a script without ``if __name__ == "__main__"``. Otherwise no child imports the
+                script, which may search at its top level.
+            interrupts: Whether a KeyboardInterrupt that the work raises ends the search, as it does in one process.
             share: This process's share of the cores, for the threads of its jobs. None: no limit.
             is_fixed: Whether the user chose ``workers``; else fewer jobs run while other processes train too.
         """
+        self._imports_script = imports_script
+        self._interrupts = interrupts
         self._work = work
         self._job = job
         self._workers = workers
         self._share, self._is_fixed = share, is_fixed
-        self._is_user_function = is_user_function
         self._reused = reused
         self._folder = os.getcwd()  # relative paths in the work start here, even if the working folder changes
         self._children: list[_Child] = []
@@ -231,6 +235,8 @@ class ProcessPool:
                     continue
                 job, last = child.job, isinstance(message, (Outcome, Failure))
                 if last:
+                    if isinstance(message, Failure) and message.resumable and self._interrupts:
+                        raise KeyboardInterrupt
                     if isinstance(message, Failure) and child.exceeded:
                         message = Failure(child.exceeded, "limit")
                     child.job = None
@@ -265,7 +271,7 @@ class ProcessPool:
         messages, child_messages = self._context.Pipe(duplex=False)
         child_orders, orders = self._context.Pipe(duplex=False)
         try:
-            with _script_hidden(hide=not self._is_user_function):
+            with _script_hidden(hide=not self._imports_script):
                 process = self._start_process(child_messages, child_orders)
         finally:
             child_messages.close()
