@@ -21,6 +21,7 @@ from explorer.costs.analytic import count_cost
 from explorer.errors import SpaceError
 from explorer.networks.ops import registry
 from explorer.networks.ops.base import Argument, Op
+from explorer.networks.ops.fork import JOINS
 from explorer.networks.ops.merge import MERGES, Merge
 from explorer.settings.settings import Setting, Settings
 from explorer.space.json_schema import SCHEMA_FILE, schema_text
@@ -124,6 +125,16 @@ def op_row(op: type[Op]) -> str:
     return row(op, {True: sized, None: f"{plain}, {sized}", False: plain}[op.sized])
 
 
+FORKS_HEAD = """## Forks
+
+Parallel paths with one input, each a row of layers; they cost what their layers cost. `split(a, b)` is `cat` of
+paths that begin with `part(1, 2)` and `part(2, 2)`. [The space language](../language.md#parallel-paths) has examples.
+
+| spelling | meaning | output shape |
+|---|---|---|
+"""
+
+
 def ops_page() -> str:
     head = "| spelling | meaning | arguments | output shape | costs |\n|---|---|---|---|---|"
     parts = [OPS_HEAD]
@@ -131,6 +142,8 @@ def ops_page() -> str:
         rows = [op_row(op) for op in registry.by_spelling.values() if op.role == role]
         parts.append(f"## {title}\n\n{head}\n" + "\n".join(rows) + "\n")
     rows = [row(merge, f"`{merge.spelling}`") for merge in MERGES.values()]
+    rows = [f"| `{name}(a, b)` | {sentence(fork)} | {fork.shape_rule} |" for name, fork in JOINS.items()]
+    parts.append(FORKS_HEAD + "\n".join(rows) + "\n")
     parts.append(f"## Merges\n\nA block has exactly one merge.\n\n{head}\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
 
@@ -181,14 +194,11 @@ exact equality with the published numbers: parameters in both tables, MACs and a
 
 The language cannot express:
 
-- networks whose residual branch forks: Inception, Res2Net, ResNeSt and selective kernels (parallel convolutions),
-  GhostNet and ShuffleNetV2 (the channels are split). A block has one branch and one shortcut;
+- a softmax over parallel paths, except that of `sk3x3` (selective kernels) and `splat3x3` (ResNeSt);
 - networks with connections between distant parts: the second path of DPN, U-Nets, feature pyramids, HRNet. The input of
   a stage is the output of the stage before it;
-- attention with tokens (ViT, Swin), and hybrids with an output projection or local windows (HaloNet). `mhsa` is
-  attention over all positions without an output projection, as in BoTNet;
-- weight standardisation (BiT), global response norm (ConvNeXtV2), condensed and deformable convolutions. There are no
-  ops for them yet; CONTRIBUTING.md describes how to add an op.
+- class tokens (ViT), and windows of attention that are shifted (Swin) or overlap (HaloNet);
+- condensed and deformable convolutions. There are no ops for them yet; CONTRIBUTING.md describes how to add an op.
 """
 
 

@@ -290,7 +290,7 @@ def _lock_in(folder: Path) -> None:
 
 
 def _disk(storage: str) -> Check:
-    from explorer.store.database import database_file
+    from explorer.store.storage_url import database_file
 
     try:
         file = database_file(storage)

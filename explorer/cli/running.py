@@ -230,7 +230,7 @@ def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> 
     from explorer.data.dataset import load_data
     from explorer.errors import TrainingError
     from explorer.store.artifacts import train_checkpoint
-    from explorer.store.database import database_file
+    from explorer.store.storage_url import database_file
     from explorer.study.workers.one_training import train_in_child
     from explorer.system.environment import find_device
     from explorer.training.recipe import require_several_values

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from explorer.dashboard.hosts import WILDCARDS, address, allowed_names
 from explorer.errors import StoreError
-from explorer.store.database import database_file
+from explorer.store.storage_url import database_file
 
 LOOPBACK = "127.0.0.1"
 STORAGE_VARIABLE = "EXPLORER_STORAGE"

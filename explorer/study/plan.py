@@ -29,6 +29,7 @@ from explorer.study.stopping.rules import choose_stopping
 from explorer.study.workers.gpu_sharing import median_network, probe_side_by_side
 from explorer.study.workers.jobs import Evaluate, Evaluation, Training, Work
 from explorer.study.workers.watchdog import UNLIMITED, TrialLimits
+from explorer.system.core_shares import CoreShare
 from explorer.system.cores import usable_cores
 from explorer.system.environment import find_device
 from explorer.training.recipe import require_several_values
@@ -97,6 +98,16 @@ class Plan:
     def is_user_function(self) -> bool:
         """Whether the caller's function ``evaluate`` replaces training."""
         return self.settings.evaluate is not None
+
+    @property
+    def share(self) -> CoreShare | None:
+        """A share of the machine's cores for the trainings of this search; None for a caller's evaluation."""
+        return None if self.is_user_function else CoreShare(self.settings.training.device)
+
+    @property
+    def has_fixed_workers(self) -> bool:
+        """Whether the number of parallel trials was chosen by the user."""
+        return bool(self.settings.workers or self.settings.workers_per_device)
 
     @property
     def reused(self) -> bool:

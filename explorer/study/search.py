@@ -245,7 +245,14 @@ def make_loop(
     plan: Plan, study: Study, budget: Budget, progress: Progress | None, only: Collection[int] | None = None
 ) -> SearchLoop:
     """Connect the parts of a search. ``only``: as for ``SearchLoop``."""
-    executor: Executor = ProcessPool(plan.work, plan.workers, plan.is_user_function, plan.reused)
+    executor: Executor = ProcessPool(
+        plan.work,
+        plan.workers,
+        plan.is_user_function,
+        plan.reused,
+        share=plan.share,
+        is_fixed=plan.has_fixed_workers,
+    )
     if plan.is_user_function and plan.workers == 1:
         executor = InProcess(plan.work)
     candidates = plan.candidates()

@@ -202,7 +202,7 @@ class SearchSettings(Settings):
     )
     workers: int | None = setting(
         None,
-        "Networks trained in parallel; one per CPU core by default.",
+        "Networks trained in parallel; one per CPU core by default, fewer while other processes train on the machine.",
         Whole(max_typed=1_024, auto=True),
         metavar="N",
     )

@@ -87,6 +87,16 @@ efficientvit_b0 | 224 | 3410008 | 100233216 | 2873800
     efficientvit depth@stage1..5=1 2 2 2 2
 efficientvit_b1 | 224 | 9102024 | 519214592 | 7253864
     efficientvit base=16; depth@stage1..5=1 2 3 3 4; top=1536; last=1600
+efficientvit_b2 | 224 | 24330712 | 1584937984 | 14617016
+    efficientvit base=24; depth@stage1..5=1 3 4 4 6; head_dim=32; top=2304; last=2560
+convnextv2_tiny | 224 | 28635496 | 4455531264 | 13435624
+    convnext_v2 base=96; depth@stage1..4=3 3 9 3
+legacy_seresnet101 | 224 | 49326872 | 7574937600 | 15740632
+    senet block=bottleneck; depth@stage1..4=3 4 23 3
+tf_efficientnet_b4 | 380 | 19341616 | 4393771024 | 49489032
+    tf_efficientnet wide=1.4; deep=1.8
+skresnet50d | 224 | 25822392 | 4329062912 | 13305440
+    sknet block=bottleneck; depth@stage1..4=3 4 6 3; entry=deep; down=pooled
 # written out in PyTorch from the paper: a signal is an image of height 1
 ribeiro_ecg | 1 | 6810790 | 1939048448 | 1478662
     ribeiro_ecg

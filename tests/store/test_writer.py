@@ -227,7 +227,7 @@ def test_a_worker_reclaims_its_running_trial(writer):
 def test_trials_of_remote_workers_are_undecided(writer):
     """Trials of workers that are not visible from here are uncertain until the worker renews or is lost."""
     writer.begin(0, proposal("a"))
-    far = dataclasses.replace(writer, worker=ELSEWHERE, held=set())
+    far = dataclasses.replace(writer, worker=ELSEWHERE, held={})
     far.begin(1, proposal("b"))
     watcher = watching(another(writer))
     watcher.reap()

@@ -144,7 +144,10 @@ class Fork(Nested):
 
     def _unequal(self, shapes: list[TensorShape], needed: str) -> ArchitectureError:
         found = ", ".join(f"path {number} {shape}" for number, shape in enumerate(shapes, 1))
-        return ArchitectureError(f"the paths of {self.spelling} need {needed}; their outputs are {found}")
+        has_equal_sides = all(shape[1:] == shapes[0][1:] for shape in shapes)
+        fix = "the same output channels" if has_equal_sides else "the same stride, and an odd kernel"
+        message = f"the paths of {self.spelling} need {needed}; their outputs are {found}"
+        return ArchitectureError(f"{message}; give the last conv of each path {fix}")
 
     def cost(self, x: TensorShape) -> OpCost:
         total = FREE
@@ -222,6 +225,7 @@ class Sum(Fork):
     """The sum of the outputs of parallel paths (Ding et al. 2021, arXiv:2101.03697)."""
 
     spelling = "sum"
+    shape_rule = "that of the paths; a path of 1x1 pixels or of one channel is repeated"
 
     def joined_values(self, values: list[tuple[float, float]]) -> tuple[float, float]:
         return sum(low for low, _ in values), sum(high for _, high in values)
@@ -261,6 +265,7 @@ class Product(Fork):
     """The product of the outputs of parallel paths (Ma et al. 2024, arXiv:2403.19967)."""
 
     spelling = "product"
+    shape_rule = "that of the paths; a path of 1x1 pixels or of one channel is repeated"
 
     def joined_values(self, values: list[tuple[float, float]]) -> tuple[float, float]:
         low, high = values[0]
@@ -298,6 +303,7 @@ class Cat(Fork):
     """The channels of the outputs of parallel paths, in order (Szegedy et al. 2015, arXiv:1409.4842)."""
 
     spelling = "cat"
+    shape_rule = "the channels of all paths x H x W"
     broadcasts = False
 
     def joined(self, shapes: list[TensorShape]) -> TensorShape:

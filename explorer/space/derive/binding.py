@@ -16,7 +16,7 @@ from explorer.networks.ops.scale import Scale
 from explorer.networks.ops.taps import From, Tap, with_taps
 from explorer.networks.ops.window import Size, sides, spell_size
 from explorer.networks.ops.zero import Zero
-from explorer.space.derive.layer import Layer, Paths
+from explorer.space.derive.layer import Layer, Paths, before_from
 from explorer.space.derive.layers import Resolver
 from explorer.space.fork_nodes import TapItem
 from explorer.space.grammar import Fault, Place
@@ -79,7 +79,7 @@ def bind(
         Fault: If the shapes do not fit, or the layers do not have the stride.
     """
     binder = _Binder(width, classes, resolver, {} if bound is None else bound)
-    ops, y = binder.row(layers, x, stride, where, exactly, place)
+    ops, y, _ = binder.row(layers, x, stride, where, exactly, place)
     return (with_taps(ops) if binder.tapped else ops), y
 
 
@@ -116,8 +116,11 @@ class _Binder:
         place: Place,
         before: Shrinks = (1, 1),
         is_path: bool = False,
-    ) -> BoundOps:
-        """Return the ops of a row, or of a path of a fork. ``before``: by what earlier layers divide the sides."""
+    ) -> tuple[tuple[Op, ...], TensorShape, Shrinks]:
+        """Return the ops of a row, or of a path of a fork, the output shape, and by what they divide the sides.
+
+        ``before``: by what earlier layers divide the sides.
+        """
         ops: list[Op] = []
         bound, width, arriving, start = self.bound, self.width, x.channels, x
         shrunk: Shrinks = (1, 1)
@@ -138,8 +141,7 @@ class _Binder:
                     raise Fault(layer.place, message)
                 try:
                     if isinstance(layer.what, Paths):
-                        op = self._fork(layer.what, layer.place, x, own, where, _times(before, shrunk))
-                        made = BoundLayer(op, op.output_shape(x), op.shrinks())
+                        made = self._fork(layer.what, layer.place, x, own, where, _times(before, shrunk))
                     else:
                         made = _bound(layer, Context(x, width, own, self.classes, arriving))
                 except ArchitectureError as error:
@@ -162,7 +164,7 @@ class _Binder:
             found = str(shrunk[0]) if shrunk[0] == shrunk[1] else f"{shrunk[0]}x{shrunk[1]}"
             found = f"the layers shrink by {found}, the stride is {spell_size(stride)}"
             raise Fault(at, f"{self._choices()}{where}: {found}; {fix}")
-        return tuple(ops), x
+        return tuple(ops), x, shrunk
 
     def _tap(
         self, tap: TapItem, x: TensorShape, shrunk: Shrinks, before: Shrinks, where: str, ops: list[Op]
@@ -183,21 +185,27 @@ class _Binder:
         (down, right), (down_before, right_before) = found.shrinks, before
         return found.shape, (Fraction(down) / down_before, Fraction(right) / right_before)
 
-    def _fork(self, paths: Paths, place: Place, x: TensorShape, stride: Size, where: str, before: Shrinks) -> Op:
+    def _fork(
+        self, paths: Paths, place: Place, x: TensorShape, stride: Size, where: str, before: Shrinks
+    ) -> BoundLayer:
         """Return a fork. Each path has the stride, except one that ends in a single pixel (``gap``).
 
         Raises:
             Fault: If a path cannot exist.
             ArchitectureError: If the paths do not fit together.
         """
-        made = []
+        made, shrinks = [], []
         for number, layers in enumerate(paths.layers, 1):
             own: Size = 1 if any(map(_is_global, layers)) else stride
             start = paths.share(number).output_shape(x) if paths.join == "split" else x
             at = layers[0].place if layers else place
             of = f"{where}, path {number} of {paths.join}"
-            made.append(self.row(layers, start, own, of, own != 1, at, before, is_path=True)[0])
-        return paths.bind(made)
+            ops, _, shrunk = self.row(layers, start, own, of, own != 1, at, before, is_path=True)
+            made.append(ops)
+            shrinks.append(shrunk)
+        fork = paths.bind(made)
+        down, right = map(max, zip(*shrinks))
+        return BoundLayer(fork, fork.output_shape(x), (down, right))
 
     def _choices(self) -> str:
         return "" if self.resolver is None else self.resolver.with_choices()
@@ -246,7 +254,7 @@ def _conv_size(layer: Layer) -> int:
     if isinstance(layer.what, Paths):
         sizes = [0]
         for path in layer.what.layers:
-            for inner in takewhile(lambda inner: not _is_global(inner), path):
+            for inner in takewhile(lambda inner: not _is_global(inner), before_from(path)):
                 sizes.append(0 if "stride" in inner.given and not inner.uses_stride else _conv_size(inner))
         return max(sizes)
     if layer.what not in CONVS:

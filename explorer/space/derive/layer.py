@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from fractions import Fraction
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from explorer.errors import ArchitectureError
@@ -116,6 +117,11 @@ class Layer(NamedTuple):
             arriving = context.arriving
             given = {key: v.at(arriving, name) if isinstance(v, Deferred) else v for key, v in given.items()}
         return self.what.bind(self.kernel, given, context)
+
+
+def before_from(path: Iterable[Layer]) -> Iterator[Layer]:
+    """Yield the layers of a path up to ``from``, behind which the stride of its tap holds."""
+    return takewhile(lambda layer: not (isinstance(layer.what, TapItem) and layer.what.kind == "from"), path)
 
 
 def bound_layer(op: Op, place: Place) -> Layer:

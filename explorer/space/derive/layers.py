@@ -15,7 +15,7 @@ from explorer.networks.ops.base import Argument, Context, Op, TensorShape, check
 from explorer.networks.ops.window import Size, spell_size
 from explorer.space.choices import Lookup, with_choices
 from explorer.space.derive.arithmetic import computed
-from explorer.space.derive.layer import Deferred, Formula, Layer, Paths, bound_layer, checked
+from explorer.space.derive.layer import Deferred, Formula, Layer, Paths, before_from, bound_layer, checked
 from explorer.space.derive.relevance import Relevance
 from explorer.space.fork_nodes import ForkItem, TapItem
 from explorer.space.grammar import (
@@ -315,7 +315,7 @@ class Resolver:
             self._follow(path, out)
             paths.append(tuple(out))
         key = step.join, *(tuple((layer.key, layer.uses_stride) for layer in path) for path in paths)
-        pools = any(layer.uses_stride or layer.pools for path in paths for layer in path)
+        pools = any(layer.uses_stride or layer.pools for path in paths for layer in before_from(path))
         has_taps = any(layer.has_taps for path in paths for layer in path)
         return Layer(Paths(step.join, tuple(paths)), None, {}, False, step.place, key, pools=pools, has_taps=has_taps)
 

@@ -129,7 +129,11 @@ class Repeats:
         plan, work = self.plan, self.plan.work
         if isinstance(work, Training):
             precisions = {trial.digest: trial.result.precision for trial in trials if trial.result is not None}
-            return ProcessPool(Retraining(work, precisions), plan.workers, reused=plan.reused, job="repeat")
+            is_fixed = plan.has_fixed_workers
+            retraining = Retraining(work, precisions)
+            return ProcessPool(
+                retraining, plan.workers, reused=plan.reused, job="repeat", share=plan.share, is_fixed=is_fixed
+            )
         if plan.workers == 1:
             return InProcess(work)
         return ProcessPool(work, plan.workers, is_user_function=True, job="repeat")

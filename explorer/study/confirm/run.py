@@ -29,6 +29,7 @@ from explorer.study.seeds import seed_for
 from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.workers.jobs import Retraining, Training
 from explorer.study.workers.pool import ProcessPool
+from explorer.system.core_shares import CoreShare
 from explorer.system.cores import usable_cores
 from explorer.system.files import ABANDONED_SECONDS, sweep
 from explorer.system.signals import interruption
@@ -124,6 +125,7 @@ def run_confirmation(
     place = find_data(study, data_dir)
     data = training_data(study, data_dir)
     len(data.test)  # reads the test split now, for the same reason
+    is_fixed = workers is not None
     workers = workers or (usable_cores() if device == "cpu" else 1)
     workers = min(workers, seeds * len(frontier))
     settings = ResolvedTraining(
@@ -146,7 +148,8 @@ def run_confirmation(
     try:
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
         writer = ConfirmationWriter(find_study(database, study.name), new_worker())
-        executor = ProcessPool(Retraining(work, precisions), workers, reused=device.startswith("cuda"))
+        share, reused = CoreShare(device), device.startswith("cuda")
+        executor = ProcessPool(Retraining(work, precisions), workers, reused=reused, share=share, is_fixed=is_fixed)
         loop = ConfirmationLoop(wanted, writer, executor, workers, progress or (lambda event: None))
         with interrupt_on_signals(loop), renew_leases(writer):
             ended = loop.run()

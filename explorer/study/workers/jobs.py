@@ -15,7 +15,7 @@ from typing import Any
 
 from explorer.errors import ArchitectureError, ExplorerError, TrainingError
 from explorer.networks.architecture import Architecture
-from explorer.records import Environment, Epoch, GradientFlow, TrainingResult
+from explorer.records import Environment, Epoch, GradientFlow, TrainingResult, TrialRecord
 from explorer.training.recipe import Recipe
 from explorer.training.settings import ResolvedTraining
 
@@ -36,6 +36,8 @@ class Job:
         seed: Seed of the trial.
         decision_epochs: Epochs after which the training waits for the verdict of the stopping rule.
         precision: Precision of the training; empty for that of the settings.
+        threads: Most CPU threads of the training; 0 for those of the work.
+        side_by_side: Trainings of all processes that share the device; 0 for those of the work.
     """
 
     number: int
@@ -45,6 +47,15 @@ class Job:
     seed: int
     decision_epochs: tuple[int, ...] = ()
     precision: str = ""
+    threads: int = 0
+    side_by_side: int = 0
+
+    @classmethod
+    def of(cls, record: TrialRecord, decision_epochs: tuple[int, ...]) -> Job:
+        """Return the job of a running trial."""
+        precision = record.counterpart.get("precision", "")
+        network = (record.number, record.digest, record.architecture, record.choices, record.seed)
+        return cls(*network, decision_epochs, precision)
 
 
 @dataclass(frozen=True, slots=True)
