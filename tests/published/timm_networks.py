@@ -81,8 +81,12 @@ resnetv2_50x1_bit | 224 | 25549352 | 4089184256 | 11114984
     resnetv2_bit depth@stage1..4=3 4 6 3
 resnetv2_50x3_bit | 448 | 217319080 | 144310714368 | 133368808
     resnetv2_bit depth@stage1..4=3 4 6 3; k=3
+maxvit_pico_rw | 224 | 7453292 | 1353042432 | 16654784
+    maxvit depth@stage1..4=2 2 5 2; base=32; entry=24
+maxvit_nano_rw | 224 | 15445548 | 3347375104 | 22646248
+    maxvit depth@stage1..4=1 2 3 1
 maxvit_tiny_rw_224 | 224 | 29057312 | 5068002304 | 33107864
-    maxvit
+    maxvit depth@stage1..4=2 2 5 2
 efficientvit_b0 | 224 | 3410008 | 100233216 | 2873800
     efficientvit depth@stage1..5=1 2 2 2 2
 efficientvit_b1 | 224 | 9102024 | 519214592 | 7253864
