@@ -19,6 +19,7 @@ from explorer.networks.ops import (  # noqa: F401
     standardised_conv,
     taps,
     zero,
+    zero_padding,
 )
 from explorer.networks.ops.base import registry
 

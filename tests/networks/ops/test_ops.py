@@ -145,6 +145,7 @@ VALUES: dict[str, dict[str, list]] = {
     "subsample": {"stride": [UNSET, 2, 3, (1, 2)], "out": [UNSET, 12, 20]},
     "shuffle": {"groups": [3, 4]},
     "zero": {"stride": [UNSET, 2, 3, (2, 1)], "channels": [UNSET, 12, 20]},
+    "zeropad": {"padding": [1, (0, 2)]},
     "fc": {"out": [UNSET, 7], "bias": [UNSET, 0]},
 }
 
