@@ -11,4 +11,11 @@ shufflenet_v2_x1_0 | 224 | 2278604 | 144907992 | 1951200
     shufflenet_v2
 googlenet | 224 | 6624904 | 1498376192 | 3227160
     googlenet
+# timm 1.0.31
+repvgg_a0 | 224 | 9108968 | 1512581120 | 3588584
+    repvgg less=-2; entry=48; wide=0.75
+repvgg_b0 | 224 | 15817960 | 3397191680 | 6147560
+    repvgg
+repvgg_b1g4 | 224 | 39966056 | 8118517760 | 10638312
+    repvgg wide=2; top=4; groups=4
 """
