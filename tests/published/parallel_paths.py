@@ -18,4 +18,8 @@ repvgg_b0 | 224 | 15817960 | 3397191680 | 6147560
     repvgg
 repvgg_b1g4 | 224 | 39966056 | 8118517760 | 10638312
     repvgg wide=2; top=4; groups=4
+starnet_s1 | 224 | 2869168 | 421877376 | 4993512
+    starnet depth@stage1..4=2 2 8 3
+starnet_s2 | 224 | 3682024 | 544113664 | 4730088
+    starnet base=32; depth@stage1..4=1 2 6 2
 """
