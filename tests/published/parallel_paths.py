@@ -22,4 +22,10 @@ starnet_s1 | 224 | 2869168 | 421877376 | 4993512
     starnet depth@stage1..4=2 2 8 3
 starnet_s2 | 224 | 3682024 | 544113664 | 4730088
     starnet base=32; depth@stage1..4=1 2 6 2
+res2net50_26w_4s | 224 | 25699120 | 4255166464 | 12608504
+    res2net
+res2net50_14w_8s | 224 | 25059816 | 4178898944 | 13278040
+    res2net opening=open8; block=eight; base=14
+res2next50 | 224 | 24671464 | 4172677120 | 13711592
+    res2net base=4; groups=8
 """
