@@ -28,4 +28,8 @@ res2net50_14w_8s | 224 | 25059816 | 4178898944 | 13278040
     res2net opening=open8; block=eight; base=14
 res2next50 | 224 | 24671464 | 4172677120 | 13711592
     res2net base=4; groups=8
+vovnet39a | 224 | 22600296 | 7072227328 | 6733992
+    vovnet
+vovnet57a | 224 | 36640296 | 8930144256 | 7516424
+    vovnet depth3=4; depth4=3
 """
