@@ -32,4 +32,8 @@ vovnet39a | 224 | 22600296 | 7072227328 | 6733992
     vovnet
 vovnet57a | 224 | 36640296 | 8930144256 | 7516424
     vovnet depth3=4; depth4=3
+ese_vovnet39b | 224 | 24568936 | 7074193408 | 6736552
+    ese_vovnet
+ese_vovnet57b | 256 | 38608936 | 11665514496 | 9819624
+    ese_vovnet depth3=3; depth4=2
 """
