@@ -36,4 +36,8 @@ ese_vovnet39b | 224 | 24568936 | 7074193408 | 6736552
     ese_vovnet
 ese_vovnet57b | 256 | 38608936 | 11665514496 | 9819624
     ese_vovnet depth3=3; depth4=2
+ese_vovnet19b_dw | 224 | 6543080 | 1333489824 | 8246536
+    ese_vovnet19b block=separable; entry=light
+ese_vovnet19b_slim | 224 | 3166136 | 1680214784 | 3524776
+    ese_vovnet19b thin=1/2; width1=112
 """
