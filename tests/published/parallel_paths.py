@@ -40,4 +40,6 @@ ese_vovnet19b_dw | 224 | 6543080 | 1333489824 | 8246536
     ese_vovnet19b block=separable; entry=light
 ese_vovnet19b_slim | 224 | 3166136 | 1680214784 | 3524776
     ese_vovnet19b thin=1/2; width1=112
+inception_v3 | 299 | 23834568 | 5713216096 | 8968488
+    inception_v3
 """
