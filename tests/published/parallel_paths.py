@@ -42,4 +42,6 @@ ese_vovnet19b_slim | 224 | 3166136 | 1680214784 | 3524776
     ese_vovnet19b thin=1/2; width1=112
 inception_v3 | 299 | 23834568 | 5713216096 | 8968488
     inception_v3
+inception_resnet_v2 | 299 | 55843464 | 13155794016 | 25059976
+    inception_resnet_v2
 """
