@@ -44,4 +44,10 @@ inception_v3 | 299 | 23834568 | 5713216096 | 8968488
     inception_v3
 inception_resnet_v2 | 299 | 55843464 | 13155794016 | 25059976
     inception_resnet_v2
+ghostnet_050 | 224 | 2587292 | 42328152 | 1773840
+    ghostnet k=0.5
+ghostnet_100 | 224 | 5182508 | 141150512 | 3545396
+    ghostnet
+ghostnet_130 | 224 | 7358820 | 227003256 | 4596252
+    ghostnet k=1.3
 """
