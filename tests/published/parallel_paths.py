@@ -50,4 +50,10 @@ ghostnet_100 | 224 | 5182508 | 141150512 | 3545396
     ghostnet
 ghostnet_130 | 224 | 7358820 | 227003256 | 4596252
     ghostnet k=1.3
+cspresnet50 | 256 | 21616168 | 4517240832 | 11502568
+    cspresnet
+cspresnet50d | 256 | 21635400 | 4830240768 | 12551144
+    cspresnet entry=deep
+cspresnet50w | 256 | 28118216 | 5020008448 | 12190696
+    cspresnet entry=deep; base=256; half=w/2; ratio=1/4
 """
