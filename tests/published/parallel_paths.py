@@ -56,4 +56,6 @@ cspresnet50d | 256 | 21635400 | 4830240768 | 12551144
     cspresnet entry=deep
 cspresnet50w | 256 | 28118216 | 5020008448 | 12190696
     cspresnet entry=deep; base=256; half=w/2; ratio=1/4
+cspdarknet53 | 256 | 27642184 | 6533652480 | 16810984
+    cspdarknet
 """
