@@ -58,4 +58,8 @@ cspresnet50w | 256 | 28118216 | 5020008448 | 12190696
     cspresnet entry=deep; base=256; half=w/2; ratio=1/4
 cspdarknet53 | 256 | 27642184 | 6533652480 | 16810984
     cspdarknet
+dla34 | 224 | 15742104 | 3060043776 | 5018600
+    dla
+dla60 | 224 | 22036632 | 4235878400 | 10161640
+    dla base=128; unit=bottleneck; open=wide_open; third=three_levels
 """
