@@ -62,4 +62,6 @@ dla34 | 224 | 15742104 | 3060043776 | 5018600
     dla
 dla60 | 224 | 22036632 | 4235878400 | 10161640
     dla base=128; unit=bottleneck; open=wide_open; third=three_levels
+mixnet_s | 224 | 4134606 | 239173360 | 6252094
+    mixnet_s
 """
