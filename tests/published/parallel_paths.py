@@ -64,4 +64,8 @@ dla60 | 224 | 22036632 | 4235878400 | 10161640
     dla base=128; unit=bottleneck; open=wide_open; third=three_levels
 mixnet_s | 224 | 4134606 | 239173360 | 6252094
     mixnet_s
+mixnet_m | 224 | 5014382 | 339172672 | 8192806
+    mixnet
+mixnet_l | 224 | 7329252 | 555251792 | 10835532
+    mixnet k=1.3
 """
