@@ -9,6 +9,8 @@ shufflenet_v2_x0_5 | 224 | 1366792 | 40476448 | 1024904
     shufflenet_v2 base=48
 shufflenet_v2_x1_0 | 224 | 2278604 | 144907992 | 1951200
     shufflenet_v2
+squeezenet1_1 | 224 | 1235496 | 349151936 | 2589352
+    squeezenet
 googlenet | 224 | 6624904 | 1498376192 | 3227160
     googlenet
 # timm 1.0.31
