@@ -70,4 +70,10 @@ mixnet_m | 224 | 5014382 | 339172672 | 8192806
     mixnet
 mixnet_l | 224 | 7329252 | 555251792 | 10835532
     mixnet k=1.3
+inception_next_atto | 224 | 4156520 | 503035040 | 3631880
+    inception_next mixer=quarters; base=40; depth3=6; depth=2
+inception_next_tiny | 224 | 28055680 | 4188634272 | 11984392
+    inception_next
+inception_next_base | 224 | 86672136 | 14841072000 | 25687912
+    inception_next depth3=27; base=128
 """
