@@ -76,4 +76,10 @@ inception_next_tiny | 224 | 28055680 | 4188634272 | 11984392
     inception_next
 inception_next_base | 224 | 86672136 | 14841072000 | 25687912
     inception_next depth3=27; base=128
+repghostnet_050 | 224 | 2313968 | 43314720 | 2022324
+    repghostnet k=0.5
+repghostnet_100 | 224 | 4073604 | 142394128 | 3981192
+    repghostnet
+repghostnet_200 | 224 | 9796124 | 515869856 | 7960100
+    repghostnet k=2
 """
