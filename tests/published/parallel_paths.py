@@ -82,4 +82,8 @@ repghostnet_100 | 224 | 4073604 | 142394128 | 3981192
     repghostnet
 repghostnet_200 | 224 | 9796124 | 515869856 | 7960100
     repghostnet k=2
+hgnetv2_b4 | 224 | 19796680 | 2734148352 | 6701544
+    hgnetv2
+hgnetv2_b5 | 224 | 39569064 | 6538404864 | 11192296
+    hgnetv2 base=64; depth2=2; depth3=5; depth4=2
 """
