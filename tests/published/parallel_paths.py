@@ -86,4 +86,8 @@ hgnetv2_b4 | 224 | 19796680 | 2734148352 | 6701544
     hgnetv2
 hgnetv2_b5 | 224 | 39569064 | 6538404864 | 11192296
     hgnetv2 base=64; depth2=2; depth3=5; depth4=2
+selecsls42 | 224 | 30354952 | 2934431744 | 4616424
+    selecsls
+selecsls42b | 224 | 32458248 | 2971924480 | 4616424
+    selecsls tail=wide
 """
