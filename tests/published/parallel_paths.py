@@ -90,4 +90,6 @@ selecsls42 | 224 | 30354952 | 2934431744 | 4616424
     selecsls
 selecsls42b | 224 | 32458248 | 2971924480 | 4616424
     selecsls tail=wide
+mobileone_s0 | 224 | 5293272 | 1051935232 | 15480296
+    mobileone_s0
 """
