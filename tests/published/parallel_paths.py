@@ -92,4 +92,10 @@ selecsls42b | 224 | 32458248 | 2971924480 | 4616424
     selecsls tail=wide
 mobileone_s0 | 224 | 5293272 | 1051935232 | 15480296
     mobileone_s0
+mobileone_s1 | 224 | 4825192 | 830062080 | 9672424
+    mobileone
+mobileone_s2 | 224 | 7884648 | 1304027392 | 11554024
+    mobileone wide2=2; wide3=2.5; wide4=4
+mobileone_s3 | 224 | 10170600 | 1902112768 | 13849576
+    mobileone wide1=2; wide2=2.5; wide3=3; wide4=4
 """
