@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -22,7 +21,6 @@ from explorer.errors import ExplorerError
 from explorer.space.language.parse import parse_shape
 from explorer.space.lint.lint import Lint
 from explorer.store.passwords import HIDDEN, has_password
-from explorer.system.files import require_writable
 from explorer.system.plain_text import printable
 from explorer.training.settings import TrainingSettings
 
@@ -120,45 +118,6 @@ def input_override(data: str | None, data_dir: str | None, shape: str | None, cl
     if shape is None and classes is None:
         return None
     return Input(None if shape is None else parse_shape(shape), classes)
-
-
-def check_output(option: str, path: Path, suffixes: Sequence[str], is_earlier: Callable[[Path], bool]) -> None:
-    """Check that a command can write its output file.
-
-    Args:
-        option: Option that names the file, for messages.
-        path: Path of the file.
-        suffixes: Valid suffixes of the file name; the first is suggested.
-        is_earlier: Returns whether an existing file is an earlier output of the command, which may be replaced.
-
-    Raises:
-        ExplorerError: The name has another suffix, the file cannot be written, or a file exists
-            there that the command did not write.
-    """
-    named = f"{option} {path}"
-    if path.suffix.lower() not in suffixes:
-        kind = suffixes[0][1:]
-        raise ExplorerError(f"{named}: the file is written as {kind}; give it a name that ends in {suffixes[0]}")
-    try:
-        require_writable(path)
-        if path.exists() and not path.is_file():
-            raise ExplorerError("it is not a regular file")
-        foreign = path.is_file() and path.stat().st_size and not is_earlier(path)
-    except ExplorerError as error:
-        raise ExplorerError(f"{named}: {error}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ExplorerError(f"{named[:200]!r}: cannot be written: {reason}") from None
-    if foreign:
-        raise ExplorerError(
-            f"{named}: the file there was not written by this command; remove it or choose another name"
-        )
-
-
-def begins_with(path: Path, start: str) -> bool:
-    """Return whether the text of a file begins with ``start``."""
-    with path.open("rb") as stream:
-        return stream.read(len(start.encode())) == start.encode()
 
 
 def print_json(document: Any) -> None:

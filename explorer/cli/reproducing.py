@@ -12,8 +12,6 @@ from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
 from explorer.cli.options import (
     as_json,
-    begins_with,
-    check_output,
     console,
     data_dir,
     device,
@@ -26,6 +24,7 @@ from explorer.cli.setting_options import setting_options
 from explorer.reproduction.catalogue import EXPERIMENTS, check_scale, find_experiment
 from explorer.reproduction.comparison import verdict
 from explorer.reproduction.experiment import SCALES
+from explorer.system.files import begins_with, check_output
 from explorer.system.signals import raise_interrupted
 from explorer.training.settings import TrainingSettings
 
@@ -96,7 +95,7 @@ def _check_plot(plot: Path) -> None:
     from explorer.dashboard.atlas import check_plotting
 
     check_plotting()
-    check_output("--plot", plot, (".html", ".htm"), lambda file: begins_with(file, PLOT_START))
+    check_output(plot, (".html", ".htm"), lambda file: begins_with(file, PLOT_START), "--plot")
 
 
 def _write_plot(plot: Path, found: Reproduction) -> None:

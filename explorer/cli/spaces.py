@@ -17,8 +17,6 @@ from explorer.cli.address import Input, find_architecture
 from explorer.cli.amounts import Whole
 from explorer.cli.options import (
     as_json,
-    begins_with,
-    check_output,
     choices_line,
     console,
     format_whole,
@@ -32,6 +30,7 @@ from explorer.cli.options import (
 from explorer.costs.analytic import count_cost
 from explorer.space.choices import Derivation, point_names
 from explorer.space.search_space import SearchSpace, load_space
+from explorer.system.files import begins_with, check_output
 
 if TYPE_CHECKING:
     from explorer.costs.whole_space.statistics import Bounds, CostRanges, NetworkCount
@@ -246,12 +245,12 @@ def atlas(
     """
     from explorer.costs.whole_space.table import cost_limits, is_atlas, rows_of, write_atlas
 
-    check_output("-o", output, (".parquet", ".csv"), is_atlas)
+    check_output(output, (".parquet", ".csv"), is_atlas, "-o")
     if plot is not None:
         from explorer.dashboard.atlas import check_plotting, page_head, write_page
 
         check_plotting()
-        check_output("--plot", plot, (".html", ".htm"), lambda path: begins_with(path, page_head()))
+        check_output(plot, (".html", ".htm"), lambda path: begins_with(path, page_head()), "--plot")
     read = _load(space, override)
     written = write_atlas(read, output, count, seed, _AtlasProgress(rows_of(read, count)))
     drawn = 0

@@ -10,7 +10,7 @@ from explorer.analysis.estimates import with_estimates
 from explorer.analysis.quantities import is_maximised
 from explorer.errors import ExplorerError
 from explorer.store import Study
-from explorer.system.files import require_writable, write_atomically
+from explorer.system.files import begins_with, check_output, write_atomically
 from explorer.system.installation import install_command
 from explorer.system.lazy_module import LazyModule
 
@@ -39,13 +39,7 @@ def write_report(study: Study, output: str | os.PathLike[str]) -> Path:
         fix = install_command("dashboard")
         raise ExplorerError(f"a report needs {error.name}; install with: {fix}") from None
     path = Path(output)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise ExplorerError(f"{path}: the file is written as html; give it a name that ends in .html")
-    require_writable(path)
-    if path.is_file() and path.stat().st_size:
-        with path.open("rb") as stream:
-            if stream.read(len(HEAD.encode())) != HEAD.encode():
-                raise ExplorerError(f"{path}: the file there is not a report; remove it or choose another name")
+    check_output(path, (".html", ".htm"), lambda file: begins_with(file, HEAD))
     page = report_page(study, study.trials()).encode()
     try:
         write_atomically(path, page)

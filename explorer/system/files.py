@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -56,6 +56,45 @@ def require_writable(path: Path) -> None:
         raise ExplorerError(f"{path}: cannot be written: {folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ExplorerError(f"{path}: cannot be written: no permission to write to {folder}")
+
+
+def check_output(path: Path, suffixes: Sequence[str], is_earlier: Callable[[Path], bool], option: str = "") -> None:
+    """Check that an output file can be written.
+
+    Args:
+        path: Path of the file.
+        suffixes: Valid suffixes of the file name; the first is suggested.
+        is_earlier: Returns whether an existing file is an earlier output of the command, which may be replaced.
+        option: Option that names the file, for messages; empty in Python.
+
+    Raises:
+        ExplorerError: The name has another suffix, the file cannot be written, or a file exists
+            there that the command did not write.
+    """
+    named = f"{option} {path}".strip()
+    if path.suffix.lower() not in suffixes:
+        kind = suffixes[0][1:]
+        raise ExplorerError(f"{named}: the file is written as {kind}; give it a name that ends in {suffixes[0]}")
+    try:
+        require_writable(path)
+        if path.exists() and not path.is_file():
+            raise ExplorerError("it is not a regular file")
+        foreign = path.is_file() and path.stat().st_size and not is_earlier(path)
+    except ExplorerError as error:
+        raise ExplorerError(f"{named}: {error}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ExplorerError(f"{named[:200]!r}: cannot be written: {reason}") from None
+    if foreign:
+        raise ExplorerError(
+            f"{named}: the file there was not written by this command; remove it or choose another name"
+        )
+
+
+def begins_with(path: Path, start: str) -> bool:
+    """Return whether the text of a file begins with ``start``."""
+    with path.open("rb") as stream:
+        return stream.read(len(start.encode())) == start.encode()
 
 
 def open_regular(path: str | os.PathLike[str], max_bytes: int, *, follow_links: bool = True) -> BufferedReader:

@@ -83,8 +83,6 @@ DIGITS = ("--data", "digits", "--epochs", "1")
         (["atlas", "tiny.yaml", "-o", "a.parquet", "--plot", "file/a.html"], "is not a folder"),
         (["report", "one", "-o", "file/r.html"], "is not a folder"),
         (["export", "one:0", "-o", "file/net"], "file"),
-        (["export", "one:0", "-o", "net"], "no trained weights"),
-        (["export", "one", "--frontier", "-o", "net"], "no trained weights"),
         (["export", "tiny.yaml#0", "-o", "net", "--features", "9"], "9"),
     ],
     ids=" ".join,

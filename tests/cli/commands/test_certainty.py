@@ -85,5 +85,5 @@ def test_a_record_may_have_an_objective_of_any_name():
 
     record = TrialRecord(3, "complete", objectives={"frontier_probability": 7.0})
     certainty = FrontierCertainty(TrainingNoise(0.1, 1, 1, 0.1, False), {3: 0.25})
-    assert frontier_json(record, certainty)["frontier_probability"] == 0.25
-    assert frontier_json(record, None)["frontier_probability"] == 7.0
+    assert frontier_json(record, certainty, None)["frontier_probability"] == 0.25
+    assert frontier_json(record, None, None)["frontier_probability"] == 7.0

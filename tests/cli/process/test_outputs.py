@@ -32,7 +32,7 @@ def refused(capsys, line, path, message: str) -> None:
 def test_another_suffix_is_rejected(capsys, tmp_path, lines):
     """A file name with another suffix is rejected before any work, with the correct suffix."""
     for line, suffix in lines:
-        for name in ("r.pdf", "r", "r.csv", "-"):
+        for name in ("r.pdf", "r", "r.txt", "-"):
             refused(capsys, line, tmp_path / name, f"ends in {suffix}")
         assert not (tmp_path / "r.pdf").exists()
 
