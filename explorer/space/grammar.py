@@ -14,11 +14,11 @@ from explorer.analysis.limits import Limit
 from explorer.errors import Edit, Problem, SpaceError
 from explorer.networks.ops.base import Argument, Op, TensorShape
 from explorer.networks.ops.merge import Merge
+from explorer.space.arithmetic import compute
 
 Place = tuple[int, int]  # line and column in the space file, from 1
 WHOLE: Place = (1, 1)  # an error of the whole file, or of what is asked of its space
 SCOPES = ("network", "stage", "block", "use")  # scopes of a choice, from the largest to the smallest
-MAX_NUMBER = 10**30  # numerators and denominators above it are errors
 
 
 class Fault(Exception):
@@ -202,9 +202,10 @@ class Arithmetic(Node):
     """An operation on two values.
 
     Attributes:
-        operator: + - * / or ``round``: to the nearest multiple of ``right``, at least one.
+        operator: + - * / // **, ``max``, ``min``, ``ceil``, ``log2``, ``sqrt``, or ``round``: to the nearest multiple
+            of ``right``, at least one.
         left: The first value.
-        right: The second value.
+        right: The second value; 1 for functions of one value.
         place: Its place in the file.
         text: The expression as the file spells it.
     """
@@ -224,29 +225,6 @@ class Arithmetic(Node):
             return None
         right = self.right.constant()
         return None if right is None else compute(self.operator, left, right)
-
-
-def compute(operator: str, left: Fraction, right: Fraction) -> Fraction:
-    """Return the exact result of one operation.
-
-    Raises:
-        ArithmeticError: For a division by zero, or a result beyond ``MAX_NUMBER``.
-    """
-    if operator == "+":
-        value = left + right
-    elif operator == "-":
-        value = left - right
-    elif operator == "*":
-        value = left * right
-    elif right == 0:
-        raise ZeroDivisionError("division by zero")
-    elif operator == "/":
-        value = left / right
-    else:
-        value = max(right, (left / right + Fraction(1, 2)).__floor__() * right)
-    if abs(value.numerator) > MAX_NUMBER or value.denominator > MAX_NUMBER:
-        raise OverflowError("the number is too large or too precise")
-    return value
 
 
 def walk(node: Node) -> Iterator[Node]:

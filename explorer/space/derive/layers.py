@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, assert_never
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Context, Op, TensorShape, check_argument
 from explorer.networks.ops.merge import Merge
+from explorer.space.arithmetic import compute
 from explorer.space.choices import Lookup, with_choices
 from explorer.space.derive.relevance import Relevance
 from explorer.space.grammar import (
@@ -32,7 +33,6 @@ from explorer.space.grammar import (
     Repeat,
     Variable,
     Word,
-    compute,
 )
 
 MAX_INLINE_STEPS = 32  # larger rules are references: rules that use each other twice would grow without bound

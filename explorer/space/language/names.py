@@ -18,6 +18,16 @@ VARIABLES = {
 }
 # Usual values of arguments that have no default, for suggestions.
 USUAL = {"r": "16", "p": "0.1", "g": "8", "heads": "4", "x": "0.5", "init": "1e-6", "slope": "0.01"}
+# Functions of numbers: the smallest and largest number of arguments, and how they are written.
+FUNCTIONS = {
+    "round": (1, 2, "round(x, m): the nearest multiple of m, by default 1"),
+    "max": (2, 100, "max(a, b)"),
+    "min": (2, 100, "min(a, b)"),
+    "floor": (1, 1, "floor(x)"),
+    "ceil": (1, 1, "ceil(x)"),
+    "log2": (1, 1, "log2(x)"),
+    "sqrt": (1, 1, "sqrt(x)"),
+}
 KEYWORDS = ("none", "identity", "cat", "gate", "round", "range", "post", "pre")
 _SIZED = re.compile(r"([A-Za-z_]+?)(\d{1,4})x(\d{1,4})", re.ASCII)
 
@@ -44,7 +54,7 @@ class Names:
 
     def numeric(self) -> list[str]:
         """Return the names of numbers, for suggestions."""
-        return [*(name for name, numeric in self.rules.items() if numeric), *VARIABLES, "round", "range"]
+        return [*(name for name, numeric in self.rules.items() if numeric), *VARIABLES, *FUNCTIONS, "range"]
 
 
 def find_op(name: str) -> tuple[type[Op], int | None] | None:

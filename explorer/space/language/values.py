@@ -2,10 +2,11 @@
 
     value   := sum { "|" sum }                            a whole rule, or in brackets
     sum     := product { ( "+" | "-" ) product }
-    product := factor { ( "*" | "/" ) factor }
-    factor  := "-" factor | number | rule | variable | "(" value ")" | round(x, m) | range(lo, hi, step)
+    product := factor { ( "*" | "/" | "//" ) factor }
+    factor  := "-" factor | atom [ "**" factor ]
+    atom    := number | rule | variable | "(" value ")" | range(lo, hi, step) | function "(" sum { "," sum } ")"
 
-Arithmetic is exact. Alternatives become a ``Point``.
+Arithmetic is exact, see ``arithmetic.py``. Alternatives become a ``Point``.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from explorer.space.grammar import (
     Variable,
     walk,
 )
-from explorer.space.language.names import VARIABLES, Names, is_reserved
+from explorer.space.language.names import FUNCTIONS, VARIABLES, Names, is_reserved
 from explorer.space.language.tokens import Cursor, ExpressionError, NumberError, Token, tokens
 
 MAX_OPTIONS = 10_000
@@ -100,7 +101,7 @@ class ValueParser(Cursor):
         """Parse a product of factors."""
         start = self.now.offset
         left = self.factor()
-        while token := self.take("*", "/"):
+        while token := self.take("*", "/", "//"):
             left = self.arithmetic(token, left, self.factor(), start)
         return left
 
@@ -113,7 +114,7 @@ class ValueParser(Cursor):
         return Arithmetic(operator.kind, left, right, self.place(start), text)
 
     def factor(self) -> Node:
-        """Parse a number, a name, a call of round or range, or a value in brackets."""
+        """Parse an atom with its sign and its power. As in Python, -2**2 is -(2**2), and 2**3**2 is 2**(3**2)."""
         token = self.now
         place = self.place(token.offset)
         if self.take("-"):
@@ -121,6 +122,17 @@ class ValueParser(Cursor):
             inner = self.factor()
             self.depth -= 1
             return Arithmetic("-", Number(Fraction(0)), inner, place, self.spelled(token.offset, self.now.offset))
+        base = self.value_atom()
+        if power := self.take("**"):
+            self.deeper(power.offset)
+            base = self.arithmetic(power, base, self.factor(), token.offset)
+            self.depth -= 1
+        return base
+
+    def value_atom(self) -> Node:
+        """Parse a number, a name, a call of a function, or a value in brackets."""
+        token = self.now
+        place = self.place(token.offset)
         if self.take("number"):
             return Number(Fraction(token.text))
         if self.take("("):
@@ -130,9 +142,9 @@ class ValueParser(Cursor):
             self.need(")", "')' or an operator")
             return inner
         name = self.need("name", "a number, a rule, a variable or '('").text
-        if name in ("round", "range") and self.now.kind == "(":
+        if self.now.kind == "(" and (name in ("round", "range") or self.is_call(name)):
             self.deeper(token.offset)
-            value = self.rounded(token, place) if name == "round" else self.numeric_range(token)
+            value = self.numeric_range(token) if name == "range" else self.function(token)
             self.depth -= 1
             return value
         if self.names.rules.get(name) or name in self.names.broken:
@@ -149,14 +161,30 @@ class ValueParser(Cursor):
             token.offset, message, *(Edit(token.offset, token.offset + len(name), best) for best in near[:1])
         )
 
-    def rounded(self, token: Token, place: Place) -> Node:
-        """Parse the arguments of ``round(x, m)``."""
+    def is_call(self, name: str) -> bool:
+        """Whether a name before a bracket is a function. A rule of the same name comes first, except ``round``."""
+        return name in FUNCTIONS and name not in self.names.rules
+
+    def function(self, token: Token) -> Node:
+        """Parse the arguments of a function whose name was read."""
+        name = token.text
+        least, most, form = FUNCTIONS[name]
         self.take("(")
-        value = self.sum()
-        self.need(",", "',' and the multiple to round to")
-        multiple = self.sum()
-        self.need(")", "')'")
-        return Arithmetic("round", value, multiple, place, self.spelled(token.offset, self.now.offset))
+        values = [self.sum()]
+        while self.take(","):
+            values.append(self.sum())
+        if self.now.kind == ")" and not least <= len(values) <= most:
+            raise ExpressionError(
+                token.offset, f"{name} has {len(values)} argument{'s'[: len(values) > 1]}; write {form}"
+            )
+        self.need(")", "',' or ')'" if len(values) < most else "')'")
+        if len(values) == 1:
+            values.append(Number(Fraction(1)))
+        operator = token._replace(kind="//" if name == "floor" else name)
+        made = values[0]
+        for value in values[1:]:
+            made = self.arithmetic(operator, made, value, token.offset)
+        return made
 
     def numeric_range(self, token: Token) -> Node:
         """Parse the arguments of ``range(lo, hi, step)``: a choice of numbers."""

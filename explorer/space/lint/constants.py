@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-from explorer.space.grammar import Alternatives, Arithmetic, Group, Node, Number, Reference, compute
+from explorer.space.arithmetic import compute
+from explorer.space.grammar import Alternatives, Arithmetic, Group, Node, Number, Reference
 
 MAX_NUMBERS = 1_000  # numbers of an expression with many choices; beyond it none are returned
 
