@@ -14,7 +14,8 @@ from explorer.networks.ops import registry
 from explorer.space.grammar import SCOPES
 from explorer.space.language.names import KEYWORDS, VARIABLES
 from explorer.space.language.parse import KEYS, REQUIRED
-from explorer.space.language.sections import MAX_STAGES, SHORTCUT_KEYS, SOURCES, STAGE_KEYS, STAGE_NUMBERS
+from explorer.space.language.shortcuts import SHORTCUT_KEYS, SOURCES
+from explorer.space.language.stages import MAX_STAGES, STAGE_KEYS, STAGE_NUMBERS
 from explorer.space.lint.names import LINTS
 
 SCHEMA_FILE = "space.schema.json"

@@ -18,14 +18,9 @@ from explorer.space.language.foreign import keys as foreign_keys
 from explorer.space.language.foreign import sections as foreign_sections
 from explorer.space.language.known_keys import read_keys
 from explorer.space.language.names import VARIABLES, is_reserved
-from explorer.space.language.sections import (
-    SHORTCUT_KEYS,
-    STAGE_NUMBERS,
-    Sections,
-    default_shortcuts,
-    read_shortcuts,
-    read_stages,
-)
+from explorer.space.language.sections import Sections
+from explorer.space.language.shortcuts import SHORTCUT_KEYS, default_shortcuts, read_shortcuts
+from explorer.space.language.stages import STAGE_NUMBERS, read_stages
 from explorer.space.language.values import numeric_rules
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, kind_of, read_yaml
 from explorer.space.lint.names import LINTS
