@@ -147,6 +147,32 @@ class MergeItem(Node):
 
 
 @dataclass(eq=False, slots=True)
+class UnitEnd(Node):
+    """``;``: the end of a residual unit, after which another one begins in the same block."""
+
+    place: Place
+
+
+@dataclass(eq=False, slots=True)
+class ByPlace(Node):
+    """``by_block(a, b)`` or ``by_stage(a, b)``: one of several layers or values, by the number of its place.
+
+    Attributes:
+        of: ``block``, the number of the block in its stage, or ``stage``, the number of the stage; both from 1.
+        options: One for each place.
+        place: Its place in the file.
+    """
+
+    of: str
+    options: tuple[Node, ...]
+    place: Place
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return self.options
+
+
+@dataclass(eq=False, slots=True)
 class Copied(Node):
     """``post`` in a stem or ``pre`` in a head: layers copied from the first or the last block."""
 
@@ -184,7 +210,7 @@ class Number(Node):
 
 @dataclass(eq=False, slots=True)
 class Variable(Node):
-    """One of the variables ``w``, ``in``, ``s``, ``d``, ``i``, ``n``."""
+    """One of the variables ``w``, ``in``, ``s``, ``d``, ``i``, ``n``, ``j``, ``m``."""
 
     name: str
     place: Place
@@ -227,23 +253,39 @@ class Arithmetic(Node):
         return None if right is None else compute(self.operator, left, right)
 
 
-def walk(node: Node) -> Iterator[Node]:
-    """Yield ``node`` and all nodes in it, without following references to rules."""
+def walk(node: Node, stage: int = 0) -> Iterator[Node]:
+    """Yield ``node`` and all nodes in it, without following references to rules.
+
+    Args:
+        node: The root.
+        stage: The number of a stage, to skip what ``by_stage`` has for others; 0 for all.
+    """
     yield node
-    for child in node.children:
-        yield from walk(child)
+    children = node.children
+    if stage and isinstance(node, ByPlace) and node.of == "stage":
+        children = children[stage - 1 : stage]
+    for child in children:
+        yield from walk(child, stage)
 
 
-def reachable(rules: Mapping[str, Node], roots: Iterable[Node]) -> Iterator[Node]:
-    """Yield all nodes that can be reached from ``roots``, following each rule once."""
+def reachable(rules: Mapping[str, Node], roots: Iterable[Node], stage: int = 0) -> Iterator[Node]:
+    """Yield all nodes that can be reached from ``roots``, following each rule once. ``stage``: as in ``walk``."""
     seen: set[str] = set()
     pending = list(roots)
     while pending:
-        for node in walk(pending.pop()):
+        for node in walk(pending.pop(), stage):
             yield node
             if isinstance(node, Reference) and node.name not in seen:
                 seen.add(node.name)
                 pending.append(rules[node.name])
+
+
+def depends_on_block(rules: Mapping[str, Node], roots: Iterable[Node], stage: int = 0) -> bool:
+    """Whether expressions read the number of the block in its stage: by ``j`` or ``by_block``."""
+    return any(
+        (isinstance(node, Variable) and node.name == "j") or (isinstance(node, ByPlace) and node.of == "block")
+        for node in reachable(rules, roots, stage)
+    )
 
 
 def point_of(node: Node) -> Point | None:

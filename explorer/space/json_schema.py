@@ -12,7 +12,7 @@ from typing import Any
 from explorer.analysis.quantities import BEFORE_TRAINING
 from explorer.networks.ops import registry
 from explorer.space.grammar import SCOPES
-from explorer.space.language.names import KEYWORDS, VARIABLES
+from explorer.space.language.names import KEYWORDS, NEW_VARIABLES, VARIABLES
 from explorer.space.language.parse import KEYS, REQUIRED
 from explorer.space.language.shortcuts import SHORTCUT_KEYS, SOURCES
 from explorer.space.language.stages import MAX_STAGES, STAGE_KEYS, STAGE_NUMBERS
@@ -103,7 +103,7 @@ def _shortcut_parts(expression: dict[str, Any]) -> dict[str, Any]:
 
 def _taken() -> list[str]:
     """Return the names that the language uses itself; ops with a size (``conv3x3``) are left to the parser."""
-    return sorted({*VARIABLES, *KEYWORDS, *registry.by_spelling})
+    return sorted({*(VARIABLES.keys() - set(NEW_VARIABLES)), *KEYWORDS, *registry.by_spelling})
 
 
 def schema_text() -> str:

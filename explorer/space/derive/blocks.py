@@ -1,4 +1,7 @@
-"""Conversion of layers to ops, and derivation of one block: its residual branch, its merge and its shortcut."""
+"""Conversion of layers to ops, and derivation of one block: its units, each with residual branch, merge and shortcut.
+
+A unit of a block in the file is a ``Block`` of the network. Most blocks have one unit.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from explorer.networks.ops.conv import Conv, DepthwiseConv
 from explorer.networks.ops.merge import Add, Gate, Merge
 from explorer.networks.ops.zero import Zero
 from explorer.space.derive.layers import Layer, Resolver, bound_layer
-from explorer.space.grammar import Copied, Fault, Node, Place, StageRule
+from explorer.space.grammar import Copied, Fault, Node, Place, StageRule, UnitEnd
 
 CONVS = (Conv, DepthwiseConv, Zero)  # ops that have the block's stride by the rule for convolutions
 NORM_ACT = ("norm", "activation")  # the roles of ops that ``post`` and ``pre`` copy
@@ -177,8 +180,20 @@ class BlockInputs(NamedTuple):
     where: str
 
 
+class UnitLayers(NamedTuple):
+    """The layers of one unit of a block.
+
+    Attributes:
+        layers: The layers in order, with the merge.
+        named: The innermost rule with its own shortcuts that it comes from; empty for none.
+    """
+
+    layers: list[Layer]
+    named: str
+
+
 class Branch(NamedTuple):
-    """A block up to its merge, before the shortcut is read.
+    """A unit up to its merge, before the shortcut is read.
 
     Attributes:
         layers: The layers of the residual branch.
@@ -189,7 +204,7 @@ class Branch(NamedTuple):
         after: The layers after the merge.
         source: Where the shortcut starts: ``input`` or ``preact``.
         shortcut: The expression of the shortcut; None for no shortcut.
-        is_changed: Whether the block changes the shape.
+        is_changed: Whether the unit changes the shape.
     """
 
     layers: list[Layer]
@@ -203,17 +218,32 @@ class Branch(NamedTuple):
     is_changed: bool
 
 
-def derive_branch(site: BlockInputs, bound: Bound | None = None) -> Branch:
-    """Return the residual branch and the expression of the shortcut.
+def units_of(site: BlockInputs) -> list[UnitLayers]:
+    """Return the units of a block. An empty one, as after a last ``;``, is left out. Raises Fault."""
+    resolver = site.resolver
+    layers = resolver.layers(site.item)
+    named = [span for span in resolver.through if span.name in site.rule.shortcuts]
+    ends = [number for number, layer in enumerate(layers) if isinstance(layer.what, UnitEnd)]
+    if not ends:
+        return [UnitLayers(layers, named[-1].name if named else "")]
+    units = []
+    for start, end in zip([0, *(number + 1 for number in ends)], [*ends, len(layers)]):
+        if end > start:
+            within = [span.name for span in named if span.start < end and span.end > start]
+            units.append(UnitLayers(layers[start:end], within[-1] if within else ""))
+    return units
+
+
+def derive_branch(site: BlockInputs, unit: UnitLayers, bound: Bound | None = None) -> Branch:
+    """Return the residual branch of a unit, and the expression of its shortcut. ``site`` has its input and stride.
 
     Raises:
         Fault: If the branch cannot exist.
     """
-    rule, item, resolver, x, width, stride, classes, where = site
-    layers, merge_layer, after = _split_at_merge(resolver.layers(item))
+    rule, _, resolver, x, width, stride, classes, where = site
+    layers, merge_layer, after = _split_at_merge(unit.layers)
     ops, y = bind(layers, x, width, stride, classes, where, resolver, True, merge_layer.place, bound)
-    named = [name for name in resolver.through if name in rule.shortcuts]
-    shortcuts = rule.shortcuts[named[-1] if named else ""]
+    shortcuts = rule.shortcuts[unit.named]
     merge_class = merge_layer.what
     assert isinstance(merge_class, type) and issubclass(merge_class, Merge)
     merge = merge_class(**{name: float(value) for name, value in merge_layer.given.items()})
@@ -225,8 +255,10 @@ def derive_branch(site: BlockInputs, bound: Bound | None = None) -> Branch:
     return Branch(layers, ops, y, merge, merge_layer.place, after, shortcuts.source, shortcut, is_changed)
 
 
-def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = None) -> tuple[Block, TensorShape]:
-    """Return the block and its output shape.
+def derive_units(
+    site: BlockInputs, opens_network: bool, bound: Bound | None = None
+) -> tuple[tuple[Block, ...], TensorShape]:
+    """Return the units of a block, each as a block of the network, and the output shape. The first has the stride.
 
     Args:
         site: The inputs of the block.
@@ -234,15 +266,47 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
         bound: Layers that were bound earlier.
 
     Raises:
+        Fault: If one of them cannot exist.
+    """
+    units, x = units_of(site), site.x
+    made: list[Block] = []
+    for inputs, unit in zip(units_at(site, units), units):
+        block, x = derive_unit(inputs._replace(x=x), unit, opens_network and not made, bound)
+        made.append(block)
+    return tuple(made), x
+
+
+def units_at(site: BlockInputs, units: Sequence[UnitLayers]) -> list[BlockInputs]:
+    """Return the inputs of each unit of a block, with the input shape of the block."""
+    if len(units) == 1:
+        return [site]
+    named = [site._replace(where=f"{site.where}, unit {number}") for number in range(1, len(units) + 1)]
+    return [unit if place == 0 else unit._replace(stride=1) for place, unit in enumerate(named)]
+
+
+def derive_unit(
+    site: BlockInputs, unit: UnitLayers, opens_network: bool, bound: Bound | None = None
+) -> tuple[Block, TensorShape]:
+    """Return one unit as a block, and its output shape.
+
+    Args:
+        site: The inputs of the block, for this unit.
+        unit: The layers of the unit.
+        opens_network: Whether it is the first unit of the network.
+        bound: Layers that were bound earlier.
+
+    Raises:
         Fault: If the block cannot exist.
     """
     _, _, resolver, x, width, stride, classes, where = site
-    branch = derive_branch(site, bound)
+    branch = derive_branch(site, unit, bound)
     takes_pre = branch.source == "preact" and (branch.is_changed or opens_network)
     shared = initial_norm_act(branch.ops) if takes_pre else 0
     shortcut, shortcut_shape, y = None, x, branch.output
     layers: list[Layer] = []
     if branch.shortcut is not None:
+        if resolver.variables["s"] != stride:
+            resolver.variables = {**resolver.variables, "s": stride}
         layers = resolver.layers(branch.shortcut)
         of = f"{where}, shortcut"
         if stride > 1 and not branch.is_changed and not any(map(_takes_stride, layers)):
@@ -276,6 +340,18 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
     return Block(branch.ops, branch.merge, after, shortcut, shared), y
 
 
+def output_before_shortcut(site: BlockInputs, branch: Branch, bound: Bound | None = None) -> TensorShape:
+    """Return the output shape of a unit whose shortcut is not known yet.
+
+    Raises:
+        Fault: If it depends on the shortcut, or the layers after the merge do not fit.
+    """
+    if not isinstance(branch.merge, (Add, Gate)):
+        message = f"{site.where}: a shortcut with choices at {branch.merge.spelling!r} before ';'"
+        raise Fault(branch.merge_place, f"{message}; write '+', or a shortcut without choices")
+    return bind(branch.after, branch.output, site.width, 1, site.classes, site.where, site.resolver, bound=bound)[1]
+
+
 def _require_no_zero(ops: Sequence[Op], place: Place, where: str) -> None:
     """Raise Fault if ``zero`` is among ops that every image passes."""
     if any(isinstance(op, Zero) for op in ops):
@@ -299,6 +375,12 @@ def bind_path(
     ops, y = bind(layers, x, width, stride, classes, where, bound=bound)
     _require_no_zero(ops, layers[0].place if layers else (1, 1), where)
     return ops, y
+
+
+def takes_stride(layers: Sequence[Layer], stride: int) -> bool:
+    """Whether layers would take a stride by the rule, or have strides of their own."""
+    own = (layer.given.get("stride", 1) for layer in layers)
+    return any(each != 1 for each in (*strides_by_rule(layers, stride), *own))
 
 
 def _takes_stride(layer: Layer) -> bool:

@@ -6,9 +6,9 @@ unit of a network.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple, assert_never
+from typing import Any, NamedTuple, TypeVar, assert_never
 
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Context, Op, TensorShape, check_argument
@@ -20,6 +20,7 @@ from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
     Broken,
+    ByPlace,
     Copied,
     Fault,
     Group,
@@ -31,12 +32,16 @@ from explorer.space.grammar import (
     Point,
     Reference,
     Repeat,
+    StageRule,
+    UnitEnd,
     Variable,
     Word,
+    depends_on_block,
 )
 
 MAX_INLINE_STEPS = 32  # larger rules are references: rules that use each other twice would grow without bound
 SAFE_INTEGER = 10**12  # whole numbers below it need no check against the bound on numbers
+Entry = TypeVar("Entry")
 ANY_CONTEXT = Context(TensorShape(1, 1, 1), 1, 1, 1)  # for ops that are equal in every context
 
 
@@ -44,7 +49,8 @@ class Layer(NamedTuple):
     """An op, a merge or ``Copied`` with the values of its arguments, not yet bound to a shape.
 
     Attributes:
-        what: The class of the op or merge; an op itself if it was copied or is equal in every context.
+        what: The class of the op or merge; an op itself if it was copied or is equal in every context; the end of a
+            unit.
         kernel: The kernel size; None for an op without one.
         given: Field name -> value.
         uses_stride: Whether its stride is written with the variable ``s``.
@@ -55,7 +61,7 @@ class Layer(NamedTuple):
         pools: Whether it always takes the block's stride, as a pool without a size does.
     """
 
-    what: type[Op] | Op | type[Merge] | Copied
+    what: type[Op] | Op | type[Merge] | Copied | UnitEnd
     kernel: int | None
     given: dict[str, Any]
     uses_stride: bool
@@ -91,6 +97,28 @@ class Fork(NamedTuple):
     options: tuple[Steps, ...]
 
 
+class ByNumber(NamedTuple):
+    """The steps of each entry of ``by_block`` or ``by_stage``."""
+
+    node: ByPlace
+    options: tuple[Steps, ...]
+
+
+class Named(NamedTuple):
+    """The steps of a rule that has its own shortcuts."""
+
+    name: str
+    steps: Steps
+
+
+class Span(NamedTuple):
+    """A rule that was read, and the layers that it gave: from number ``start``, before number ``end``."""
+
+    name: str
+    start: int
+    end: int
+
+
 class Loop(NamedTuple):
     """Steps that are taken ``counts[option]`` times; without a choice, ``counts[0]`` times."""
 
@@ -104,11 +132,11 @@ class Steps(NamedTuple):
 
     Attributes:
         steps: Finished layers, ops and merges whose arguments depend on choices or variables, choices, loops, the
-            steps of a long rule, errors, and the names of rules that have their own shortcuts.
+            steps of a long rule or of one with its own shortcuts, ends of units, and errors.
         nodes: Number of nodes of the tree that they represent.
     """
 
-    steps: tuple[Layer | OpItem | MergeItem | Fork | Loop | Steps | Broken | str, ...]
+    steps: tuple[Layer | OpItem | MergeItem | Fork | ByNumber | Loop | Named | UnitEnd | Steps | Broken, ...]
     nodes: int
 
 
@@ -127,6 +155,7 @@ class Program:
         self.only = only
         self._steps: dict[Node, Steps] = {}
         self._keys: dict[Hashable, int] = {}
+        self._differs: dict[int, bool] = {}  # by stage
 
     def steps(self, node: Node) -> Steps:
         """Return the steps of an expression."""
@@ -137,6 +166,13 @@ class Program:
             made = self._steps[node] = Steps(tuple(out), nodes)
         return made
 
+    def differs_between_blocks(self, rule: StageRule, stage: int) -> bool:
+        """Whether width or dilation of a stage read the number of the block."""
+        known = self._differs.get(stage)
+        if known is None:
+            known = self._differs[stage] = depends_on_block(self.rules, (rule.width, rule.dilation), stage)
+        return known
+
     def _flatten(self, node: Node, out: list[Any]) -> int:
         """Append the steps of a node; return the number of nodes that they represent."""
         if self.only is not None and self.only.is_neutral(node):
@@ -144,9 +180,10 @@ class Program:
         if isinstance(node, Group):
             return 1 + sum([self._flatten(item, out) for item in node.items])
         if isinstance(node, Reference):
-            if node.name in self.named:
-                out.append(node.name)
             inner = self.steps(self.rules[node.name])
+            if node.name in self.named:
+                out.append(Named(node.name, inner))
+                return 1
             if len(inner.steps) > MAX_INLINE_STEPS:
                 out.append(inner)
                 return 1
@@ -154,6 +191,8 @@ class Program:
             return 1 + inner.nodes
         if isinstance(node, Alternatives):
             out.append(Fork(node.point, tuple(self.steps(option) for option in node.options)))
+        elif isinstance(node, ByPlace):
+            out.append(ByNumber(node, tuple(self.steps(option) for option in node.options)))
         elif isinstance(node, Repeat):
             out.append(Loop(node.point, node.counts, self.steps(node.item)))
         elif isinstance(node, Copied):
@@ -161,8 +200,8 @@ class Program:
         elif isinstance(node, (OpItem, MergeItem)):
             out.append(self.settled(node) or node)
         else:
-            assert isinstance(node, Broken)
-            out.append(node)  # raised where a network uses it
+            assert isinstance(node, (Broken, UnitEnd))
+            out.append(node)  # an error is raised where a network uses it
         return 1
 
     def settled(self, node: OpItem | MergeItem) -> Layer | None:
@@ -189,10 +228,10 @@ class Resolver:
     Args:
         program: The flattened expressions.
         lookup: Returns the chosen option of a choice point.
-        variables: The numbers of w, in, s, d, i, n, as far as they are defined here.
+        variables: The numbers of w, in, s, d, i, n, j, m, as far as they are defined here, and that of the ``stage``.
 
     Attributes:
-        through: The noted rules that were read, outermost first.
+        through: The noted rules that were read, outermost first, with the layers that they gave.
         taken: The choices that were read: choice point -> option.
         nodes: Number of nodes that were read.
     """
@@ -201,7 +240,7 @@ class Resolver:
         self.program = program
         self.lookup = lookup
         self.variables = variables
-        self.through: list[str] = []
+        self.through: list[Span] = []
         self.taken: dict[Point, int] = {}
         self.nodes = 0
         self._read: set[str] = set()  # variables
@@ -229,6 +268,8 @@ class Resolver:
             return self.value(self.program.rules[node.name])
         if isinstance(node, Alternatives):
             return self.value(node.options[self.choose(node.point)])
+        if isinstance(node, ByPlace):
+            return self.value(self.here(node, node.options))
         if isinstance(node, Arithmetic):
             try:
                 return _computed(node.operator, self.value(node.left), self.value(node.right))
@@ -237,6 +278,20 @@ class Resolver:
         if isinstance(node, Broken):
             raise Fault(node.place, node.message)
         raise AssertionError(node)
+
+    def here(self, node: ByPlace, options: Sequence[Entry]) -> Entry:
+        """Return the entry of ``by_block`` or ``by_stage`` that is for this place.
+
+        Raises:
+            Fault: If there is none.
+        """
+        number = self.variables.get("j" if node.of == "block" else "stage")
+        if number is None:
+            raise Fault(node.place, f"by_{node.of} is not defined here")
+        if number > len(options):
+            message = f"by_{node.of} has {len(options)} entries, and none for {node.of} {number}"
+            raise Fault(node.place, f"{self.with_choices()}{message}; write one for each {node.of}")
+        return options[int(number) - 1]
 
     def whole(self, node: Node, what: str, of: str, low: int, high: int, place: Place) -> int:
         """Return a value that must be a whole number in low..high.
@@ -285,8 +340,15 @@ class Resolver:
                     self._follow(step.steps, out)
             elif isinstance(step, Steps):
                 self._follow(step, out)
-            elif isinstance(step, str):
-                self.through.append(step)
+            elif isinstance(step, ByNumber):
+                self._follow(self.here(step.node, step.options), out)
+            elif isinstance(step, Named):
+                outer, start = len(self.through), len(out)
+                self._follow(step.steps, out)
+                self.through.insert(outer, Span(step.name, start, len(out)))
+            elif isinstance(step, UnitEnd):
+                out.append(Layer(step, None, {}, False, step.place, None))
+                self.variables = {**self.variables, "s": 1}  # the stride is that of the first unit
             elif isinstance(step, Broken):
                 raise Fault(step.place, step.message)
             else:

@@ -1,9 +1,10 @@
 """Parser of expressions: from text to a tree.
 
     expr    := seq { "|" seq }
-    seq     := { item }                                   `none`, or `identity`, is the empty sequence
+    seq     := { item | ";" }                             `none`, or `identity`, is the empty sequence
     item    := atom [ "?" | "{" n [ "," m ] "}" ]
     atom    := name [ "(" arg { "," arg } ")" ] | "(" expr ")" | "+" | "cat" | "gate(b=-6)"
+             | by_block "(" expr { "," expr } ")"
     arg     := [ name "=" ] ( sum | item | word )         a number (``values.py``), an activation, or one of some words
 
 Arguments follow their name without a blank (``conv3x3(16)``); a bracket after a blank is a group.
@@ -29,9 +30,10 @@ from explorer.space.grammar import (
     Place,
     Reference,
     Repeat,
+    UnitEnd,
     Word,
 )
-from explorer.space.language.names import USUAL, VARIABLES, Names, find_op, nearest_size
+from explorer.space.language.names import BY_PLACE, FUNCTIONS, USUAL, VARIABLES, Names, find_op, nearest_size
 from explorer.space.language.tokens import ExpressionError
 from explorer.space.language.values import ValueParser
 
@@ -72,10 +74,10 @@ class Parser(ValueParser):
             self.need("end", "a layer, '|' or the end")
         return self.named(tree)
 
-    def structure(self) -> Node:
-        """Parse sequences between '|'."""
+    def structure(self, ends: tuple[str, ...] = ()) -> Node:
+        """Parse sequences between '|'. ``ends``: tokens after which the expression ends, besides ')'."""
         start = self.now.offset
-        options, labels = self.options(self.sequence)
+        options, labels = self.options(lambda: self.sequence(ends))
         if len(options) == 1:
             return options[0]
         if not all(labels):
@@ -89,11 +91,12 @@ class Parser(ValueParser):
         gaps = re.finditer(r"(?:(?<=\|)|^)[ ]*(?=\||$)", self.text[start : self.now.offset])
         return [Edit(start + gap.start(), start + gap.end(), " none ") for gap in gaps]
 
-    def sequence(self) -> Group:
-        """Parse items up to '|', ')' or the end."""
+    def sequence(self, ends: tuple[str, ...] = ()) -> Group:
+        """Parse items up to '|', ')', one of ``ends`` or the end."""
         items = []
-        while self.now.kind not in ("end", "|", ")"):
-            items.append(self.item())
+        while self.now.kind not in ("end", "|", ")", *ends):
+            end = self.take(";")
+            items.append(UnitEnd(self.place(end.offset)) if end else self.item())
         return Group(tuple(items))
 
     def item(self) -> Node:
@@ -141,6 +144,11 @@ class Parser(ValueParser):
         if token.kind == "number":
             raise ExpressionError(token.offset, self.mixed(token.text))
         name = self.need("name", "a layer, a rule, '+' or '('").text
+        if name in BY_PLACE and self.adjacent_bracket() and name not in self.names.rules:
+            self.deeper(token.offset)
+            made = self.by_place(name, place, lambda: self.structure(ends=(",",)))
+            self.depth -= 1
+            return made
         if name in ("none", "identity"):
             return Group(())
         if name in ("cat", "gate"):
@@ -171,7 +179,7 @@ class Parser(ValueParser):
             near = nearest_size(name)
             return self.fault(offset, str(error), *([Edit(offset, offset + len(name), near)] if near else []))
         if found is None:
-            if name in VARIABLES or name in ("round", "range"):
+            if name in VARIABLES or name in FUNCTIONS or name in BY_PLACE or name == "range":
                 raise ExpressionError(offset, self.mixed(name))
             known = self.names.structural()
             message = f"unknown name {name[:64]!r}{self.context(offset)}{did_you_mean(name, known)}"

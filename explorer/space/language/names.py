@@ -15,7 +15,11 @@ VARIABLES = {
     "d": "the stage's dilation",
     "i": "the number of the block in the network, from 1",
     "n": "the number of blocks in the network",
+    "j": "the number of the block in its stage, from 1",
+    "m": "the number of blocks in the stage",
 }
+NEW_VARIABLES = ("j", "m")  # earlier files may have rules of these names, which come first; no other name may be both
+BY_PLACE = {"by_block": "block", "by_stage": "stage"}  # functions that choose by place -> by the place of what
 # Usual values of arguments that have no default, for suggestions.
 USUAL = {"r": "16", "p": "0.1", "g": "8", "heads": "4", "x": "0.5", "init": "1e-6", "slope": "0.01"}
 # Functions of numbers: the smallest and largest number of arguments, and how they are written.
@@ -50,11 +54,12 @@ class Names:
         """Return the names of layers, for suggestions."""
         sized = [f"{spelling}3x3" for spelling, op in registry.by_spelling.items() if op.sized is not False]
         plain = [spelling for spelling, op in registry.by_spelling.items() if op.sized is not True]
-        return [*(name for name, numeric in self.rules.items() if not numeric), *plain, *sized, "none", "cat", "gate"]
+        rules = [name for name, numeric in self.rules.items() if not numeric]
+        return [*rules, *plain, *sized, "none", "cat", "gate", *BY_PLACE]
 
     def numeric(self) -> list[str]:
         """Return the names of numbers, for suggestions."""
-        return [*(name for name, numeric in self.rules.items() if numeric), *VARIABLES, *FUNCTIONS, "range"]
+        return [*(name for name, numeric in self.rules.items() if numeric), *VARIABLES, *FUNCTIONS, *BY_PLACE, "range"]
 
 
 def find_op(name: str) -> tuple[type[Op], int | None] | None:

@@ -10,6 +10,7 @@ from explorer.space.grammar import SCOPES, Broken, Node, Place
 from explorer.space.language.expression import Parser
 from explorer.space.language.foreign.entries import as_expression
 from explorer.space.language.foreign.numbers import is_suspicious
+from explorer.space.language.foreign.residual import separates_layers
 from explorer.space.language.foreign.translate import translate
 from explorer.space.language.known_keys import read_keys
 from explorer.space.language.names import Names
@@ -93,9 +94,11 @@ class Sections:
         if expression is None:
             self.problems.add(node, message)
             return Broken((node.line, node.column), message)
-        text = translate(expression, home, self.names.rules).text
+        text = " ; ".join(translate(unit, home, self.names.rules).text for unit in expression.split(" ; "))
         expected = "layers are separated by blanks"
-        if "|" in text or text.startswith("range("):
+        if ";" in text:
+            expected = "the units of a block are separated by ';'"
+        elif "|" in text or text.startswith("range("):
             expected = "alternatives are separated by '|'" if "|" in text else f"a range is written {text}"
         edit = edit_of(self.problems.text, node, text)
         self.problems.add(node, f"{message}, found {kind_of(node)}; {expected}", edit)
@@ -109,7 +112,7 @@ class Sections:
             owner: The section or the rule.
             home: Where it is, as in ``text``.
         """
-        if home != "layers" and is_suspicious(node.text, home):
+        if (home != "layers" and is_suspicious(node.text, home)) or separates_layers(node.text, self.names.rules):
             return False
         kinds = {"number": ("number",), "layers": ("layers",), "rule": ("number", "layers")}[home]
         copied = {"stem": "post", "head": "pre"}.get(owner, "") if home == "layers" else ""

@@ -77,7 +77,7 @@ def tokens(text: str, rules: Container[str] = ()) -> list[Token]:
             raise ExpressionError(
                 at,
                 f"{(unknown[0] if unknown else text[at])[:40]!r} is neither a name nor a number nor one of"
-                " + - * / ( ) { } | ? = ,",
+                " + - * / ( ) { } | ? = , ;",
             )
         kind, spelled = match.lastgroup or "", match[0]
         if kind == "number" and len(spelled) > MAX_DIGITS:

@@ -5,6 +5,7 @@
     product := factor { ( "*" | "/" | "//" ) factor }
     factor  := "-" factor | atom [ "**" factor ]
     atom    := number | rule | variable | "(" value ")" | range(lo, hi, step) | function "(" sum { "," sum } ")"
+             | by_block "(" value { "," value } ")"
 
 Arithmetic is exact, see ``arithmetic.py``. Alternatives become a ``Point``.
 """
@@ -21,6 +22,7 @@ from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
     Broken,
+    ByPlace,
     Group,
     Node,
     Number,
@@ -31,7 +33,7 @@ from explorer.space.grammar import (
     Variable,
     walk,
 )
-from explorer.space.language.names import FUNCTIONS, VARIABLES, Names, is_reserved
+from explorer.space.language.names import BY_PLACE, FUNCTIONS, VARIABLES, Names, is_reserved
 from explorer.space.language.tokens import Cursor, ExpressionError, NumberError, Token, tokens
 
 MAX_OPTIONS = 10_000
@@ -144,12 +146,15 @@ class ValueParser(Cursor):
         name = self.need("name", "a number, a rule, a variable or '('").text
         if self.now.kind == "(" and (name in ("round", "range") or self.is_call(name)):
             self.deeper(token.offset)
-            value = self.numeric_range(token) if name == "range" else self.function(token)
+            if name in BY_PLACE:
+                value: Node = self.by_place(name, place, self.value_alternatives)
+            else:
+                value = self.numeric_range(token) if name == "range" else self.function(token)
             self.depth -= 1
             return value
         if self.names.rules.get(name) or name in self.names.broken:
             return Reference(name, place)
-        if name in VARIABLES:
+        if name in VARIABLES and name not in self.names.rules:
             return Variable(name, place)
         if name in self.names.rules or is_reserved(name):
             context = self.context(token.offset)
@@ -163,7 +168,17 @@ class ValueParser(Cursor):
 
     def is_call(self, name: str) -> bool:
         """Whether a name before a bracket is a function. A rule of the same name comes first, except ``round``."""
-        return name in FUNCTIONS and name not in self.names.rules
+        return (name in FUNCTIONS or name in BY_PLACE) and name not in self.names.rules
+
+    def by_place(self, name: str, place: Place, read: Callable[[], Node]) -> Node:
+        """Parse the entries of ``by_block`` or ``by_stage``, each with ``read``."""
+        self.take("(")
+        options = [read()]
+        while self.take(","):
+            options.append(read())
+        self.count_tokens(len(options), self.last.offset)
+        self.need(")", "',' or ')'")
+        return ByPlace(BY_PLACE[name], tuple(options), place)
 
     def function(self, token: Token) -> Node:
         """Parse the arguments of a function whose name was read."""
