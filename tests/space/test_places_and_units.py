@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from explorer.costs.analytic import count_cost
 from explorer.costs.whole_space.choices import ChoiceColumns
+from explorer.costs.whole_space.costs import NetworkCosts
 from explorer.errors import SpaceError
 from explorer.networks.build import build_network
-from tests.space.spaces import agrees_with_trying, first, line, only, space, ways
+from tests.space.spaces import agrees_with_trying, line, only, space, ways
 
 DILATED = "conv3x3(d=dil) bn +"
 
@@ -107,9 +109,11 @@ def test_choices_in_a_list_exist_only_in_their_block(scope):
 
 def test_a_block_of_two_units():
     """';' separates units. Each has a merge and a shortcut, and is a block of the network; the first has the stride."""
-    made = only(block="dwconv3x3 conv1x1 + ; bn conv1x1(4*w) gelu conv1x1 +", stages="{blocks: 2, width: 16, stride: 2}")
+    made = only(
+        block="dwconv3x3 conv1x1 + ; bn conv1x1(4*w) gelu conv1x1 +", stages="{blocks: 2, width: 16, stride: 2}"
+    )
     assert lines(made) == [
-        "conv3x3(out=8, g=8, s=2) conv1x1(out=16) +",
+        "conv3x3(out=8, s=2, g=8) conv1x1(out=16) +",
         "bn conv1x1(out=64) gelu conv1x1(out=16) +",
         "conv3x3(out=16, g=16) conv1x1(out=16) +",
         "bn conv1x1(out=64) gelu conv1x1(out=16) +",
@@ -120,19 +124,23 @@ def test_a_block_of_two_units():
 def test_units_have_the_digest_of_blocks():
     """A block of two units is the network of two blocks."""
     pair = only(block="conv3x3 bn + relu ; conv3x3 bn + relu", stages="{blocks: 1, width: 8}")
-    assert pair.id == only(block="conv3x3 bn + relu", stages="{blocks: 2, width: 8}").id
+    assert pair.digest == only(block="conv3x3 bn + relu", stages="{blocks: 2, width: 8}").digest
 
 
 def test_i_and_n_count_blocks_and_not_units():
     """i, n, j and m count the blocks of the file, so that both units of a block have one drop rate."""
     made = only(block="conv3x3 droppath(0.2*i/n) + ; conv1x1 droppath(0.2*i/n) +", stages="{blocks: 2, width: 8}")
-    assert [str(block.branch[-1]) for block in made.stages[0].blocks] == ["droppath(p=0.1)"] * 2 + ["droppath(p=0.2)"] * 2
+    assert [str(block.branch[-1]) for block in made.stages[0].blocks] == ["droppath(p=0.1)"] * 2 + [
+        "droppath(p=0.2)"
+    ] * 2
 
 
 def test_the_variable_s_is_1_after_the_first_unit():
     """A layer with s=s in each unit takes the stride in the first."""
-    made = only(grammar={"unit": "dwconv3x3(s=s) conv1x1 +"}, block="unit ; unit", stages="{blocks: 1, width: 16, stride: 2}")
-    assert lines(made) == ["conv3x3(out=8, g=8, s=2) conv1x1(out=16) +", "conv3x3(out=16, g=16) conv1x1(out=16) +"]
+    made = only(
+        grammar={"unit": "dwconv3x3(s=s) conv1x1 +"}, block="unit ; unit", stages="{blocks: 1, width: 16, stride: 2}"
+    )
+    assert lines(made) == ["conv3x3(out=8, s=2, g=8) conv1x1(out=16) +", "conv3x3(out=16, g=16) conv1x1(out=16) +"]
 
 
 def test_shortcuts_by_rule_in_units():
@@ -197,7 +205,7 @@ def test_networks_of_places_and_units_are_built_and_costed():
     networks = [made.architecture(index) for index in indices]
     for network in (networks[0], networks[-1]):
         assert build_network(network)(torch.zeros(2, *network.input)).shape == (2, 10)
-    table = costs_of_space(made)
+    columns = ChoiceColumns(made)
+    table = NetworkCosts(made, columns)(np.arange(len(made)), columns.codes(np.arange(len(made))))
     for name in ("params", "macs", "activations"):
         assert table[name].tolist() == [getattr(count_cost(network), name) for network in networks]
-    assert first(networks[0]).shortcut == ()

@@ -94,7 +94,8 @@ class Automaton:
     def alike(self, state: State) -> tuple[int, ...]:
         """Return for each option of the open question the first option that leads to the same state."""
         question = state.question
-        if question.point in self.reachability.exact[state.kind, state.stage]:
+        is_exact = question.point in self.reachability.exact[state.kind, state.stage]
+        if is_exact or self.questions.differs_by_place(question.point):
             return tuple(range(len(question.options)))
         first = {following: option for option, following in reversed(list(enumerate(question.options)))}
         return tuple(first[following] for following in question.options)

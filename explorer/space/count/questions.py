@@ -154,8 +154,11 @@ class UnitQuestions:
 
     def like(self, point: Point, option: int) -> int:
         """Return an option that can replace that of an answered point if only questions count: see ``Question``."""
-        several = self._questions[point].values()
-        return next(iter(several)).like[option] if len(several) == 1 else option
+        return option if self.differs_by_place(point) else next(iter(self._questions[point].values())).like[option]
+
+    def differs_by_place(self, point: Point) -> bool:
+        """Whether other questions follow a point in other blocks or stages."""
+        return len(self._questions[point]) > 1
 
     def _question(
         self, node: Alternatives | Repeat, options: tuple[tuple[Question, ...], ...], at: Numbers
@@ -199,7 +202,7 @@ class UnitQuestions:
             for question, above in parents.items()
             if question.is_closed
             and question not in top
-            and len(self._questions[question.point]) == 1
+            and not self.differs_by_place(question.point)
             and not any(question in rest for parent in above for rest in parent.again)
             and [p.point.scope for p in above] == [question.point.scope]
         )

@@ -182,7 +182,11 @@ class BlockChecks:
     # Places
 
     def places(self, stem: Node, head: Node, transition: Node | None, stages: tuple[StageRule, ...]) -> None:
-        """Report ``;`` outside of blocks, and ``by_block`` and ``by_stage`` with a wrong number of entries."""
+        """Report ``;`` outside of blocks, and ``by_block`` and ``by_stage`` with a wrong number of entries.
+
+        Raises:
+            SpaceError: With all errors so far, if there is one of these.
+        """
         found: dict[Place, str] = {}
         parts = [("the stem", stem), ("the head", head)]
         parts += [] if transition is None else [("the transition", transition)]
@@ -206,6 +210,8 @@ class BlockChecks:
             self._check_numbers(rule, k, found)
         for place, message in found.items():
             self.problems.add(place, message)
+        if found:
+            self.problems.check()
 
     def _check_numbers(self, rule: StageRule, k: int, found: dict[Place, str]) -> None:
         """Report choices in a width or a dilation that differs between blocks, where they may not be."""
