@@ -13,8 +13,8 @@ from explorer.networks.block import Step
 from explorer.networks.ops.base import Argument, Context, Op, TensorShape
 from explorer.networks.ops.conv import DepthwiseConv
 from explorer.networks.ops.merge import Merge
-from explorer.space.derive.blocks import strides_by_rule
-from explorer.space.derive.layers import Layer
+from explorer.space.derive.binding import strides_by_rule
+from explorer.space.derive.steps import Layer
 
 # Fields that are written relative to the stage's width or the block's input channels if the ratio is simple.
 RELATIVE = ("out", "squeeze", "groups")

@@ -280,14 +280,6 @@ def reachable(rules: Mapping[str, Node], roots: Iterable[Node], stage: int = 0) 
                 pending.append(rules[node.name])
 
 
-def depends_on_block(rules: Mapping[str, Node], roots: Iterable[Node], stage: int = 0) -> bool:
-    """Whether expressions read the number of the block in its stage: by ``j`` or ``by_block``."""
-    return any(
-        (isinstance(node, Variable) and node.name == "j") or (isinstance(node, ByPlace) and node.of == "block")
-        for node in reachable(rules, roots, stage)
-    )
-
-
 def point_of(node: Node) -> Point | None:
     """Return the choice point of a node; None for a node without one."""
     return node.point if isinstance(node, (Alternatives, Repeat)) else None

@@ -28,7 +28,7 @@ from explorer.networks.ops.merge import Add
 from explorer.networks.ops.norm import BatchNorm
 from explorer.networks.ops.scale import Scale
 from explorer.networks.ops.zero import Zero
-from explorer.space.derive.blocks import bind
+from explorer.space.derive.binding import bind
 from explorer.space.derive.layers import Program, Resolver
 from explorer.space.language.expression import Parser
 from explorer.space.language.names import Names

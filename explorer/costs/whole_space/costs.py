@@ -23,7 +23,8 @@ from explorer.networks.dead_layers import without_dead_layers
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.space.choices import Lookup
 from explorer.space.derive.architecture import StageNumbers, stage_numbers, stage_resolver
-from explorer.space.derive.blocks import bind, copied, post_layers, pre_layers
+from explorer.space.derive.binding import bind, copied
+from explorer.space.derive.blocks import post_layers, pre_layers
 from explorer.space.grammar import Copied, Fault, reachable
 from explorer.space.search_space import SearchSpace
 

@@ -14,6 +14,7 @@ from explorer.networks.dead_layers import makes_zeros
 from explorer.networks.ops.base import Op
 from explorer.space.choices import Lookup
 from explorer.space.count.questions import Question, reach
+from explorer.space.derive.relevance import depends_on_block
 from explorer.space.grammar import (
     Alternatives,
     Group,
@@ -22,7 +23,6 @@ from explorer.space.grammar import (
     Point,
     Reference,
     Variable,
-    depends_on_block,
     reachable,
 )
 from explorer.space.search_space import SearchSpace

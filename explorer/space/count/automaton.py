@@ -12,8 +12,8 @@ from typing import NamedTuple
 from explorer.networks.ops.base import TensorShape
 from explorer.space.count.questions import END, Answers, Reachability, State, UnitQuestions
 from explorer.space.count.unit_shapes import UnitShapes
-from explorer.space.derive.relevance import Relevance
-from explorer.space.grammar import Fault, Grammar, Node, depends_on_block
+from explorer.space.derive.relevance import Relevance, depends_on_block
+from explorer.space.grammar import Fault, Grammar, Node
 
 
 class Settled(NamedTuple):

@@ -9,12 +9,9 @@ from explorer.networks.ops.base import TensorShape
 from explorer.space.choices import Lookup
 from explorer.space.count.questions import Answers, Points, Question, State, Unit, UnitQuestions, merged
 from explorer.space.derive.architecture import Deriver, StageNumbers, stage_blocks, stage_numbers, stage_resolver
+from explorer.space.derive.binding import Bound, bind, bind_head, copied
 from explorer.space.derive.blocks import (
     BlockInputs,
-    Bound,
-    bind,
-    bind_head,
-    copied,
     derive_branch,
     derive_unit,
     derive_units,
@@ -22,8 +19,9 @@ from explorer.space.derive.blocks import (
     units_at,
     units_of,
 )
-from explorer.space.derive.layers import Layer, Resolver
+from explorer.space.derive.layers import Resolver
 from explorer.space.derive.relevance import Relevance
+from explorer.space.derive.steps import Layer
 from explorer.space.grammar import Fault, Grammar, Node, Place, Point
 
 BINDING = 5  # the work of binding a layer, if reading a node is 1

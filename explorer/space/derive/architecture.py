@@ -10,20 +10,11 @@ from explorer.networks.architecture import MAX_BLOCKS, MAX_LAYERS, Architecture
 from explorer.networks.block import Block, Stage
 from explorer.networks.ops.base import MAX_CHANNELS, MAX_STRIDE, Op, TensorShape
 from explorer.space.choices import Lookup, answers_in, choice_name, with_choices
-from explorer.space.derive.blocks import (
-    BlockInputs,
-    Bound,
-    BoundOps,
-    bind_head,
-    bind_path,
-    copied,
-    derive_units,
-    post_layers,
-    pre_layers,
-    takes_stride,
-)
-from explorer.space.derive.layers import Layer, Program, Resolver
-from explorer.space.derive.relevance import Relevance
+from explorer.space.derive.binding import Bound, BoundOps, bind_head, bind_path, copied, takes_stride
+from explorer.space.derive.blocks import BlockInputs, derive_units, post_layers, pre_layers
+from explorer.space.derive.layers import Program, Resolver
+from explorer.space.derive.relevance import Relevance, depends_on_block
+from explorer.space.derive.steps import Layer
 from explorer.space.grammar import (
     Copied,
     Fault,
@@ -31,7 +22,6 @@ from explorer.space.grammar import (
     Point,
     StageRule,
     Variable,
-    depends_on_block,
     point_of,
     reachable,
 )

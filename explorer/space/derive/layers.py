@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple, TypeVar, assert_never
+from typing import Any, TypeVar, assert_never
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Context, Op, TensorShape, check_argument
-from explorer.networks.ops.merge import Merge
+from explorer.networks.ops.base import Argument, Op, check_argument
 from explorer.space.arithmetic import compute
 from explorer.space.choices import Lookup, with_choices
-from explorer.space.derive.relevance import Relevance
+from explorer.space.derive.relevance import Relevance, depends_on_block
+from explorer.space.derive.steps import ANY_CONTEXT, ByNumber, Fork, Layer, Loop, Named, Span, Steps, bound_layer
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
@@ -36,108 +36,11 @@ from explorer.space.grammar import (
     UnitEnd,
     Variable,
     Word,
-    depends_on_block,
 )
 
 MAX_INLINE_STEPS = 32  # larger rules are references: rules that use each other twice would grow without bound
 SAFE_INTEGER = 10**12  # whole numbers below it need no check against the bound on numbers
 Entry = TypeVar("Entry")
-ANY_CONTEXT = Context(TensorShape(1, 1, 1), 1, 1, 1)  # for ops that are equal in every context
-
-
-class Layer(NamedTuple):
-    """An op, a merge or ``Copied`` with the values of its arguments, not yet bound to a shape.
-
-    Attributes:
-        what: The class of the op or merge; an op itself if it was copied or is equal in every context; the end of a
-            unit.
-        kernel: The kernel size; None for an op without one.
-        given: Field name -> value.
-        uses_stride: Whether its stride is written with the variable ``s``.
-        place: Its place in the file.
-        key: Equal for layers that become equal ops in the same context.
-        is_free: Whether ``what`` is an op that does not depend on shapes.
-        is_merge: Whether ``what`` is a merge.
-        pools: Whether it always takes the block's stride, as a pool without a size does.
-    """
-
-    what: type[Op] | Op | type[Merge] | Copied | UnitEnd
-    kernel: int | None
-    given: dict[str, Any]
-    uses_stride: bool
-    place: Place
-    key: Hashable
-    is_free: bool = False
-    is_merge: bool = False
-    pools: bool = False
-
-    def bind(self, context: Context) -> Op:
-        """Return the op in its context.
-
-        Raises:
-            ArchitectureError: If it does not fit.
-        """
-        if isinstance(self.what, Op):
-            return self.what
-        assert isinstance(self.what, type) and issubclass(self.what, Op)
-        return self.what.bind(self.kernel, self.given, context)
-
-
-def bound_layer(op: Op, place: Place) -> Layer:
-    """Return the layer of a bound op."""
-    cls = type(op)
-    is_free = cls.output_shape is Op.output_shape and cls.canonical is Op.canonical and cls.receptive is Op.receptive
-    return Layer(op, None, {}, False, place, op, is_free)
-
-
-class Fork(NamedTuple):
-    """A choice between layers: the steps of each option."""
-
-    point: Point
-    options: tuple[Steps, ...]
-
-
-class ByNumber(NamedTuple):
-    """The steps of each entry of ``by_block`` or ``by_stage``."""
-
-    node: ByPlace
-    options: tuple[Steps, ...]
-
-
-class Named(NamedTuple):
-    """The steps of a rule that has its own shortcuts."""
-
-    name: str
-    steps: Steps
-
-
-class Span(NamedTuple):
-    """A rule that was read, and the layers that it gave: from number ``start``, before number ``end``."""
-
-    name: str
-    start: int
-    end: int
-
-
-class Loop(NamedTuple):
-    """Steps that are taken ``counts[option]`` times; without a choice, ``counts[0]`` times."""
-
-    point: Point | None
-    counts: tuple[int, ...]
-    steps: Steps
-
-
-class Steps(NamedTuple):
-    """An expression as flat steps.
-
-    Attributes:
-        steps: Finished layers, ops and merges whose arguments depend on choices or variables, choices, loops, the
-            steps of a long rule or of one with its own shortcuts, ends of units, and errors.
-        nodes: Number of nodes of the tree that they represent.
-    """
-
-    steps: tuple[Layer | OpItem | MergeItem | Fork | ByNumber | Loop | Named | UnitEnd | Steps | Broken, ...]
-    nodes: int
 
 
 class Program:

@@ -33,6 +33,14 @@ from explorer.space.grammar import (
 PLACE_VARIABLES = ("i", "n", "j", "m")
 
 
+def depends_on_block(rules: Mapping[str, Node], roots: Iterable[Node], stage: int = 0) -> bool:
+    """Whether expressions read the number of the block in its stage: by ``j`` or ``by_block``."""
+    return any(
+        (isinstance(node, Variable) and node.name == "j") or (isinstance(node, ByPlace) and node.of == "block")
+        for node in reachable(rules, roots, stage)
+    )
+
+
 class Relevance:
     """Finds the choices that affect shapes.
 

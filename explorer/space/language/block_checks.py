@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from explorer.errors import Edit
 from explorer.space.constants import constants
+from explorer.space.derive.relevance import depends_on_block
 from explorer.space.grammar import (
     Alternatives,
     Broken,
@@ -24,7 +25,6 @@ from explorer.space.grammar import (
     Repeat,
     StageRule,
     UnitEnd,
-    depends_on_block,
     point_of,
     reachable,
 )
