@@ -178,7 +178,9 @@ def bind_path(
 
 def takes_stride(layers: Sequence[Layer], stride: int) -> bool:
     """Whether layers would take a stride by the rule, or have strides of their own."""
-    own = (layer.given.get("stride", 1) for layer in layers)
+    own = (
+        layer.what.receptive()[1] if isinstance(layer.what, Op) else layer.given.get("stride", 1) for layer in layers
+    )
     return any(each != 1 for each in (*strides_by_rule(layers, stride), *own))
 
 

@@ -95,6 +95,7 @@ def test_a_transition_takes_the_stride_or_leaves_it_to_the_first_block():
         made = only(transition=layers)
         assert branch(made, stage=2) == f"conv3x3(out=16{stride}) bn relu conv3x3(out=16) bn"
         assert made.stage_shapes()[-1] == (16, 8, 8)
+    assert only(transition="maxpool3x3(s=2)").stage_shapes()[-1] == (16, 8, 8)
     with pytest.raises(SpaceError, match="the transition to stage 2: the layers shrink by 2, the stride is 4"):
         space(transition="maxpool3x3(s=2)", stages="{blocks: 2, width: [8, 8], stride: [1, 4]}")
 
