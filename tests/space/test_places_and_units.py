@@ -209,3 +209,11 @@ def test_networks_of_places_and_units_are_built_and_costed():
     table = NetworkCosts(made, columns)(np.arange(len(made)), columns.codes(np.arange(len(made))))
     for name in ("params", "macs", "activations"):
         assert table[name].tolist() == [getattr(count_cost(network), name) for network in networks]
+
+
+def test_warnings_read_places_and_units():
+    """Warnings of a block see the layers of by_block and the merge of each unit."""
+    plain = "by_block(conv3x3 bn, conv5x5 bn) conv1x1 + ; conv3x3 conv1x1 +"
+    assert not space(block=plain).warnings
+    found = space(block=f"{plain} ; none + bn", shortcut="{same: identity}").warnings
+    assert [warning.name for warning in found] == ["nothing-before-merge"]
