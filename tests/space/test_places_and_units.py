@@ -217,3 +217,26 @@ def test_warnings_read_places_and_units():
     assert not space(block=plain).warnings
     found = space(block=f"{plain} ; none + bn", shortcut="{same: identity}").warnings
     assert [warning.name for warning in found] == ["nothing-before-merge"]
+
+
+def test_a_published_network_with_numbers_of_each_block():
+    """MobileNetV3-small in four stages, with a width, an expansion and a kernel for each block, has the parameters of
+    Howard et al. 2019 as torchvision counts them."""
+    squeeze = "se(r=4, round=8, gate=hardsigmoid)"
+    made = only(
+        grammar={
+            "wide": "conv1x1(exp) bn act",
+            "exp": "by_stage(16, by_block(72, 88), by_block(96, 240, 240, 120, 144), by_block(288, 576, 576))",
+            "kernel": "by_stage(dwconv3x3, dwconv3x3, dwconv5x5, dwconv5x5)",
+            "act": "by_stage(relu, relu, hardswish, hardswish)",
+            "attn": f"by_stage({squeeze}, none, {squeeze}, {squeeze})",
+        },
+        input="3x224x224",
+        classes="1000",
+        stem="conv3x3(16, s=2) bn hardswish",
+        stages='{blocks: [1, 2, 5, 3], width: [16, 24, "by_block(40, 40, 40, 48, 48)", 96], stride: 2}',
+        block="by_stage(none, wide, wide, wide) kernel bn act attn conv1x1 bn +",
+        shortcut="{changed: none}",
+        head="conv1x1(576) bn hardswish gap conv1x1(1024, bias=1) hardswish fc",
+    )
+    assert count_cost(made).params == 2_542_856
