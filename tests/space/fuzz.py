@@ -43,10 +43,12 @@ VALID = [path.read_text() for name, path in sorted(shipped_spaces().items()) if 
 ]
 SEEDS = st.integers(0, 10**9)
 WORDS = """
-conv3x3 dwconv5x5 conv1x1 maxpool3x3 avgpool avgpool2x2 none identity post pre cat gate round range by_block by_stage max floor log2
+conv3x3 dwconv5x5 conv1x1 maxpool3x3 avgpool avgpool2x2 none identity post pre cat gate round range
+by_block by_stage max floor log2
 w in s d i n j m act attn block r0 0 1 2 1/2 0.5 16 1e-3 99999 -1
 ( ) { } | ? + - * / ** // ; = , : [ ] ' " # & * ! % @ ` ~ << --- ... \\ é
-conv3x3(16) conv3x3(w*2,s=s) se(r=4) se(act=silu) {1,2} {0} {3,1} droppath(0.2*i/n) range(1,3,1) by_block(1,2) by_stage(relu,silu)
+conv3x3(16) conv3x3(w*2,s=s) se(r=4) se(act=silu) {1,2} {0} {3,1} droppath(0.2*i/n) range(1,3,1)
+by_block(1,2) by_stage(relu,silu)
 input: classes: stem: stages: block: shortcut: head: grammar: vary: limits: transition: same: changed: from:
 blocks: width: stride: dilation: first: network stage use true no 0x1f 010 null 3x32x32
 """
