@@ -10,11 +10,11 @@ import json
 from typing import Any
 
 from explorer.analysis.quantities import BEFORE_TRAINING
-from explorer.networks.ops import registry
 from explorer.space.grammar import SCOPES
-from explorer.space.language.names import BRACKETED, KEYWORDS, VARIABLES
+from explorer.space.language.names import RESERVED
 from explorer.space.language.parse import KEYS, REQUIRED
-from explorer.space.language.sections import MAX_STAGES, SHORTCUT_KEYS, SOURCES, STAGE_KEYS, STAGE_NUMBERS
+from explorer.space.language.shortcuts import SHORTCUT_KEYS, SOURCES
+from explorer.space.language.stages import MAX_STAGES, STAGE_KEYS, STAGE_NUMBERS
 from explorer.space.lint.names import LINTS
 
 SCHEMA_FILE = "space.schema.json"
@@ -28,9 +28,9 @@ ABOUT = {
     "classes": "the number of classes; a data set chosen at run time overrides it",
     "stem": "layers before the first stage; `post` copies the norms and activations after the first block's last conv",
     "stages": "blocks, width, stride, dilation: one value for all stages or a list; or a list of mappings, one a stage",
-    "block": "every block: the residual branch, one merge (+, cat, gate), the layers after it",
+    "block": "every block: the residual branch, one merge (+, cat, gate), the layers after it; `;` separates units",
     "shortcut": "`same` where a block keeps its shape, `changed` where it does not, `from`; or by rules' names",
-    "transition": "layers before every stage but the first; they have the stage's stride",
+    "transition": "layers before every stage but the first; they have the stage's stride if one of them takes a stride",
     "head": "layers after the last stage; `pre` copies the norms and activations that open the last block",
     "grammar": "rules: name and expression; `|` separates alternatives",
     "vary": "scope of a rule: one choice per network, per stage, per block, or per use",
@@ -102,7 +102,7 @@ def _shortcut_parts(expression: dict[str, Any]) -> dict[str, Any]:
 
 def _taken() -> list[str]:
     """Return the names that the language uses itself; ops with a size (``conv3x3``) are left to the parser."""
-    return sorted({*VARIABLES, *KEYWORDS, *registry.by_spelling} - {*BRACKETED})
+    return sorted(RESERVED)
 
 
 def schema_text() -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from explorer.networks.architecture import Architecture
 from explorer.networks.ops.merge import Concatenate, Gate
 from explorer.networks.ops.zero import Zero
+from explorer.space.constants import constants
 from explorer.space.grammar import (
     IDENTITY,
     Copied,
@@ -25,7 +26,6 @@ from explorer.space.grammar import (
     reachable,
     walk,
 )
-from explorer.space.lint.constants import constants
 from explorer.space.lint.names import LINTS
 from explorer.space.lint.paths import Path, PathReader
 

@@ -173,6 +173,16 @@ def idle_blocks(scan: Scan) -> Iterator[Finding]:
             yield Finding(word.start, message, (Edit(word.start, last.end, "zero +"),))
 
 
+def separates_layers(text: str, rules: Container[str]) -> bool:
+    """Whether ``;`` is between layers in the way of other tools, not between units: a unit has a merge, or a rule that
+    may have one, and does not begin with a merge."""
+    merges = ("+", "cat", "gate")
+    units = [re.findall(r"[A-Za-z][\w-]*|\+", unit) for unit in text.split(";")] if ";" in text else []
+    return any(
+        found and (found[0] in merges or not any(word in merges or word in rules for word in found)) for found in units
+    )
+
+
 def one_merge(text: str, rules: Container[str]) -> str:
     """Return the alternatives of a block with one merge each: the last of several, or a new one at the end.
 
