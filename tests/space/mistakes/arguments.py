@@ -95,13 +95,13 @@ MISTAKES = [
     ),
     Mistake(
         "5:22",
-        "se has no argument 'reduction'; it has: r, round, least, width, act, gate; did you mean",
+        "se has no argument 'reduction'; it has: r, round, least, width, act, gate, bias, norm; did you mean",
         "block: conv3x3 bn se(r=4) +",
         {"block": "conv3x3 bn se(reduction=4) +"},
     ),
     Mistake(
         "5:22",
-        "se has no argument 'ratio'; it has: r, round, least, width, act, gate; did you mean 'r'?",
+        "se has no argument 'ratio'; it has: r, round, least, width, act, gate, bias, norm; did you mean 'r'?",
         "block: conv3x3 bn se(r=4) +",
         {"block": "conv3x3 bn se(ratio=4) +"},
     ),
@@ -161,7 +161,7 @@ MISTAKES = [
     Mistake("5:15", "'conv3x3/2': a stride is an argument, s=2", "block: conv3x3 bn +", {"block": "conv3x3/2 bn +"}),
     Mistake(
         "5:13",
-        "mhsa has no argument 'num_heads'; it has: heads, position; did you mean 'heads'?",
+        "mhsa has no argument 'num_heads'; it has: heads, position, window, grid, bias, proj; did you mean 'heads'?",
         "block: mhsa(heads=4) conv3x3 +",
         {"block": "mhsa(num_heads=4) conv3x3 +"},
     ),
@@ -173,7 +173,7 @@ MISTAKES = [
     ),
     Mistake(
         "5:16",
-        "conv3x3 has no argument 'w'; it has: out, s, d, g, bias; did you mean 'out'?",
+        "conv3x3 has no argument 'w'; it has: out, s, d, g, bias, pad; did you mean 'out'?",
         "block: conv3x3(out=16) bn +",
         {"block": "conv3x3(w=16) bn +", "stages": "{blocks: 2, width: 16}"},
     ),

@@ -151,7 +151,7 @@ MISTAKES = [
     ),
     Mistake(
         "16:12",
-        "se has no argument 'rd_ratio'; it has: r, round, least, width, act, gate; did you mean",
+        "se has no argument 'rd_ratio'; it has: r, round, least, width, act, gate, bias, norm; did you mean",
         "  attn: se(r=0.25)?",
         ("attn", "attn: se(rd_ratio=0.25)?"),
     ),
