@@ -16,10 +16,17 @@ class Choice(NamedTuple):
     Attributes:
         name: The point and its place, as in ``attn@stage2``.
         options: The texts of the alternatives, as the file spells them.
+        closed: Those that no network has with the choices before, because of the conditions of the space.
     """
 
     name: str
     options: tuple[str, ...]
+    closed: frozenset[str] = frozenset()
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The alternatives that a network can have with the choices before."""
+        return tuple(option for option in self.options if option not in self.closed) if self.closed else self.options
 
 
 Chooser = Callable[[Choice], str]  # answers a choice with one of its options

@@ -14,6 +14,7 @@ from explorer.analysis.limits import Limit
 from explorer.errors import Edit, Problem, SpaceError
 from explorer.networks.ops.base import Argument, Op, TensorShape
 from explorer.networks.ops.merge import Merge
+from explorer.space.condition import Condition
 
 Place = tuple[int, int]  # line and column in the space file, from 1
 WHOLE: Place = (1, 1)  # an error of the whole file, or of what is asked of its space
@@ -352,6 +353,7 @@ class Grammar:
         rules: Rule name -> expression.
         points: All choice points.
         limits: The bounds on costs in a search.
+        where: The conditions that every network satisfies.
         places: The places of sections (``input``) and rules (``grammar.attn``) in the file.
         allowed: The names of the warnings that the file silences.
     """
@@ -371,6 +373,7 @@ class Grammar:
     limits: tuple[Limit, ...]
     places: Mapping[str, Place]
     allowed: frozenset[str]
+    where: tuple[Condition, ...] = ()
 
     @property
     def roots(self) -> list[Node]:
