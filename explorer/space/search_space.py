@@ -135,7 +135,7 @@ class SearchSpace(Grammar):
     @cached_property
     def warnings(self) -> tuple[Lint, ...]:
         """What is valid but probably not meant, by its place in the file, without what the file allows."""
-        return find_lints(self, lambda: self.architecture(0))
+        return find_lints(self, lambda: self.architecture(0), self.decisions)
 
     def count(self) -> int:
         """Return the exact number of derivations. A choice counts only if it occurs, given the other choices.

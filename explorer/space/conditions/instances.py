@@ -6,7 +6,7 @@ in every one if none can. The blocks of a stage share one truth, in which ``stag
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 from explorer.space.choices import choice_name
@@ -36,6 +36,7 @@ from explorer.space.grammar import (
     Reference,
     Repeat,
     Variable,
+    point_of,
 )
 
 ANY_BLOCK = "*"
@@ -63,6 +64,9 @@ class Instances:
         self.stages: dict[str, int] = {}
         self._grammar, self._truths, self._numbers = grammar, truths, truths.numbers
         self._meanings = Meanings(grammar)
+        self._always = {"stem": self._asked([grammar.stem]), "head": self._asked([grammar.head])}
+        for k, rule in enumerate(grammar.stages, 1):
+            self._always[f"stage{k}"] = self._asked([*rule.numbers, rule.first])
         self._known: dict[tuple[Node, str], Sum] = {}
 
     def of(self, condition: Condition) -> Iterator[bool | Open]:
@@ -147,7 +151,27 @@ class Instances:
                 stage = int(unit.split(".")[0].removeprefix("stage"))
         self.points[name], self.stages[name] = point, stage
         self._truths.counts[name] = len(point.options)
+        every = self._always.get(unit.split(".")[0], frozenset())
+        if point.scope == "network":
+            every = frozenset[Point]().union(*self._always.values())
+        if point in every and point.scope in ("network", "stage"):
+            self._truths.sure.add(name)
         return name
+
+    def _asked(self, roots: Iterable[Node]) -> frozenset[Point]:
+        """Return the choice points that are asked whenever these expressions are read."""
+        found, pending, seen = set[Point](), list(roots), set[str]()
+        while pending:
+            node = pending.pop()
+            if (point := point_of(node)) is not None:
+                found.add(point)
+            elif isinstance(node, Reference):
+                if node.name not in seen:
+                    seen.add(node.name)
+                    pending.append(self._grammar.rules[node.name])
+            elif not isinstance(node, Repeat) or node.counts[0]:
+                pending.extend(node.children)
+        return frozenset(found)
 
     # Numbers
 

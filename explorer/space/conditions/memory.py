@@ -58,6 +58,11 @@ class Conditions:
         self._any_block = frozenset(name for name in self._instances.points if name.endswith(f".{ANY_BLOCK}"))
         self.start: Memory | Violated = _with(NOTHING_OPEN, found, [])
 
+    @property
+    def work(self) -> int:
+        """How many conditions were evaluated so far."""
+        return self._truths.work
+
     def answered(self, memory: Memory, unit: str, name: str, point: Point) -> list[Memory | Violated]:
         """Return what is remembered after each alternative of a choice.
 
@@ -130,9 +135,9 @@ class Conditions:
 
 def _with(memory: Memory, whole: list[Known], here: list[Known]) -> Memory | Violated:
     """Return what is remembered with further conditions."""
-    for number, truth in (*whole, *here):
-        if truth is False:
-            return Violated(number)
+    violated = [number for number, truth in (*whole, *here) if truth is False]
+    if violated:
+        return Violated(min(violated))
     return Memory(
         memory.whole.union([(number, truth) for number, truth in whole if isinstance(truth, Open)]),
         memory.here.union([(number, truth) for number, truth in here if isinstance(truth, Open)]),

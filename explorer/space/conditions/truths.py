@@ -71,11 +71,15 @@ class Truths:
     Attributes:
         numbers: Makes its numbers.
         counts: Choice -> the number of its alternatives, of all choices in truths.
+        sure: The choices that every network has.
+        work: The number of choices put into truths so far.
     """
 
     def __init__(self) -> None:
         self.numbers = Numbers()
         self.counts: dict[str, int] = {}
+        self.sure: set[str] = set()
+        self.work = 0
         self._made: dict[Hashable, Open] = {}
         self._reduced: dict[Open, bool | Open] = {}
         self._put: dict[tuple[Open, str, int], bool | Open] = {}
@@ -89,6 +93,8 @@ class Truths:
             left, right = self.numbers.added(left, right, -1), self.numbers.constant(0)
             if left.bounds is not None and _holds_within(relation, *left.bounds):
                 return True
+            if left.bounds is not None and left.names <= self.sure and _fails_within(relation, *left.bounds):
+                return False
         assert left.constant is not None and right.constant is not None
         if left.terms or right.terms:
             return self._once(("compared", relation, left, right), lambda: Compared(relation, left, right))
@@ -136,6 +142,7 @@ class Truths:
         return made
 
     def _substituted(self, truth: Open, name: str, option: int) -> bool | Open:
+        self.work += 1
         if isinstance(truth, Among):
             return option in truth.options
         if isinstance(truth, Alike):
@@ -193,3 +200,12 @@ def _holds_within(relation: str, low: Fraction | int, high: Fraction | int) -> b
     if relation == "!=":
         return low > 0 or high < 0
     return high < 0 if relation == "<" else high <= 0
+
+
+def _fails_within(relation: str, low: Fraction | int, high: Fraction | int) -> bool:
+    """Whether no number from ``low`` to ``high`` has the relation to 0."""
+    if relation == "==":
+        return low > 0 or high < 0
+    if relation == "!=":
+        return low == high == 0
+    return low >= 0 if relation == "<" else low > 0

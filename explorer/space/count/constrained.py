@@ -17,7 +17,7 @@ from explorer.space.count.decisions import Decision, Decisions, Fixed, Uses, uni
 from explorer.space.count.questions import BLOCK_KINDS, END, State
 from explorer.space.grammar import Grammar, Point
 
-MAX_REMEMBERED = 200_000  # decisions of a space with conditions, some ten seconds
+MAX_WORK = 400_000  # options followed and conditions evaluated, some four seconds
 
 
 class _Place(NamedTuple):
@@ -53,6 +53,7 @@ class ConstrainedDecisions(Decisions):
         self._walks: dict[Decision, int] = {}  # the number of walks from a decision
         self._places: dict[tuple[State, int, Uses], _Place] = {}
         self._dead_ends: dict[int, Decision] = {}
+        self._options = 0  # followed so far
 
     @cached_property
     def first(self) -> Decision:
@@ -84,12 +85,6 @@ class ConstrainedDecisions(Decisions):
                 continue
             walks[top] = sum(walks[each] for each in following) if top.choice else int(top.violated is None)
             stack.pop()
-            if len(walks) > MAX_REMEMBERED:
-                raise self.grammar.error(
-                    f"the conditions tie too many choices together: counting needs more than {MAX_REMEMBERED:,}"
-                    " states; write conditions over fewer choices, or over choices with fewer alternatives",
-                    self.grammar.places["where"],
-                )
         return walks[goal]
 
     def follow(self, decision: Decision) -> tuple[Decision, ...]:
@@ -109,6 +104,13 @@ class ConstrainedDecisions(Decisions):
                     places[like] = self._place(state, blocks or decision.blocks, uses(state))
                 made.append(self._at(places[like], decision.unit, memory))
             decision.following = tuple(made)
+            self._options += len(made)
+            if self._options + self._conditions.work > MAX_WORK:
+                raise self.grammar.error(
+                    "the conditions tie too many choices together to count the networks: more than"
+                    f" {MAX_WORK:,} steps; write conditions over fewer choices or alternatives",
+                    self.grammar.places["where"],
+                )
         return decision.following
 
     def measure(self, decision: Decision) -> None:
@@ -128,6 +130,12 @@ class ConstrainedDecisions(Decisions):
     def decisions(self) -> Iterator[Decision]:
         """Return all decisions of networks, each before its successors."""
         return (decision for decision in super().decisions() if self._count(decision))
+
+    @property
+    def excluding(self) -> frozenset[int]:
+        """The numbers of the conditions that exclude networks, of several that exclude the same the first."""
+        self.count()
+        return frozenset(self._dead_ends)
 
     def first_with(self, fixed: Fixed) -> Derivation:
         """Return the derivation of the lowest rank with some options.

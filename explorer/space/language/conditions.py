@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from explorer.errors import Edit, did_you_mean
+from explorer.errors import Edit, similar_names
 from explorer.space.condition import (
     Chosen,
     Compared,
@@ -238,19 +238,18 @@ class _Parser:
         if begun and self.text[word.end() : word.end() + 1] not in ("(", "@"):
             self.at = word.end()
             return Chosen(left, begun, relation == "!=")
-        whole = re.compile(r"[\w@.-]*(\([^()]*\))?", re.ASCII).match(self.text, start)
-        found = (whole[0] if whole else "") or self.text[start : start + 1]
+        found = self.text[start:].split(" ")[0][:60]
         if name and self.meanings.meaning(name) is not None and not begun:
             other = self.factor()
             assert isinstance(other, Named)
             if self.meaning(other).kind == "choice":
                 return Same(left, other, relation == "!=")
-        near = did_you_mean(found, [*options, *dict.fromkeys(option.split("(")[0].split()[0] for option in options)])
         if not found:
             raise ExpressionError(start, f"found the end, expected an alternative of {left}: {' | '.join(options)}")
-        raise ExpressionError(
-            start, f"{left} has no alternative {found[:60]!r}; it has: {' | '.join(options)[:400]}{near}"
-        )
+        near = similar_names(found, [*options, *dict.fromkeys(re.split(r"[ (]", option)[0] for option in options)])
+        edits = [Edit(start, start + len(found), near[0])] if near else []
+        message = f"{left} has no alternative {found!r}; it has: {' | '.join(options)[:400]}"
+        raise ExpressionError(start, message + (f"; did you mean {near[0]!r}?" if near else ""), *edits)
 
     def token_start(self) -> int:
         """Return the offset of the next character that is no blank."""
