@@ -6,6 +6,7 @@ equal have equal memories. Choices that cannot be made any more leave the condit
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from explorer.space.choices import choice_name
@@ -47,6 +48,7 @@ class Conditions:
         grammar: The space.
 
     Attributes:
+        names_blocks: Whether a condition names the number of a block.
         start: What a walk remembers before its first choice, or the condition that no network satisfies.
     """
 
@@ -56,6 +58,7 @@ class Conditions:
         self._last = len(grammar.stages) + 1
         found = [(number, truth) for number, each in enumerate(grammar.where) for truth in self._instances.of(each)]
         self._any_block = frozenset(name for name in self._instances.points if name.endswith(f".{ANY_BLOCK}"))
+        self.names_blocks = any(re.search(r"\.block[0-9]", name) for name in self._instances.points)
         self.start: Memory | Violated = _with(NOTHING_OPEN, found, [])
 
     @property

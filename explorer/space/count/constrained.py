@@ -6,7 +6,7 @@ leads to a dead end, from which no walk starts; an option that leads to dead end
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from explorer.space.count.decisions import Decision, Decisions, Fixed, Uses, uni
 from explorer.space.count.questions import BLOCK_KINDS, END, State
 from explorer.space.grammar import Grammar, Point
 
-MAX_WORK = 400_000  # options followed and conditions evaluated, some four seconds
+MAX_WORK = 600_000  # options followed and conditions evaluated, some five seconds
 
 
 class _Place(NamedTuple):
@@ -45,12 +45,16 @@ class ConstrainedDecisions(Decisions):
 
     Args:
         grammar: The space.
+
+    Attributes:
+        counted: Decisions of networks, one of all that differ only in the number of a block.
     """
 
     def __init__(self, grammar: Grammar):
         super().__init__(grammar)
+        self.counted: list[Decision] = []
         self._conditions = Conditions(grammar)
-        self._walks: dict[Decision, int] = {}  # the number of walks from a decision
+        self._walks: dict[Hashable, int] = {}  # the number of walks from a decision
         self._places: dict[tuple[State, int, Uses], _Place] = {}
         self._dead_ends: dict[int, Decision] = {}
         self._options = 0  # followed so far
@@ -75,17 +79,35 @@ class ConstrainedDecisions(Decisions):
         walks, stack = self._walks, [goal]
         while stack:
             top = stack[-1]
-            if top in walks:
+            key = self._key(top)
+            if key in walks:
                 stack.pop()
                 continue
             following = self.follow(top)
-            missing = [each for each in following if each not in walks]
+            missing = [each for each in following if self._key(each) not in walks]
             if missing:
                 stack.extend(missing)
                 continue
-            walks[top] = sum(walks[each] for each in following) if top.choice else int(top.violated is None)
+            own = sum(walks[self._key(each)] for each in following) if top.choice else int(top.violated is None)
+            walks[key] = own
             stack.pop()
-        return walks[goal]
+            if own and top.choice:
+                self.counted.append(top)
+            self._options += len(following)
+            if self._options + self._conditions.work > MAX_WORK:
+                raise self.grammar.error(
+                    "the conditions tie too many choices together to count the networks: more than"
+                    f" {MAX_WORK:,} steps; write conditions over fewer choices or alternatives",
+                    self.grammar.places["where"],
+                )
+        return walks[self._key(goal)]
+
+    def _key(self, decision: Decision) -> Hashable:
+        """Return what the number of walks from a decision depends on: not the number of a block, if no condition
+        names one."""
+        if decision.choice is None or self._conditions.names_blocks:
+            return decision
+        return decision.state, decision.memory
 
     def follow(self, decision: Decision) -> tuple[Decision, ...]:
         if decision.following is None:
@@ -104,13 +126,6 @@ class ConstrainedDecisions(Decisions):
                     places[like] = self._place(state, blocks or decision.blocks, uses(state))
                 made.append(self._at(places[like], decision.unit, memory))
             decision.following = tuple(made)
-            self._options += len(made)
-            if self._options + self._conditions.work > MAX_WORK:
-                raise self.grammar.error(
-                    "the conditions tie too many choices together to count the networks: more than"
-                    f" {MAX_WORK:,} steps; write conditions over fewer choices or alternatives",
-                    self.grammar.places["where"],
-                )
         return decision.following
 
     def measure(self, decision: Decision) -> None:

@@ -23,9 +23,10 @@ def without_effect(decisions: ConstrainedDecisions) -> Iterator[tuple[Place, str
 def unused_alternatives(decisions: ConstrainedDecisions) -> Iterator[tuple[Place, str, str]]:
     """Find alternatives that no network takes: place, message and fix."""
     taken: dict[Point, set[int]] = {}
-    for decision in decisions.decisions():
+    decisions.count()
+    for decision in decisions.counted:
+        decisions.measure(decision)
         if decision.point is not None:
-            decisions.measure(decision)
             taken.setdefault(decision.point, set()).update(n for n, size in enumerate(decision.sizes) if size)
     grammar = decisions.grammar
     for point in grammar.points:
