@@ -13,7 +13,6 @@ from explorer.space.choices import choice_name
 from explorer.space.condition import (
     Compared,
     Computed,
-    Condition,
     Constant,
     Joined,
     Named,
@@ -69,19 +68,26 @@ class Instances:
             self._always[f"stage{k}"] = self._asked([*rule.numbers, rule.first])
         self._known: dict[tuple[Node, str], Sum] = {}
 
-    def of(self, condition: Condition) -> Iterator[bool | Open]:
+    def of(self, truth: Tree) -> Iterator[bool | Open]:
         """Yield what must hold, for every place; what is joined by ``and`` one by one."""
-        for unit in self._units(condition):
-            truth = self._truth(condition.truth, unit)
-            if isinstance(truth, Open) and (parts := getattr(truth, "parts", None)) and getattr(truth, "every"):  # noqa: B009
-                yield from parts
-            else:
-                yield truth
+        if isinstance(truth, Joined) and truth.every:
+            for part in truth.parts:
+                yield from self.of(part)
+            return
+        for unit in self._units(truth):
+            made = self._truth(truth, unit)
+            names = made.names if isinstance(made, Open) else ()
+            of_block = sorted(name for name in names if name.endswith(f".{ANY_BLOCK}"))
+            if of_block:  # a block without any of the choices is left out
+                made = self._truths.joined(
+                    False, [made, self._truths.joined(True, [self._truths.among(name, ()) for name in of_block])]
+                )
+            yield made
 
-    def _units(self, condition: Condition) -> list[str]:
+    def _units(self, truth: Tree) -> list[str]:
         """Return the units in which a condition holds; "" for one that names no place."""
-        names = [(named, self._meaning(named)) for named in names_in(condition.truth)]
-        bare = [(named, means) for named, means in names if not named.at or self._is_any_block(named, means)]
+        names = [(named, self._meaning(named)) for named in names_in(truth)]
+        bare = [(named, means) for named, means in names if not named.at or means.stands_for_blocks(named.at)]
         scope = max((means.scope for _, means in bare), default="network", key=SCOPES.index)
         if scope == "network":
             return [""]
@@ -105,13 +111,8 @@ class Instances:
         assert means is not None  # the parser checks names
         return means
 
-    @staticmethod
-    def _is_any_block(named: Named, means: Meaning) -> bool:
-        """Whether a name stands for a choice in every block of a stage."""
-        return means.scope == "block" and named.at.startswith("stage") and "." not in named.at
-
     def _unit(self, named: Named, unit: str) -> str:
-        return unit if not named.at or self._is_any_block(named, self._meaning(named)) else named.at
+        return unit if not named.at or self._meaning(named).stands_for_blocks(named.at) else named.at
 
     # Truths
 

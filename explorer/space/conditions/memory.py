@@ -56,7 +56,9 @@ class Conditions:
         self._truths = Truths()
         self._instances = Instances(grammar, self._truths)
         self._last = len(grammar.stages) + 1
-        found = [(number, truth) for number, each in enumerate(grammar.where) for truth in self._instances.of(each)]
+        found = [
+            (number, truth) for number, each in enumerate(grammar.where) for truth in self._instances.of(each.truth)
+        ]
         self._any_block = frozenset(name for name in self._instances.points if name.endswith(f".{ANY_BLOCK}"))
         self.names_blocks = any(re.search(r"\.block[0-9]", name) for name in self._instances.points)
         self.start: Memory | Violated = _with(NOTHING_OPEN, found, [])
@@ -91,13 +93,10 @@ class Conditions:
         return out
 
     def entered(self, memory: Memory, unit: str) -> Memory:
-        """Return what is remembered at the beginning of another unit. A block without any of the choices that a
-        condition names leaves nothing of it."""
+        """Return what is remembered at the beginning of another unit."""
         if not self._any_block:
             return memory
-        whole = memory.whole
-        if left := memory.here - whole:
-            whole |= self._without(left, self._any_block)
+        whole = memory.whole | self._without(memory.here, self._any_block)
         own = f"@{unit.split('.')[0]}.{ANY_BLOCK}"
         if ".block" not in unit:
             return Memory(whole, NONE)
@@ -120,9 +119,7 @@ class Conditions:
 
     def close(self, memory: Memory, names: Names) -> Memory:
         """Return what is remembered if the network does not have these choices, as far as they are not made."""
-        past = self._any_block & names  # conditions of the blocks of stages that are finished
-        whole = frozenset(each for each in memory.whole if past.isdisjoint(each[1].names)) if past else memory.whole
-        return Memory(self._without(whole, names), self._without(memory.here, names))
+        return Memory(self._without(memory.whole, names), self._without(memory.here, names))
 
     def stage(self, unit: str) -> int:
         """Return the stage of a unit, from 1: 0 for the stem, the number of stages + 1 for the head and the end."""

@@ -40,6 +40,10 @@ class Meaning(NamedTuple):
     name: str
     scope: str
 
+    def stands_for_blocks(self, at: str) -> bool:
+        """Whether it has a value for each block of the stage ``at``."""
+        return self.scope == "block" and at.startswith("stage") and "." not in at
+
 
 class Meanings:
     """The names of one space.

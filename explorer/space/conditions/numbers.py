@@ -55,7 +55,7 @@ class Sum:
 
     Attributes:
         constant: The constant; None if the number cannot be computed, as in a division by zero.
-        terms: The terms with their factors, which are not 0.
+        terms: The terms with their factors. One with a factor of 0, as in a - a, counts as a choice that is read.
         names: The choices that it depends on.
         bounds: The smallest and the largest number; None if they are not known.
     """
@@ -97,7 +97,7 @@ class Numbers:
 
     def sum(self, constant: Exact, terms: Mapping[Pick | Applied, Exact]) -> Sum:
         """Return a constant and multiples of terms."""
-        kept = [(term, _exact(factor)) for term, factor in terms.items() if factor]
+        kept = [(term, _exact(factor)) for term, factor in terms.items()]
         ordered = tuple(sorted(kept, key=lambda each: self._order.setdefault(each[0], len(self._order))))
         constant = _exact(constant)
         return self._once((constant, *ordered), lambda: Sum(constant, ordered))

@@ -30,6 +30,7 @@ from explorer.space.condition import (
     Same,
     Truth,
     Value,
+    names_in,
     opposite,
 )
 from explorer.space.conditions.names import Meaning, Meanings
@@ -95,6 +96,12 @@ class _Parser:
         kind, text, offset = self.token()
         if kind != "end":
             raise ExpressionError(offset, f"found {text!r}, expected 'and', 'or', 'implies' or the end")
+        within = {each.at for each in names_in(truth) if self.meaning(each).stands_for_blocks(each.at)}
+        if len(within) > 1:
+            message = (
+                f"blocks of {' and of '.join(sorted(within))} in one condition; name the blocks, as in @stage1.block2"
+            )
+            raise ExpressionError(0, message)
         return truth
 
     # Tokens
