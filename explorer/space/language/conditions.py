@@ -128,7 +128,8 @@ class _Parser:
                 edit = Edit(start, start + len(text), text.lower())
                 raise ExpressionError(start, f"found {text!r}; write {text.lower()!r}", edit)
             kind = "word"
-        if kind == "name" and "-" in text and self.meanings.meaning(text.split("@")[0]) is None:
+        name = text.split("@")[0]
+        if kind == "name" and "-" in text and name not in {**self.meanings.points, **self.meanings.grammar.rules}:
             text = text[: text.index("-")]  # a difference, unless it is the name of a rule
         return kind, text, start
 

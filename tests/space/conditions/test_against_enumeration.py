@@ -43,7 +43,8 @@ class Case:
             stages="{blocks: depth, width: wide, stride: [1, 2]}",
             block="conv3x3(d=dil) bn act conv3x3 bn attn + relu",
             head="attn gap fc" if self.in_head else "gap fc",
-            **({"transition": "conv1x1 act"} if self.between else {}),
+            transition="conv1x1 act" if self.between else None,
+            shortcut="{same: none | scale(0.5)}" if draw.random() < 0.3 else None,  # then states contain shapes
         )
         self.within = draw.choice(["stage1", "stage2"])  # where a name stands for any block
         self.condition, self.tree = self.truth(2)
@@ -131,7 +132,7 @@ class Case:
             return (found[0] == found[1]) == wanted
         if tree[0] == "is not":
             return (found[0] != tree[2] and found[0].split("(")[0] != tree[2]) == wanted
-        _, names, operator, relation, bound = tree
+        _, _, operator, relation, bound = tree
         value = eval(operator.join(found))
         if relation == "divides":
             return (value != 0 and bound % value == 0) == wanted

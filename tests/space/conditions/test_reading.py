@@ -51,7 +51,10 @@ def made(*conditions: str) -> SearchSpace:
         ("attn == se( r=4 )", "attn == se(r=4)"),
         ("not (attn == eca or act == silu)", "attn != eca and act == relu"),
         ("act == silu implies wide >= 16", "act == relu or wide != 8"),
-        ("act@stage1 == act@stage2", "act@stage1 == silu implies act@stage2 == silu and act == silu or act == relu"),
+        (
+            "act@stage1 == act@stage2",
+            "act@stage1 == silu and act@stage2 == silu or act@stage1 == relu and act@stage2 == relu",
+        ),
         ("n <= 3", "depth@stage1 + depth@stage2 <= 3"),
         ("n <= 3", "blocks@stage1 + blocks@stage2 <= 3"),
         ("deep == 2", "deep > 1"),
@@ -65,7 +68,7 @@ def test_spellings_with_one_meaning(written, same):
 
 
 ERRORS = {
-    "widh@stage1 > 8": (5, "unknown name 'widh' in a condition; did you mean 'wide'?"),
+    "dept@stage1 > 1": (5, "unknown name 'dept' in a condition; did you mean 'depth'?"),
     "attn == sq": (13, "attn has no alternative 'sq'; it has: none | se(r=4) | se(r=16) | eca"),
     "attn == see": (13, "attn has no alternative 'see'.*did you mean 'se'"),
     "attn > 3": (10, "attn is a choice of layers; expected == or != and an alternative, found '>'"),
@@ -105,7 +108,7 @@ def test_errors_have_a_place_and_a_reason(condition):
 def test_suggested_lines_load():
     """A misspelt name, place or sign has a suggested line, which loads."""
     for condition, fixed in {
-        "widh@stage1 > 8": "wide@stage1 > 8",
+        "dept@stage1 > 1": "depth@stage1 > 1",
         "wide@stag1 > 8": "wide@stage1 > 8",
         "wide > 8 && act == relu": "wide > 8 and act == relu",
         "wide@stage1 = 8": "wide@stage1 == 8",

@@ -16,7 +16,13 @@ from explorer.study.samplers.registry import SAMPLERS, make_sampler
 from tests.space.spaces import text
 
 SPACE = text(
-    {"wide": "range(8, 64, 8)", "depth": "1 | 2 | 3", "act": "relu | silu", "attn": "none | se(r=q) | eca", "q": "2 | 4"},
+    {
+        "wide": "range(8, 64, 8)",
+        "depth": "1 | 2 | 3",
+        "act": "relu | silu",
+        "attn": "none | se(r=q) | eca",
+        "q": "2 | 4",
+    },
     {"wide": "stage", "depth": "stage", "attn": "stage"},
     stages="{blocks: depth, width: wide, stride: [1, 2]}",
     block="conv3x3 bn act attn + relu",
