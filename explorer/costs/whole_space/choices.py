@@ -61,7 +61,7 @@ class ChoiceColumns:
             name = choice.name
             if name not in numbers:
                 numbers[name] = len(self.columns)
-                self.columns.append(Column(choice.name, choice.options))
+                self.columns.append(Column(*choice))
                 self._places[point, _scope(point, question.unit)].append(numbers[name])
             self._questions.append((question, numbers[name]))
 

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterator
 from functools import cached_property
 from typing import NamedTuple
 
-from explorer.space.choices import Choice, Derivation
+from explorer.space.choices import Choice, Derivation, NarrowedChoice
 from explorer.space.conditions.memory import NOTHING_OPEN, Conditions, Memory, Violated
 from explorer.space.conditions.numbers import Names
 from explorer.space.count.decisions import Decision, Decisions, Fixed, Uses, unit_of, uses_after
@@ -140,7 +140,7 @@ class ConstrainedDecisions(Decisions):
         if all(decision.sizes) or not any(decision.sizes):
             return choice
         closed = (option for option, size in zip(choice.options, decision.sizes) if not size)
-        return choice._replace(closed=frozenset(closed))
+        return NarrowedChoice.of(choice, frozenset(closed))
 
     def decisions(self) -> Iterator[Decision]:
         """Return all decisions of networks, each before its successors."""
