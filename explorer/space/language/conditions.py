@@ -16,6 +16,7 @@ An alternative is written as in the file, or as its first word, which stands for
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 
 from explorer.errors import Edit, similar_names
@@ -276,8 +277,8 @@ class _Parser:
     def sum(self) -> Value:
         return self.chain("+-", lambda: self.chain("*/", self.factor))
 
-    def chain(self, operators: str, read) -> Value:  # type: ignore[no-untyped-def]
-        left: Value = read()
+    def chain(self, operators: str, read: Callable[[], Value]) -> Value:
+        left = read()
         while operator := self.take(*operators):
             left = Computed(operator, left, read())
         return left

@@ -47,7 +47,7 @@ def space():
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_proposal_satisfies_the_conditions(space, sampler):
-    """Each of 40 proposals, with a history of complete trials, satisfies the conditions; the sampler has it as it is."""
+    """Each of 40 proposals, with a history of complete trials, satisfies the conditions, also in Optuna's study."""
     made = Candidates(space, {}, ())
     asked = make_sampler(made, {"accuracy": "max", "macs": "min"}, sampler, seed=0)
     for number in range(40):
