@@ -16,6 +16,7 @@ from explorer.networks.ops.base import Argument, Op, TensorShape
 from explorer.networks.ops.merge import Merge
 from explorer.networks.ops.window import Size
 from explorer.space.arithmetic import compute
+from explorer.space.condition import Condition
 
 Place = tuple[int, int]  # line and column in the space file, from 1
 WHOLE: Place = (1, 1)  # an error of the whole file, or of what is asked of its space
@@ -373,6 +374,7 @@ class Grammar:
         rules: Rule name -> expression.
         points: All choice points.
         limits: The bounds on costs in a search.
+        where: The conditions that every network satisfies.
         places: The places of sections (``input``) and rules (``grammar.attn``) in the file.
         allowed: The names of the warnings that the file silences.
     """
@@ -392,6 +394,7 @@ class Grammar:
     limits: tuple[Limit, ...]
     places: Mapping[str, Place]
     allowed: frozenset[str]
+    where: tuple[Condition, ...] = ()
 
     @property
     def roots(self) -> list[Node]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from explorer.analysis.quantities import BEFORE_TRAINING
 from explorer.space.grammar import SCOPES
+from explorer.space.language.conditions import MAX_CONDITIONS
 from explorer.space.language.names import RESERVED
 from explorer.space.language.parse import KEYS, REQUIRED
 from explorer.space.language.shortcuts import SHORTCUT_KEYS, SOURCES
@@ -34,6 +35,7 @@ ABOUT = {
     "head": "layers after the last stage; `pre` copies the norms and activations that open the last block",
     "grammar": "rules: name and expression; `|` separates alternatives",
     "vary": "scope of a rule: one choice per network, per stage, per block, or per use",
+    "where": "conditions that every network satisfies, as in width@stage2 >= width@stage1",
     "limits": "bounds on costs in a search, as in <= 50M",
     "allow": "names of warnings that are not shown for this file",
 }
@@ -43,6 +45,7 @@ def schema() -> dict[str, Any]:
     """Return the schema of a space file, draft 2020-12."""
     expression = {"$ref": "#/$defs/expression"}
     shortcut = {"$ref": "#/$defs/shortcut"}
+    condition = {"type": "string", "minLength": 1}
     entries = {key: expression for key in STAGE_KEYS if key != "shortcut"} | {"shortcut": shortcut}
 
     def listed(entry: dict[str, Any]) -> dict[str, Any]:
@@ -64,6 +67,7 @@ def schema() -> dict[str, Any]:
             "additionalProperties": expression,
         },
         "vary": {"type": "object", "additionalProperties": {"enum": list(SCOPES)}},
+        "where": {"anyOf": [condition, {"type": "array", "items": condition, "maxItems": MAX_CONDITIONS}]},
         "limits": {
             "type": "object",
             "properties": {cost: {"type": "string", "pattern": BOUND} for cost in BEFORE_TRAINING},

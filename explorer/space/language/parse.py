@@ -15,6 +15,7 @@ from explorer.networks.ops.base import TensorShape
 from explorer.space.grammar import SCOPES, Broken, Grammar, Node, Point, Reference, StageRule, point_of, reachable, walk
 from explorer.space.language.block_checks import BlockChecks
 from explorer.space.language.checks import Checks
+from explorer.space.language.conditions import read_conditions
 from explorer.space.language.foreign import keys as foreign_keys
 from explorer.space.language.foreign import sections as foreign_sections
 from explorer.space.language.known_keys import read_keys
@@ -39,6 +40,7 @@ KEYS = (
     "head",
     "grammar",
     "vary",
+    "where",
     "limits",
     "allow",
 )
@@ -140,7 +142,7 @@ class _Reader:
         stages = tuple(map(self._with_used_shortcuts, stages))
         title = self.entries.get("name")
         about = self.entries.get("about")
-        return Grammar(
+        grammar = Grammar(
             name=title.text if isinstance(title, Scalar) and title.text else Path(self.source).stem,
             about=about.text if isinstance(about, Scalar) else "",
             text=self.text,
@@ -158,6 +160,8 @@ class _Reader:
             | {f"grammar.{name}": (scalar.line, scalar.column) for name, scalar in rules.items()},
             allowed=allowed,
         )
+        where = self.entries.get("where")
+        return grammar if where is None else replace(grammar, where=read_conditions(where, grammar, self.problems))
 
     def _set_numeric(self, rules: dict[str, Scalar]) -> None:
         """Note which rules are numeric."""
