@@ -13,7 +13,7 @@ from explorer.networks.block import Block, MergeStep, Parts, Step, steps
 from explorer.networks.dead_layers import without_dead_layers
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Merge
-from explorer.networks.ops.nesting import WEIGHT_LAYERS, Nested, depth_of
+from explorer.networks.ops.nested.nesting import WEIGHT_LAYERS, Nested, depth_of
 from explorer.networks.ops.window import sides
 from explorer.networks.walk import PlacedBlock
 

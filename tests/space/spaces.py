@@ -174,9 +174,10 @@ class RandomSpaces:
                 rules["p0"] += " | silu"
                 vary |= {"p0": draw.choice(scopes)}
             placed = "p0"
-        block = f"{self.layers(1, structural)} conv3x3 bn {placed} {self.layers(2, structural)} conv3x3 + relu"
+        inside = [*structural, placed] if placed else structural  # in blocks and in the paths of their forks
+        block = f"{self.layers(1, inside)} conv3x3 bn {placed} {self.layers(2, inside)} conv3x3 + relu"
         if draw.random() < 0.3:
-            second = f"{self.layers(1, structural)} conv1x1(w*wide) {placed} conv1x1 + {self.layers(0, structural)}"
+            second = f"{self.layers(1, inside)} conv1x1(w*wide) {placed} conv1x1 + {self.layers(0, structural)}"
             block += draw.choice([f"; {second}", f"; ({second} ;)?", f"; ({second} ;){{1,2}}"])
         sections: dict[str, str] = {
             "block": block,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.networks.ops.base import Argument, Call, Context, Op, TensorShape, registry
+from explorer.networks.ops.base import Argument, Call, Context, Op, TensorShape
 from explorer.networks.ops.conv import STRIDE
+from explorer.networks.ops.registry import registry
 from explorer.networks.ops.window import Size, sides, spell_size
 
 

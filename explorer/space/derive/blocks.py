@@ -13,7 +13,7 @@ from explorer.networks.block import Block
 from explorer.networks.dead_layers import makes_zeros
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Add, Gate, Merge
-from explorer.networks.ops.nesting import Nested, leaves
+from explorer.networks.ops.nested.nesting import Nested, leaves
 from explorer.networks.ops.window import Size, sides
 from explorer.networks.ops.zero import Zero
 from explorer.space.derive.binding import CONVS, Bound, bind, one_pixel, takes_stride

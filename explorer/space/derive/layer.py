@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Context, Op, check_argument
-from explorer.networks.ops.fork import JOINS, Cat, Part
 from explorer.networks.ops.merge import Merge
+from explorer.networks.ops.nested.fork import JOINS, Cat, Part
 from explorer.networks.ops.window import Size
 from explorer.space.arithmetic import computed
 from explorer.space.fork_nodes import TapItem

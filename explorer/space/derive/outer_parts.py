@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from explorer.networks.ops.base import Op, TensorShape
-from explorer.networks.ops.nesting import leaves
+from explorer.networks.ops.nested.nesting import leaves
 from explorer.networks.ops.space_to_depth import DepthToSpace, SpaceToDepth
 from explorer.networks.ops.window import Size
 from explorer.networks.ops.zero import Zero

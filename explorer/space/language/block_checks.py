@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from explorer.errors import Edit
-from explorer.networks.ops.fork import MAX_NESTED
+from explorer.networks.ops.nested.fork import MAX_NESTED
 from explorer.space.constants import constants
 from explorer.space.derive.relevance import depends_on_block
 from explorer.space.fork_nodes import ForkItem

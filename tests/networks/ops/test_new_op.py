@@ -11,7 +11,8 @@ from pathlib import Path
 OP = '''
 from dataclasses import dataclass
 
-from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, registry
+from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape
+from explorer.networks.ops.registry import registry
 
 
 def channel_bias() -> type:

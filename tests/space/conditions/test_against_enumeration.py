@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections import Counter
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from explorer.errors import SpaceError
 from explorer.space.search_space import parse_space
 from tests.space.spaces import text
 
@@ -24,6 +26,14 @@ OPTIONS = {
 }
 NUMBERS = ("wide", "depth", "q", "dil")
 OF_STAGES = ("wide", "depth")
+BLOCKS = (
+    "conv3x3(d=dil) bn act conv3x3 bn attn + relu",
+    "sum(conv3x3(d=dil) act, conv1x1) product(identity, gap attn conv1x1(c) sigmoid) conv3x3 + relu",
+    "conv3x3(d=dil) act conv3x3 + ; conv1x1 attn conv1x1 +",
+    "conv3x3 by_block(act, attn) conv3x3(d=dil) by_block(attn, act) + relu",
+    "cat(conv3x3(d=dil) by_block(act, silu), identity) conv3x3 +"
+    " ; (tap(a) conv1x1 attn sum(identity, from(a)) + ;){1,2}",
+)
 UNITS = re.compile(r"@(stage\d\.block\d)$")
 LARGEST = 1_500
 
@@ -41,7 +51,7 @@ class Case:
             {name: scope for name, scope in self.scopes.items() if scope != "network"} or None,
             stem="conv3x3(8) act" if self.in_stem else "conv3x3(8)",
             stages="{blocks: depth, width: wide, stride: [1, 2]}",
-            block="conv3x3(d=dil) bn act conv3x3 bn attn + relu",
+            block=json.dumps(draw.choice(BLOCKS)),
             head="attn gap fc" if self.in_head else "gap fc",
             transition="conv1x1 act" if self.between else None,
             shortcut="{same: none | scale(0.5)}" if draw.random() < 0.3 else None,  # then states contain shapes
@@ -200,3 +210,52 @@ def test_samples_are_uniform():
     assert made.count() == 6 * (1 + 7)  # pairs of widths; silu without SE, relu with 1 + 3*2 attentions
     drawn = Counter(made.rank(derivation) for derivation in made.sample(100 * made.count(), seed=1))
     assert sum((drawn[index] - 100) ** 2 / 100 for index in range(made.count())) < 82.7  # 47 degrees of freedom
+
+
+def test_conditions_know_places_units_and_paths():
+    """Numbers by stage and the number of blocks of a stage are known to conditions, and choices in paths, later units
+    and entries of by_block are conditions' choices as any other."""
+    lines = text(
+        {
+            "depth": "1 | 2",
+            "exp": "by_stage(1, wide)",
+            "wide": "1 | 2",
+            "grp": "1 | 2",
+            "k": "conv1x1 | conv5x5",
+            "act": "relu | silu",
+        },
+        {"act": "block", "k": "stage"},
+        stages="{blocks: [2, depth], width: [8, 16]}",
+        block='"conv3x3(w*exp) act sum(conv3x3(g=grp), conv1x1 by_block(identity, k)) + ; conv1x1 act +"',
+    )
+    conditions = "exp@stage2 >= grp, k@stage2 == conv1x1 implies act@stage2 == relu, m@stage2 == 2 or wide == 1"
+
+    def holds(choices: Mapping[str, str]) -> bool:
+        acts = [choices.get(f"act@stage2.block{number}", "relu") for number in (1, 2)]
+        return (
+            choices.get("wide", "0") >= choices["grp"]
+            and (choices.get("k@stage2") != "conv1x1" or acts == ["relu", "relu"])
+            and (choices["depth"] == "2" or choices["wide"] == "1")
+        )
+
+    made = parse_space(f"{lines}where: [{conditions}]\n")
+    assert list(made) == [derivation for derivation in parse_space(lines) if holds(derivation.choices)]
+
+
+@pytest.mark.parametrize(
+    ("stages", "condition", "message"),
+    [
+        ('{blocks: 2, width: [8, "by_block(8, 16)"]}', "width@stage1 == 8", "'width' depends on 'by_block', which a"),
+        ("{blocks: 2, width: [8, 8*j]}", "w@stage1 == 8", "'w' depends on 'j', which a condition does not know"),
+        ("{blocks: 2, width: 8, stride: [1, 2x1]}", "s@stage2 == 2", "'s' depends on '2x1', which a condition does"),
+        ('{blocks: 1, width: [8, "by_stage(8, (16 | 24))"]}', "stages.width.1 == 16", None),
+    ],
+)
+def test_numbers_that_differ_within_a_stage_are_unknown_to_conditions(stages, condition, message):
+    """A condition on a number that differs between blocks, or that is a size, is an error that says so."""
+    lines = f"{text(stages=stages)}where: [{condition}]\n"
+    if message is None:
+        assert parse_space(lines).count() == 1
+    else:
+        with pytest.raises(SpaceError, match=message):
+            parse_space(lines)
