@@ -211,6 +211,14 @@ def test_networks_of_places_and_units_are_built_and_costed():
         assert table[name].tolist() == [getattr(count_cost(network), name) for network in networks]
 
 
+def test_a_transition_takes_the_stride_of_a_map_of_one_pixel():
+    """The stride belongs to a transition with a pool also where the map has one pixel, so that the pool vanishes."""
+    made = space({"act": "relu | silu"}, block="conv3x3 act +", transition="avgpool conv1x1", input="3x1x1")
+    columns = ChoiceColumns(made)
+    table = NetworkCosts(made, columns)(np.arange(2), columns.codes(np.arange(2)))
+    assert table["params"].tolist() == [count_cost(made.architecture(index)).params for index in range(2)]
+
+
 def test_warnings_read_places_and_units():
     """Warnings of a block see the layers of by_block and the merge of each unit."""
     plain = "by_block(conv3x3 bn, conv5x5 bn) conv1x1 + ; conv3x3 conv1x1 +"

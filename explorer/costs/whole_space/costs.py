@@ -104,7 +104,9 @@ class NetworkCosts:
         """Return the table of this kind of units. Its key has ``counts``, as choices differ between places."""
         return self._tables.setdefault((unit.kind, unit.stage, unit.block, unit.counts, what), Table())
 
-    def values(self, cost: SegmentCost, layers: int, added: Extended, copies: Copies = NO_COPIES) -> Values:
+    def values(
+        self, cost: SegmentCost, layers: int, added: Extended, copies: Copies = NO_COPIES, takes_stride: bool = False
+    ) -> Values:
         """Return a row of a table. Raises Fault if sums of such rows could overflow int64."""
         self.made += 1
         if self.most_units is not None and self.made > self.most_units:
@@ -114,7 +116,8 @@ class NetworkCosts:
         number = self.copies.number(copies if self.copying else NO_COPIES)
         texts, end = added
         end_number = self.ends.number(end) if self.with_hashes else 0
-        return (*cost[1:], self.shapes.number(cost.shape), layers, number, end_number, *hash_texts(texts))
+        shape = self.shapes.number(cost.shape)
+        return (*cost[1:], shape, layers, number, end_number, int(takes_stride), *hash_texts(texts))
 
 
 class _Rows:
@@ -162,7 +165,7 @@ class _Rows:
                 unit = known.units.unit("transition", k)
                 table, places = self._look_up(unit, self.all, self._inputs(k, self.all), self._transition, 1)
                 self._advance(table, places, self.all)
-                self._take_stride(k, (table["jump"][places] > 1) | (table["wide_jump"][places] > 1))
+                self._take_stride(k, table["takes_stride"][places] == 1)
             self._stage(k)
             self.place = self.place + self.blocks[k - 1]
         head = known.units.unit("head")
@@ -312,8 +315,8 @@ class _Rows:
         i = int(self.place[row]) + place
         if unit.by_depth:
             stage = stage._replace(blocks=int(self.blocks[unit.stage - 1][row]))
-        (ops, _), _ = self.space.deriver.transition(self._answers(unit, row), unit.stage, stage, x, i, total)
-        return self._values(ops, x, row)
+        (ops, _), left = self.space.deriver.transition(self._answers(unit, row), unit.stage, stage, x, i, total)
+        return self._values(ops, x, row, takes_stride=left != stage.stride)
 
     def _block(self, unit: Unit, row: int, place: int, placed: bool = True) -> Values:
         x, stage, total = self._at(unit.stage, row)
@@ -347,11 +350,13 @@ class _Rows:
     def _answers(self, unit: Unit, row: int) -> Lookup:
         return self.known.units.answers(unit, self.codes, row)
 
-    def _values(self, ops: tuple[Op, ...], x: TensorShape, row: int, is_last: bool = False) -> Values:
+    def _values(
+        self, ops: tuple[Op, ...], x: TensorShape, row: int, is_last: bool = False, takes_stride: bool = False
+    ) -> Values:
         texts, end = self._added(row, lambda end: add_ops(end, ops))
         if is_last:
             texts = (*texts, *end.texts())
-        return self.known.values(ops_cost(ops, x), len(ops), (texts, end))
+        return self.known.values(ops_cost(ops, x), len(ops), (texts, end), takes_stride=takes_stride)
 
     def _added(self, row: int, add: Callable[[OpenEnd], Extended]) -> Extended:
         """Return what a unit adds to the canonical sequence of a row; nothing if identities are not computed."""

@@ -198,8 +198,9 @@ class Table:
     """The costs of the distinct units of one kind, in the order in which they are added.
 
     ``table[row]`` is an array with one integer per unit. ``shape`` is the number of the output shape, ``copies`` the
-    number of the layers that stem and head may copy, ``end`` the number of the end of the canonical sequence. Factors
-    and summands are those of ``hash_texts``; the other rows are those of ``SegmentCost``.
+    number of the layers that stem and head may copy, ``end`` the number of the end of the canonical sequence, and
+    ``takes_stride`` 1 for a transition that takes the stride of its stage. Factors and summands are those of
+    ``hash_texts``; the other rows are those of ``SegmentCost``.
 
     Attributes:
         places: Key of a unit -> its index.
@@ -220,6 +221,7 @@ class Table:
             "layers",
             "copies",
             "end",
+            "takes_stride",
         ),
         *(f"{what}{lane}" for what in ("factor", "summand") for lane in range(LANES)),
     )
