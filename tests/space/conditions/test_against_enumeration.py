@@ -31,7 +31,7 @@ BLOCKS = (
     "sum(conv3x3(d=dil) act, conv1x1) product(identity, gap attn conv1x1(c) sigmoid) conv3x3 + relu",
     "conv3x3(d=dil) act conv3x3 + ; conv1x1 attn conv1x1 +",
     "conv3x3 by_block(act, attn) conv3x3(d=dil) by_block(attn, act) + relu",
-    "cat(conv3x3(d=dil) by_block(act, silu), identity) conv3x3 +"
+    "conv3x3 cat(conv3x3(d=dil) by_block(act, silu), identity) conv3x3 +"
     " ; (tap(a) conv1x1 attn sum(identity, from(a)) + ;){1,2}",
 )
 UNITS = re.compile(r"@(stage\d\.block\d)$")
