@@ -21,7 +21,7 @@ from explorer.networks.ops.pool import GLOBAL_POOLS
 from explorer.networks.ops.window import Size, spell_size
 from explorer.space.derive.binding import strides_by_rule
 from explorer.space.derive.layer import Layer, Paths
-from explorer.space.fork_nodes import TapItem
+from explorer.space.further_nodes import TapItem
 
 # Fields that are written relative to the stage's width or the block's input channels if the ratio is simple.
 RELATIVE = ("out", "squeeze", "groups")

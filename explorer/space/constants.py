@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from explorer.space.arithmetic import compute
-from explorer.space.grammar import Alternatives, Arithmetic, ByPlace, Group, Node, Number, Pair, Reference
+from explorer.space.further_nodes import Pair
+from explorer.space.grammar import Alternatives, Arithmetic, ByPlace, Group, Node, Number, Reference
 
 MAX_NUMBERS = 1_000  # numbers of an expression with many choices; beyond it none are returned
 

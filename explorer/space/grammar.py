@@ -149,13 +149,6 @@ class MergeItem(Node):
 
 
 @dataclass(eq=False, slots=True)
-class UnitEnd(Node):
-    """``;``: the end of a residual unit, after which another one begins in the same block."""
-
-    place: Place
-
-
-@dataclass(eq=False, slots=True)
 class ByPlace(Node):
     """``by_block(a, b)`` or ``by_stage(a, b)``: one of several layers or values, by the number of its place.
 
@@ -208,14 +201,6 @@ class Number(Node):
 
     def constant(self) -> Fraction | None:
         return self.value
-
-
-@dataclass(eq=False, slots=True)
-class Pair(Node):
-    """A size of unequal sides, ``2x1``: height and width."""
-
-    value: tuple[int, int]
-    place: Place
 
 
 @dataclass(eq=False, slots=True)

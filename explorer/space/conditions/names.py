@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from explorer.networks.ops.window import spell_size
+from explorer.space.further_nodes import Pair
 from explorer.space.grammar import (
     SCOPES,
     Alternatives,
@@ -14,7 +15,6 @@ from explorer.space.grammar import (
     Grammar,
     Node,
     Number,
-    Pair,
     Point,
     Reference,
     Repeat,

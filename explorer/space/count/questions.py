@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from explorer.networks.ops.base import TensorShape
 from explorer.space.derive.architecture import StageNumbers
-from explorer.space.fork_nodes import ForkItem
+from explorer.space.further_nodes import ForkItem
 from explorer.space.grammar import (
     SCOPES,
     Alternatives,

@@ -18,7 +18,7 @@ from explorer.networks.ops.window import Size, sides, spell_size
 from explorer.networks.ops.zero import Zero
 from explorer.space.derive.layer import Layer, Paths, before_from
 from explorer.space.derive.layers import Resolver
-from explorer.space.fork_nodes import TapItem
+from explorer.space.further_nodes import TapItem
 from explorer.space.grammar import Fault, Place
 
 # Ops that have the block's stride by the rule for convolutions.

@@ -20,7 +20,8 @@ from explorer.space.derive.binding import CONVS, Bound, bind, one_pixel, takes_s
 from explorer.space.derive.layer import Deferred, Layer, Paths
 from explorer.space.derive.layers import Resolver
 from explorer.space.derive.outer_parts import require_no_zero
-from explorer.space.grammar import Fault, Node, Place, StageRule, UnitEnd
+from explorer.space.further_nodes import UnitEnd
+from explorer.space.grammar import Fault, Node, Place, StageRule
 
 NORM_ACT = ("norm", "activation")  # the roles of ops that ``post`` and ``pre`` copy
 

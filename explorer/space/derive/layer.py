@@ -8,14 +8,15 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Context, Op, check_argument
+from explorer.networks.ops.base import Argument, Context, Op, TensorShape, check_argument
 from explorer.networks.ops.merge import Merge
 from explorer.networks.ops.nested.fork import JOINS, Cat, Part
 from explorer.networks.ops.window import Size
 from explorer.space.arithmetic import computed
-from explorer.space.fork_nodes import TapItem
-from explorer.space.grammar import Copied, Place, UnitEnd
+from explorer.space.further_nodes import TapItem, UnitEnd
+from explorer.space.grammar import Copied, Place
 
+ANY_CONTEXT = Context(TensorShape(1, 1, 1), 1, 1, 1)  # for ops that are equal in every context
 Formula = int | Fraction | str | tuple[str, Any, Any]  # see ``Deferred``
 
 
@@ -101,6 +102,11 @@ class Layer(NamedTuple):
     pools: bool = False
     is_deferred: bool = False
     has_taps: bool = False
+
+    @property
+    def is_op(self) -> bool:
+        """Whether it is an op."""
+        return isinstance(self.what, Op) or (isinstance(self.what, type) and issubclass(self.what, Op))
 
     def bind(self, context: Context) -> Op:
         """Return the op in its context.

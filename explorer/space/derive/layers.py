@@ -11,14 +11,14 @@ from fractions import Fraction
 from typing import Any, TypeVar, assert_never
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Context, Op, TensorShape, check_argument
+from explorer.networks.ops.base import Argument, check_argument
 from explorer.networks.ops.window import Size, spell_size
 from explorer.space.arithmetic import computed
 from explorer.space.choices import Lookup, with_choices
-from explorer.space.derive.layer import Deferred, Formula, Layer, Paths, before_from, bound_layer, checked
+from explorer.space.derive.layer import ANY_CONTEXT, Deferred, Formula, Layer, Paths, before_from, bound_layer, checked
 from explorer.space.derive.relevance import Relevance, depends_on_block
 from explorer.space.derive.steps import ByNumber, ForkSteps, Loop, Named, Span, Steps, Switch
-from explorer.space.fork_nodes import ForkItem, TapItem
+from explorer.space.further_nodes import ForkItem, Pair, TapItem, UnitEnd
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
@@ -31,20 +31,17 @@ from explorer.space.grammar import (
     Node,
     Number,
     OpItem,
-    Pair,
     Place,
     Point,
     Reference,
     Repeat,
     StageRule,
-    UnitEnd,
     Variable,
     Word,
     reachable,
 )
 
 MAX_INLINE_STEPS = 32  # larger rules are references: rules that use each other twice would grow without bound
-ANY_CONTEXT = Context(TensorShape(1, 1, 1), 1, 1, 1)  # for ops that are equal in every context
 Entry = TypeVar("Entry")
 
 
@@ -375,7 +372,7 @@ class Resolver:
         try:
             if argument.kind == "activation":
                 inner = self.layers(value)
-                if len(inner) != 1 or not _is_op(inner[0].what):
+                if len(inner) != 1 or not inner[0].is_op:
                     raise ArchitectureError(f"{argument.name} of {spelling} must be one activation")
                 return check_argument(spelling, argument, inner[0].bind(ANY_CONTEXT))
             if argument.kind == "size" and isinstance(size := self.size(value), tuple):
@@ -399,7 +396,3 @@ class Resolver:
     def with_choices(self) -> str:
         """Return the beginning of an error message that names the choices read so far."""
         return with_choices({point.name: point.options[option] for point, option in self.taken.items()})
-
-
-def _is_op(what: object) -> bool:
-    return isinstance(what, Op) or (isinstance(what, type) and issubclass(what, Op))

@@ -13,7 +13,7 @@ from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Op, check_argument
 from explorer.networks.ops.conv import Conv
 from explorer.networks.ops.window import sides, spell_size
-from explorer.space.fork_nodes import ForkItem
+from explorer.space.further_nodes import ForkItem, Pair
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
@@ -23,7 +23,6 @@ from explorer.space.grammar import (
     MergeItem,
     Node,
     OpItem,
-    Pair,
     Point,
     Reference,
     Repeat,

@@ -14,7 +14,7 @@ from explorer.errors import Edit
 from explorer.networks.ops.nested.fork import MAX_NESTED
 from explorer.space.constants import constants
 from explorer.space.derive.relevance import depends_on_block
-from explorer.space.fork_nodes import ForkItem
+from explorer.space.further_nodes import ForkItem, UnitEnd
 from explorer.space.grammar import (
     Alternatives,
     Broken,
@@ -26,7 +26,6 @@ from explorer.space.grammar import (
     Reference,
     Repeat,
     StageRule,
-    UnitEnd,
     point_of,
     reachable,
     walk,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from explorer.space.derive.relevance import Relevance
-from explorer.space.fork_nodes import ForkItem
+from explorer.space.further_nodes import ForkItem
 from explorer.space.grammar import (
     Alternatives,
     Broken,

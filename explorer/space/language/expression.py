@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from explorer.errors import Edit, did_you_mean, similar_names
 from explorer.networks.ops.base import Argument
 from explorer.networks.ops.merge import MERGES
-from explorer.space.fork_nodes import ForkItem, TapItem
+from explorer.space.further_nodes import ForkItem, TapItem, UnitEnd
 from explorer.space.grammar import (
     Alternatives,
     Broken,
@@ -33,7 +33,6 @@ from explorer.space.grammar import (
     Place,
     Reference,
     Repeat,
-    UnitEnd,
     Word,
 )
 from explorer.space.language.names import (

@@ -18,6 +18,7 @@ from fractions import Fraction
 from typing import TypeVar
 
 from explorer.errors import Edit, did_you_mean, similar_names
+from explorer.space.further_nodes import Pair
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
@@ -26,7 +27,6 @@ from explorer.space.grammar import (
     Group,
     Node,
     Number,
-    Pair,
     Place,
     Point,
     Reference,
