@@ -194,13 +194,11 @@ exact equality with the published numbers: parameters in both tables, MACs and a
 
 The language cannot express:
 
-- attention between parallel paths, with a softmax over them: ResNeSt and selective kernels;
+- a softmax over parallel paths, except that of `sk3x3` (selective kernels) and `splat3x3` (ResNeSt);
 - networks with connections between distant parts: the second path of DPN, U-Nets, feature pyramids, HRNet. The input of
   a stage is the output of the stage before it;
-- attention with tokens (ViT, Swin), and hybrids with an output projection or local windows (HaloNet). `mhsa` is
-  attention over all positions without an output projection, as in BoTNet;
-- weight standardisation (BiT), global response norm (ConvNeXtV2), condensed and deformable convolutions. There are no
-  ops for them yet; CONTRIBUTING.md describes how to add an op.
+- class tokens (ViT), and windows of attention that are shifted (Swin) or overlap (HaloNet);
+- condensed and deformable convolutions. There are no ops for them yet; CONTRIBUTING.md describes how to add an op.
 """
 
 

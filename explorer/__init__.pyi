@@ -1,7 +1,10 @@
 # Written by `python -m docs.generate` from the table in __init__.py.
 
+from explorer.costs.analytic import Cost as Cost
 from explorer.costs.analytic import count_cost as cost
 from explorer.costs.whole_space.table import atlas as atlas
+from explorer.dashboard.study_files import plot_frontier as plot_frontier
+from explorer.dashboard.study_files import write_report as write_report
 from explorer.errors import ExplorerError as ExplorerError
 from explorer.errors import SearchFailed as SearchFailed
 from explorer.errors import SpaceError as SpaceError
@@ -11,6 +14,7 @@ from explorer.measure.latency import latency as latency
 from explorer.measure.predictor.calibration import predict_latency as predict_latency
 from explorer.networks.architecture import Architecture as Architecture
 from explorer.networks.build import build_network as build
+from explorer.records import TrialRecord as TrialRecord
 from explorer.scoring.zero_cost import Scorer as Scorer
 from explorer.scoring.zero_cost import score_architecture as score
 from explorer.space.choices import Derivation as Derivation
@@ -18,8 +22,15 @@ from explorer.space.search_space import SearchSpace as SearchSpace
 from explorer.space.search_space import load_space as load_space
 from explorer.space.search_space import parse_space as parse_space
 from explorer.store.studies import open_study as open_study
+from explorer.store.study import Study as Study
+from explorer.study.compare import compare_spaces as compare_spaces
 from explorer.study.confirm.run import confirm as confirm
+from explorer.study.events import Event as Event
+from explorer.study.events import Progress as Progress
+from explorer.study.events import Status as Status
 from explorer.study.pairs.run import train_pairs as train_pairs
+from explorer.study.results.effects import choice_effects as choice_effects
+from explorer.study.results.exporting import export_trial as export_trial
 from explorer.study.search import search as search
 from explorer.system.device_lock import Pause as Pause
 from explorer.training.gradient_flow import gradient_flow as gradients
@@ -27,17 +38,26 @@ from explorer.training.run import train_architecture as train
 
 __all__ = [
     "Architecture",
+    "Cost",
     "Derivation",
+    "Event",
     "ExplorerError",
     "Pause",
+    "Progress",
     "Scorer",
     "SearchFailed",
     "SearchSpace",
     "SpaceError",
+    "Status",
+    "Study",
+    "TrialRecord",
     "atlas",
     "build",
+    "choice_effects",
+    "compare_spaces",
     "confirm",
     "cost",
+    "export_trial",
     "gradients",
     "latency",
     "load_space",
@@ -45,10 +65,12 @@ __all__ = [
     "open_study",
     "pair_weights",
     "parse_space",
+    "plot_frontier",
     "predict_latency",
     "score",
     "search",
     "train",
     "train_pairs",
+    "write_report",
 ]
 __version__: str

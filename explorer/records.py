@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -11,42 +10,15 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
+from explorer.errors import StoreError
 from explorer.former_names import moved
+from explorer.networks.architecture import Architecture
+from explorer.system.environment import Environment as Environment
+from explorer.system.plain_text import html_table
 
 State = Literal["running", "complete", "stopped", "failed", "cached", "rejected", "interrupted"]
 STATES: tuple[State, ...] = ("running", "complete", "stopped", "failed", "cached", "rejected", "interrupted")
 globals()["__getattr__"] = partial(moved, __name__)  # finds what an earlier version had here, unseen by type checkers
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """The machine and the versions with which a value was measured.
-
-    Attributes:
-        device: The torch device, for instance ``cpu`` or ``cuda:0``.
-        device_name: The name of the CPU or GPU.
-        threads: The computing threads of the process.
-        platform: The operating system.
-        python: The version of Python.
-        versions: Package -> version.
-        commit: The commit of this project; empty if unknown.
-    """
-
-    device: str
-    device_name: str
-    threads: int
-    platform: str
-    python: str
-    versions: Mapping[str, str]
-    commit: str = ""
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
-
-    @property
-    def digest(self) -> str:
-        """A hash of all fields."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +129,7 @@ class TrialRecord:
             the limit in ``reason`` before training); interrupted (its process or search ended, see ``reason``; the next
             search resumes it).
         digest: The digest of the network.
-        architecture: The network as JSON text.
+        architecture_json: The network as JSON text; empty in trials that were read without it.
         choices: Choice point -> text of the alternative.
         costs: Name -> value: params, macs, activations and others.
         objectives: Name -> value, for a complete or cached trial. A stopped trial has only measured zero-cost scores.
@@ -184,7 +156,7 @@ class TrialRecord:
     number: int
     state: State
     digest: str = ""
-    architecture: str = ""
+    architecture_json: str = ""
     choices: Mapping[str, str] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     objectives: Mapping[str, float] = field(default_factory=dict)
@@ -214,6 +186,25 @@ class TrialRecord:
 
     def __hash__(self) -> int:  # mappings have no hash; these fields distinguish records
         return hash((self.number, self.digest, self.state, self.revision))
+
+    def __repr__(self) -> str:
+        values = [f"{name}={value:.6g}" for name, value in self.objectives.items()]
+        choices = [f"{name}={text}" for name, text in self.choices.items()]
+        return f"TrialRecord({', '.join([str(self.number), self.state, *values, *choices])})"
+
+    def _repr_html_(self) -> str:
+        """Return choices, objectives and costs as a table, for notebooks."""
+        values = {**self.choices, **{name: f"{value:,.6g}" for name, value in self.quantities.items()}}
+        return html_table(f"trial {self.number}: {self.reason or self.state}", values)
+
+    @property
+    def architecture(self) -> Architecture:
+        """The network. Raises StoreError in a trial that was read without it, or that has none."""
+        if not self.architecture_json:
+            raise StoreError(
+                f"trial {self.number} was read without its network; study.trial({self.number}) reads all of a trial"
+            )
+        return Architecture.from_json(self.architecture_json, self.digest)
 
     def value(self, name: str) -> float | None:
         """Return the trial's objective or cost ``name``; None if it has neither."""

@@ -52,13 +52,18 @@ SEARCHED: dict[str, dict] = {
     "no accuracy": {"evaluate": _loss, "objectives": {"error": "min", "params": "min"}},
     "one objective": {"evaluate": good, "objectives": {"accuracy": "max"}},
     "one loss": {"evaluate": _loss, "objectives": {"error": "min"}},
+    "table": {
+        "evaluate": good,
+        "costs": {"energy": lambda architecture, choices: {"1": 3.0, "2": 5.0, "3": 8.0}[choices["depth"]]},
+        "limits": "energy<=8",
+    },
     "latency": {"evaluate": _times, "objectives": {"accuracy": "max", "latency_ms": "min"}},
     "no cost": {"evaluate": _negative, "objectives": {"reward": "max", "regret": "min"}},
     "limited": {"evaluate": good, "limits": "params<=20k"},
     "all failed": {"evaluate": _broken},
 }
 
-WRITTEN = ("empty", "only rejected", "only running", "elsewhere", "confirmed")
+WRITTEN = ("counterparts", "empty", "only rejected", "only running", "elsewhere", "confirmed")
 KINDS = (*SEARCHED, *WRITTEN)
 CONFIRMED_SEEDS = (1, 2)
 
@@ -105,6 +110,23 @@ def _write_elsewhere(url: str) -> None:
         writer.finish(number, Ending("complete", {"accuracy": 0.5 + number / 10}, environment=describe_environment()))
 
 
+def _write_counterparts(url: str) -> None:
+    """Write two trials that differ in one choice, the second as the counterpart of the first."""
+    writer = _begin(url, "counterparts")
+    for number, index in enumerate((0, 9, 1, 10)):
+        twin = {
+            "twin": number - 1,
+            "factor": "depth",
+            "objective": "accuracy",
+            "asked": "depth",
+            "precision": "float32",
+        }
+        proposal = dataclasses.replace(_proposal(SPACE, index), counterpart=twin if number % 2 else {})
+        assert writer.begin(number, proposal).state == "running"
+        values = {"accuracy": 0.5 + number / 10, "macs": proposal.costs["macs"]}
+        writer.finish(number, Ending("complete", values, environment=describe_environment()))
+
+
 def _write_confirmed(url: str) -> None:
     """Write the trained study, with its front retrained from two new seeds."""
     explorer.search(SPACE, study="confirmed", trials=3, storage=url, **SEARCHED["trained"])
@@ -126,6 +148,7 @@ def write_every_study(url: str) -> None:
             explorer.search(SPACE, study=name, trials=4, storage=url, **settings)
         except StudyError:
             assert name == "all failed"
+    _write_counterparts(url)
     _begin(url, "empty")
     _write_rejected(url)
     _write_running(url)

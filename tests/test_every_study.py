@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 from streamlit.testing.v1 import AppTest
 
 import explorer
@@ -60,12 +61,59 @@ def test_every_reading_command_answers(ask, kind, tmp_path):
     file = tmp_path / "report.html"
     status, _, err = ask("report", kind, "-o", str(file))
     assert status == 0 and file.read_text().startswith("<!doctype html>"), err
+    assert ask("cost", f"{kind}:0")[0] == (2 if kind == "empty" else 0)
+    assert ask("gradients", f"{kind}:0", "--batch", "2")[0] == (2 if kind == "empty" else 0)
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow if kind in ALIKE else ()) for kind in KINDS]
+)
+def test_the_networks_of_every_study_are_exported(capsys, storage, kind, tmp_path):
+    """Every complete trial is exported: with trained weights, with those of a file, or as not trained."""
+    first, mixed = open_study(storage, kind).counts()["complete"] > 0, kind == "elsewhere"
+    untrained = kind not in ("trained", "confirmed")
     for line in ((kind, "--frontier"), (kind, "--under", "params<=1M"), (f"{kind}:0",)):
         folder = tmp_path / "network"
-        status, _, err = ask("export", *line, "-o", str(folder), "--formats", "yaml")
-        assert status == (0 if kind in ("trained", "confirmed") else 2), err
+        command = ("export", *line, "-o", str(folder), "--formats", "yaml", "--storage", storage)
+        status, out, err = run(capsys, *command)
+        assert status == (0 if first and not (mixed and "--frontier" in line) else 2), err
+        assert ("a function evaluated its networks" in err) == (status == 0 and untrained)
+        if status == 0 and "--frontier" not in line:
+            status, out, err = run(capsys, "describe", str(folder))
+            assert status == 0 and ("not trained" in out) == untrained, err
+            assert ("measured by" in (folder / "README.md").read_text()) == untrained
         shutil.rmtree(folder, ignore_errors=True)
-    assert ask("cost", f"{kind}:0")[0] == (2 if kind == "empty" else 0)
+
+
+def test_an_evaluated_network_is_exported_with_weights_of_a_file(capsys, storage, tmp_path):
+    """``--weights`` exports a trial with the caller's own weights; weights of another network are an error."""
+    trial = open_study(storage, "in process").frontier()[-1]
+    for seed, architecture in enumerate((trial.architecture, open_study(storage, "in process").trial(0).architecture)):
+        save_file(explorer.build(architecture, seed=7).state_dict(), tmp_path / f"{seed}.safetensors")
+    line = ("export", f"in process:{trial.number}", "-o", str(tmp_path / "net"), "--formats", "safetensors")
+    status, _, err = run(capsys, *line, "--weights", str(tmp_path / "0.safetensors"), "--storage", storage)
+    assert (status, err) == (0, "")
+    assert "from the file 0.safetensors" in (tmp_path / "net" / "README.md").read_text()
+    assert (tmp_path / "net/model.safetensors").read_bytes() == (tmp_path / "0.safetensors").read_bytes()
+
+
+def test_a_confirmed_study_shows_and_ranks_by_fresh_seeds(ask, capsys, storage, tmp_path):
+    """Frontier, budget, model card and Python give the mean over fresh seeds on the test split, and say so."""
+    study = open_study(storage, "confirmed")
+    estimates = study.estimates()
+    assert any(estimate.seeds for estimate in estimates.values())
+    _, out, _ = ask("frontier", "confirmed", "--json")
+    rows = json.loads(out)
+    assert [row["accuracy"] for row in rows] == [estimates[row["trial"]].value for row in rows]
+    assert [row["accuracy"] for row in rows] == sorted(row["accuracy"] for row in rows)
+    best = max(estimates, key=lambda number: estimates[number].value)
+    assert study.best_under("params<=1M").number == best
+    assert "(test, 2 fresh seeds)" in str(estimates[best]) and "test, 2 fresh seeds" in ask("frontier", "confirmed")[1]
+    folder = tmp_path / "net"
+    ask("export", f"confirmed:{best}", "-o", str(folder), "--formats", "yaml")
+    described = run(capsys, "describe", str(folder))[1]
+    assert f"accuracy: {estimates[best].interval} (test" in described and "of these weights" in described
+    assert "not used" not in (folder / "README.md").read_text()
 
 
 @pytest.mark.parametrize("kind", EVALUATED)

@@ -160,7 +160,7 @@ def _read(study: Study, number: int) -> TrialRecord | None:
 
 def _architecture(trial: TrialRecord) -> Architecture | None:
     try:
-        return Architecture.from_json(trial.architecture, trial.digest)
+        return trial.architecture
     except ExplorerError as error:
         show_message(f"The architecture of trial {trial.number} cannot be read: {error}.")
         return None

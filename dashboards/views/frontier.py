@@ -9,8 +9,9 @@ import pyarrow
 import streamlit as st
 from plotly import graph_objects as go
 
+from explorer.analysis.estimates import Estimate, best_estimates, with_estimates
 from explorer.analysis.frontier_certainty import FrontierCertainty, certainty_text
-from explorer.analysis.quantities import LATENCY, is_maximised
+from explorer.analysis.quantities import LATENCY, is_maximised, quantity_named
 from explorer.dashboard.data.storage import certainty_of, latency_environments
 from explorer.dashboard.data.trials import (
     SPENT,
@@ -95,7 +96,8 @@ def draw() -> None:
     found = current_trials()
     if found is None:
         return
-    study, records = found
+    study, searched = found
+    records = _estimated(study, searched)
     _draw_summary(study, records)
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -110,14 +112,14 @@ def draw() -> None:
             refused = not st.toggle("Draw them in one plane anyway", key="mix_environments")
             shown = None if refused else shown
     points = None if shown is None else _points(study, trained, shown)
-    certainty = None if shown is None else _certainty(study, records, shown)
+    certainty = None if shown is None else _certainty(study, searched, shown)
     front = [] if points is None else [int(number) for number in points.trial[points.frontier]]
     with right:
         number = _pick_trial(study, records, front)
         draw_detail(study, number)
     with left:
         if shown is not None and points is not None:
-            _draw_plane(study, trained, shown, points, number)
+            _draw_plane(study, trained, shown, points, certainty, number)
         elif not refused:
             show_message(_nothing_to_draw(records))
     draw_hypervolume(study, records)
@@ -127,10 +129,23 @@ def draw() -> None:
     stays = certainty.probabilities if certainty else {}
     rows, floats = cached(
         (*_key(study), "rows", selected_trials(study), shown and shown[2:4]),
-        lambda: _arrow(trial_rows(selected, study.objectives, stays)),
+        lambda: _arrow(trial_rows(selected, study.objectives, stays, _estimates(study, searched, study.plane[1]))),
     )
     numbers = {name: st.column_config.NumberColumn(format="%.4g") for name in floats}
     st.dataframe(rows, hide_index=True, column_config=numbers, width="stretch")
+
+
+def _estimated(study: Study, records: list[TrialRecord]) -> list[TrialRecord]:
+    """Return the trials with the best estimates of their objectives."""
+    epochs, confirmed = study.fingerprint.get("epochs"), cache_of(study).confirmed()
+    key = (*_key(study), "estimated")
+    return cached(key, lambda: with_estimates(records, confirmed, study.objectives, epochs))
+
+
+def _estimates(study: Study, records: list[TrialRecord], name: str) -> dict[int, Estimate]:
+    """Return trial number -> best estimate of an objective."""
+    epochs, confirmed = study.fingerprint.get("epochs"), cache_of(study).confirmed()
+    return cached((*_key(study), "estimates", name), lambda: best_estimates(records, confirmed, name, epochs))
 
 
 def _arrow(rows: pandas.DataFrame) -> tuple[pyarrow.Table, list[str]]:
@@ -164,9 +179,13 @@ def _draw_summary(study: Study, records: list[TrialRecord]) -> None:
             st.metric(state, f"{count:,}", width="content")
         if best is not None:
             value = best.quantities[name]
-            unit = unit_of(name, [value])
+            unit, estimate = unit_of(name, [value]), _estimates(study, records, name).get(best.number)
+            source = f", {estimate.source}" if estimate is not None and estimate.seeds else ""
+            title = quantity_named(name).tested if source else unit.title
             st.metric(
-                f"best {safe_text(unit.title, 'markdown')} (trial {best.number})", unit.of(value), width="content"
+                f"best {safe_text(title, 'markdown')} (trial {best.number}{source})",
+                estimate.interval if estimate is not None and source else unit.of(value),
+                width="content",
             )
 
 
@@ -214,7 +233,8 @@ def _pick_plane(study: Study, records: list[TrialRecord]) -> tuple[Shown | None,
     else:
         trained = records
     with st.expander("Budget and earlier frontier"):
-        bound = pick_budget(study, trained, (x, y), downs, environments, _show_trial)
+        sources = {} if progress is not None else _estimates(study, trained, y)
+        bound = pick_budget(study, trained, (x, y), downs, environments, _show_trial, sources)
         before = _pick_earlier(study, trained)
     colour = None if picked == NO_COLOUR else picked
     mixed = environments if LATENCY in (x, y) else ""
@@ -243,8 +263,14 @@ def _ended(records: list[TrialRecord]) -> list[TrialRecord]:
     return sorted((r for r in records if r.state == "complete"), key=lambda r: (r.finished or 0.0, r.number))
 
 
-def _draw_plane(study: Study, records: list[TrialRecord], shown: Shown, points: pandas.DataFrame, chosen: int) -> None:
-    certainty = _certainty(study, records, shown)
+def _draw_plane(
+    study: Study,
+    records: list[TrialRecord],
+    shown: Shown,
+    points: pandas.DataFrame,
+    certainty: FrontierCertainty | None,
+    chosen: int,
+) -> None:
     marked = _marked(shown, chosen)
     earlier = None
     if shown.before:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas
 import streamlit as st
 
+from explorer.analysis.limits import parse_limit
 from explorer.analysis.quantities import COSTS
+from explorer.costs.whole_space.table import WITHIN
 from explorer.costs.whole_space.table import atlas as atlas_of
 from explorer.dashboard.data.space import (
     CELLS,
@@ -23,7 +27,6 @@ from explorer.dashboard.quantities import counted, unit_of
 from explorer.dashboard.session import Identity, current_trials, identity, only_selected, show_message
 from explorer.dashboard.text import safe_text
 from explorer.errors import ExplorerError, StoreError
-from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
 from explorer.space.choices import point_names
 from explorer.space.search_space import SearchSpace
@@ -41,7 +44,7 @@ def draw() -> None:
         return
     study, records = found
     try:
-        architecture = Architecture.from_json(read_trial(study, records[0].number).architecture)
+        architecture = read_trial(study, records[0].number).architecture
     except (StoreError, ExplorerError) as error:
         show_message(f"{error}.")
         return
@@ -73,11 +76,14 @@ def draw() -> None:
 def _draw_coverage(study: Study, space: SearchSpace, records: list[TrialRecord]) -> None:
     st.subheader("Coverage of the space", anchor=False)
     try:
-        atlas = _atlas(identity(study), space)
+        atlas = _within(_atlas(identity(study), space), study.limits)
     except ExplorerError as error:
         show_message(f"The costs of this space's networks cannot be counted: {error}.")
         return
-    names = [name for name in atlas.columns if name not in (*COSTS, "index")]
+    if atlas.empty:
+        show_message("No network of the space keeps the limits of the study.")
+        return
+    names = [name for name in atlas.columns if name not in (*COSTS, "index", WITHIN)]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         x = st.selectbox("x axis", SHOWN_COSTS, format_func=quantity_title, key="cloud_x", width=180)
         others = [cost for cost in SHOWN_COSTS if cost != x]
@@ -97,6 +103,8 @@ def _draw_coverage(study: Study, space: SearchSpace, records: list[TrialRecord])
         f"all {total:,} networks of the space"
         if len(atlas) == total
         else f"{len(atlas):,} networks, a uniform sample of {counted(total)}"
+        if len(atlas) == MAX_POINTS
+        else f"{len(atlas):,} networks that keep the limits, of {counted(total)}"
     )
     st.caption(
         f"Small points: {what}{', in cells without a trained network' if only else ''}. Circles: networks that this"
@@ -110,6 +118,16 @@ def _draw_coverage(study: Study, space: SearchSpace, records: list[TrialRecord])
     else:
         percent = {"share of the space (%)": st.column_config.NumberColumn(format="%.1f")}
         st.dataframe(rows, hide_index=True, width="stretch", column_config=percent)
+
+
+def _within(atlas: pandas.DataFrame, limits: Iterable[str]) -> pandas.DataFrame:
+    """Return the rows of an atlas that keep the limits of the space and the study, but those on measured costs."""
+    if WITHIN in atlas:
+        atlas = atlas[atlas[WITHIN]]
+    for limit in map(parse_limit, limits):
+        if limit.cost in COSTS:
+            atlas = atlas[limit.allows({limit.cost: atlas[limit.cost]})]
+    return atlas.reset_index(drop=True)
 
 
 @st.cache_data(max_entries=8, show_spinner="Counting the costs of the space's networks")

@@ -122,6 +122,11 @@ class Quantity:
     field: str = ""
 
     @property
+    def tested(self) -> str:
+        """The title without the split, for a value that is tested on the test split."""
+        return self.title.replace("validation ", "")
+
+    @property
     def description(self) -> str:
         """The description and the condition, in one line."""
         return (self.about or self.title) + (f" ({self.condition})" if self.condition else "")

@@ -88,11 +88,11 @@ def find_architecture(address: str, storage: str, override: Input | None = None)
         from explorer.store import open_study  # the other addresses need no database
 
         record = open_study(storage, study).trial(int(number))
-        if not record.architecture:
+        if not record.architecture_json:
             raise ExplorerError(
                 f"trial {number} of study {study!r} has no architecture: {record.state}, {record.reason}"
             )
-        architecture = _overridden(Architecture.from_json(record.architecture, record.digest), override, address)
+        architecture = _overridden(record.architecture, override, address)
         return Addressed(architecture, study=study, trial=record)
     raise ExplorerError(_no_architecture(address, storage))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from explorer.analysis.amounts import plural
 from explorer.cli import WorkFailed
 from explorer.cli.options import as_json, print_json, print_table, storage
 
@@ -46,6 +47,6 @@ def clean(study: str, yes: bool, as_json: bool, storage: str) -> None:
             [(each.path.name, f"{each.bytes:,}", each.reason) for each in found],
         )
         done = "removed" if yes else "can be removed; --yes removes them"
-        click.echo(f"{len(found)} files, {total / 1e6:.1f} MB of {opened.artifacts} {done}")
+        click.echo(f"{plural(len(found), 'file')}, {total / 1e6:.1f} MB of {opened.artifacts} {done}")
     if failed:
-        raise WorkFailed(f"{len(failed)} files could not be removed, as {failed[0]}")
+        raise WorkFailed(f"{plural(len(failed), 'file')} could not be removed, as {failed[0]}")

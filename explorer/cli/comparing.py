@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from explorer.analysis.amounts import format_count, format_percent
 from explorer.cli.amounts import Whole
-from explorer.cli.options import as_json, format_count, format_percent, print_json, print_table, storage
+from explorer.cli.options import as_json, print_json, print_table, storage
 from explorer.cli.setting_options import setting_options
 from explorer.study.settings import SearchSettings
 from explorer.training.settings import TrainingSettings

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from explorer.analysis.amounts import amount, format_percent, plural
 from explorer.analysis.quantities import FRACTIONS, TRAINED
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
 from explorer.cli.options import (
-    amount,
     as_json,
     choices_line,
     console,
     data_dir,
     device,
-    format_percent,
     plain,
     print_json,
     print_table,
@@ -47,6 +46,11 @@ if TYPE_CHECKING:  # the functions import it when they are called
     "--y",
     type=click.Choice(list(TRAINED)),
     help="The metric to test; the study's first measured objective by default.",
+)
+@click.option(
+    "--estimated",
+    is_flag=True,
+    help="Confirm the frontier of the best estimates, which fresh seeds change, instead of the search's.",
 )
 @mix
 @click.option(
@@ -121,8 +125,8 @@ def _print(found: Confirmation) -> None:
     epochs = found.networks[0].epochs
     out.print(
         plain(
-            f"\n{found.y} after {epochs} epochs. searched: one training, on validation images; test: mean over fresh "
-            "seeds, on images that no search sees;\nstd: standard deviation of one training; on the frontier: "
-            f"probability that no confirmed network with at most its {found.x} has a better mean"
+            f"\n{found.y} after {plural(epochs, 'epoch')}. searched: one training, on validation images; test: mean"
+            " over fresh seeds, on images that no search sees;\nstd: standard deviation of one training; on the"
+            f" frontier: probability that no confirmed network with at most its {found.x} has a better mean"
         )
     )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
-import shlex
 import shutil
 import sqlite3
 import sys
@@ -14,11 +12,11 @@ import webbrowser
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 
 from explorer.errors import ExplorerError, StoreError, one_line
 from explorer.store.passwords import hide_passwords
+from explorer.system.installation import extra_names, installed, package_name, pip_command, requirements
 
 MIN_DISK_BYTES = 256 * 2**20  # for weights and records
 MIN_MEMORY_BYTES = 2**30  # one training of a small network with its data
@@ -95,66 +93,20 @@ def _python() -> Check:
 
 def _packages() -> Iterator[Check]:
     """Check the explorer's dependencies, one check per package."""
-    for requirement in _requirements(""):
-        found, ok = _installed(requirement)
-        fix = "" if ok else _pip([requirement])
-        yield Check(_name(requirement), ok, found, True, fix)
+    for requirement in requirements(""):
+        found, ok = installed(requirement)
+        fix = "" if ok else pip_command([requirement])
+        yield Check(package_name(requirement), ok, found, True, fix)
 
 
 def _extras() -> Iterator[Check]:
     """Check the optional dependencies, one check per extra."""
-    for extra in _extra_names():
-        wanted = _requirements(extra)
-        states = [(requirement, *_installed(requirement)) for requirement in wanted]
+    for extra in extra_names():
+        wanted = requirements(extra)
+        states = [(requirement, *installed(requirement)) for requirement in wanted]
         missing = [requirement for requirement, _, ok in states if not ok]
-        found = ", ".join(f"{_name(requirement)} {found}" for requirement, found, _ in states)
-        yield Check(f"[{extra}]", not missing, found or "unknown", fix=_pip(missing) if missing else "")
-
-
-def _extra_names() -> list[str]:
-    try:
-        return [name for name in metadata("explorer").get_all("Provides-Extra") or [] if name != "all"]
-    except PackageNotFoundError:
-        return []
-
-
-def _requirements(extra: str) -> list[str]:
-    """Return the requirements of an extra of the installed explorer, as pip spells them; of no extra if it is empty."""
-    try:
-        listed = requires("explorer") or []
-    except PackageNotFoundError:
-        return []
-    of_extra = re.compile(r"""\s*;\s*extra\s*==\s*["']([\w-]+)["']\s*$""")
-    found = []
-    for line in listed:
-        match = of_extra.search(line)
-        if (match[1] if match else "") == extra:
-            found.append(of_extra.sub("", line))
-    return [requirement for requirement in found if _name(requirement) != "explorer"]
-
-
-def _name(requirement: str) -> str:
-    """Return the package name of a requirement."""
-    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
-
-
-def _installed(requirement: str) -> tuple[str, bool]:
-    """Return the installed version, or "missing", and whether it satisfies the requirement."""
-    try:
-        found = version(_name(requirement))
-    except PackageNotFoundError:
-        return "missing", False
-    try:
-        from packaging.requirements import Requirement
-    except ImportError:  # another check reports it as missing
-        return found, True
-    ok = Requirement(requirement).specifier.contains(found, prereleases=True)
-    return found if ok else f"{found}, expected {requirement}", ok
-
-
-def _pip(requirements: list[str]) -> str:
-    """Return the shell command that installs the requirements."""
-    return shlex.join([sys.executable, "-m", "pip", "install", *requirements])
+        found = ", ".join(f"{package_name(requirement)} {found}" for requirement, found, _ in states)
+        yield Check(f"[{extra}]", not missing, found or "unknown", fix=pip_command(missing) if missing else "")
 
 
 def _cpu() -> Check:
@@ -231,7 +183,7 @@ def _storage(storage: str) -> Check:
         reason = f"{error.filename or ''}: {error.strerror}" if isinstance(error, OSError) else str(error)
         return Check("storage", False, reason, True, "name another storage with --storage or EXPLORER_STORAGE")
     except ImportError as error:
-        return Check("storage", False, f"{error.name} is missing", True, _pip(_requirements("postgres")))
+        return Check("storage", False, f"{error.name} is missing", True, pip_command(requirements("postgres")))
     except Exception as error:
         reason = one_line(getattr(error, "orig", None) or error)  # the driver's message, without SQLAlchemy's
         found = hide_passwords(reason)[:300]
@@ -290,7 +242,7 @@ def _lock_in(folder: Path) -> None:
 
 
 def _disk(storage: str) -> Check:
-    from explorer.store.database import database_file
+    from explorer.store.storage_url import database_file
 
     try:
         file = database_file(storage)

@@ -24,7 +24,7 @@ from explorer.study.settings import SearchSettings
 from explorer.system.signals import raise_interrupted
 
 if TYPE_CHECKING:  # the functions import it when they are called
-    from explorer.analysis.effects import Effect, EffectModel, EqualCost, Frontier, Interaction, Narrowing, Paired
+    from explorer.analysis.effects import Effect, EqualCost, Frontier, Interaction, Narrowing, Paired
     from explorer.study.events import Progress
     from explorer.study.pairs.run import Pairs
 
@@ -93,22 +93,19 @@ def effects(
 
 def _estimate(study: Study, x: str, y: str, factor: str | None, between: bool, as_json: bool) -> None:
     """Print the effects, or the interactions."""
-    model = _fit(study, x, y)
+    from explorer.study.results.effects import fit_effects
+    from explorer.study.results.levels import untried_levels, untried_text
+
+    model = fit_effects(study, x, y)
     if as_json:
         print_json([each.to_json() for each in (model.interactions(factor) if between else model.effects(factor))])
         return
     _print_effects(model.effects(factor), x, y)
+    untried = [level for level in untried_levels(study) if factor in (None, level.choice, level.choice.split("@")[0])]
+    if untried:
+        click.echo(untried_text(untried))
     if between:
         _print_interactions(model.interactions(factor), y)
-
-
-def _fit(study: Study, x: str, y: str) -> EffectModel:
-    from explorer.analysis.effects import EffectModel
-    from explorer.study.space_networks import space_networks
-
-    records = study.trials(full=False)
-    maximised = {"max": True, "min": False}.get(study.objectives.get(y, ""))
-    return EffectModel(records, y, x, maximised=maximised, space=space_networks(study, records, x))
 
 
 def _require_pairs() -> None:
@@ -126,6 +123,7 @@ def _run_pairs(
     """Train counterparts and print them, the intervals before and after, and the effects."""
     from explorer.study import show_progress
     from explorer.study.pairs.run import run_pairs
+    from explorer.study.results.effects import fit_effects
 
     with ExitStack() as display:
         shown: list[Progress] = []
@@ -138,7 +136,7 @@ def _run_pairs(
         found = run_pairs(
             study, pairs, factor=factor, x=x, y=y, before=before, progress=lambda event: shown[0](event), **options
         )
-    estimated = [] if options["dry_run"] else _fit(study, x, y).effects(factor)
+    estimated = [] if options["dry_run"] else fit_effects(study, x, y).effects(factor)
     if as_json:
         print_json(_pairs_json(found, estimated))
     else:

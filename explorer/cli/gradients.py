@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from explorer.analysis.amounts import plural
 from explorer.cli.address import find_architecture
 from explorer.cli.amounts import Whole
 from explorer.cli.options import (
@@ -70,7 +71,7 @@ def gradients(
         print_json([flow.to_dict() for flow in flows])
         return
     for arch, flow in zip(archs, flows):
-        click.echo(f"{arch}: {flow.digest}, {flow.batch} images of {flow.source}, seed {flow.seed}")
+        click.echo(f"{arch}: {flow.digest}, {plural(flow.batch, 'image')} of {flow.source}, seed {flow.seed}")
         columns = ("stage", "block", "grad norm", "cosine", "shortcut", "dead", "signal")
         print_table(
             dict.fromkeys(columns, "right"),

@@ -8,18 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from explorer.analysis.amounts import format_count
 from explorer.cli import WorkFailed
-from explorer.cli.options import (
-    as_json,
-    console,
-    data_dir,
-    format_count,
-    plain,
-    print_json,
-    print_table,
-    skip_damaged,
-    storage,
-)
+from explorer.cli.options import as_json, console, data_dir, plain, print_json, print_table, skip_damaged, storage
 from explorer.errors import DataError
 
 if TYPE_CHECKING:  # the functions import them when they are called

@@ -11,10 +11,11 @@ import click
 from rich.console import Console
 from rich.status import Status
 
+from explorer.analysis.amounts import format_percent
 from explorer.cli import WorkFailed
 from explorer.cli.address import Addressed, Input, find_architecture
 from explorer.cli.amounts import Whole
-from explorer.cli.options import as_json, device, format_percent, print_json, print_table, storage, with_input
+from explorer.cli.options import as_json, device, print_json, print_table, storage, with_input
 from explorer.errors import ExplorerError
 from explorer.measure.result import Latency, LatencyEnvironment
 from explorer.networks.architecture import Architecture

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from explorer.analysis.quantities import FRACTIONS
 from explorer.cli.address import Input
 from explorer.cli.amounts import Whole
 from explorer.cli.setting_options import setting_option
@@ -182,6 +181,9 @@ def console() -> Console:
     return made if made.is_terminal else Console(highlight=False, width=160)
 
 
+MAX_WORD = 30  # characters of a word that a table keeps on one line
+
+
 def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> None:
     """Print a table.
 
@@ -189,11 +191,15 @@ def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> No
         columns: Alignment, "left" or "right", by heading.
         rows: Cells of each row; None is an empty cell.
     """
+    cells = [[plain(cell) for cell in row] for row in rows]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading, side in columns.items():
-        table.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(plain(cell) for cell in row))
+    for place, (heading, side) in enumerate(columns.items()):
+        words = [word for text in (heading, *(row[place].plain for row in cells)) for word in text.split()]
+        widest = min(MAX_WORD, max(map(len, words), default=0))  # a column is not narrower: no word is broken
+        justify: Literal["left", "right"] = "right" if side == "right" else "left"
+        table.add_column(heading, justify=justify, overflow="fold", min_width=widest, no_wrap=side == "right")
+    for row in cells:
+        table.add_row(*row)
     console().print(table)
 
 
@@ -202,32 +208,12 @@ def plain(value: Any) -> Text:
     return Text("" if value is None else printable(str(value)))
 
 
-def format_count(number: float) -> str:
-    """Format a count with three digits and a suffix, such as 40.8M, 272k or 512."""
-    for factor, suffix in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if abs(number) >= factor:
-            return f"{number / factor:.3g}{suffix}"
-    return f"{number:g}"
-
-
 def format_whole(number: int) -> str:
     """Format a whole number: in full below a billion, else as a power of ten."""
     if number < 10**9:
         return f"{number:,}"
     digits = str(number)
     return f"{digits[0]}.{digits[1:3]}e{len(digits) - 1}"
-
-
-def format_percent(share: float | None) -> str:
-    """Format a fraction as a percentage; None as empty text."""
-    return "" if share is None else f"{100 * share:.1f}%"
-
-
-def amount(name: str, value: float) -> str:
-    """Format the value of a quantity, such as 93.2%, 1.23 or 40.8M."""
-    if name in FRACTIONS:
-        return format_percent(value)
-    return f"{value:.3g}" if name.endswith("_ms") else format_count(value)
 
 
 def choices_line(choices: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from explorer.analysis.amounts import format_count, plural
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
 from explorer.cli.options import (
@@ -16,7 +17,6 @@ from explorer.cli.options import (
     console,
     data_dir,
     device,
-    format_count,
     plain,
     print_json,
     print_table,
@@ -136,7 +136,7 @@ def _print(found: Reproduction) -> None:
     unit = f" in {quantity.unit}" if quantity.unit else ""
     size = experiment.scales[found.scale]
     images = "all" if size.subset is None else f"{size.subset:,} training and validation"
-    trained = f" after {size.epochs} epochs of {images} images" if size.epochs else ""
+    trained = f" after {plural(size.epochs, 'epoch')} of {images} images" if size.epochs else ""
     out.print(plain(f"\n{quantity.title}{unit}; measured: mean over the seeds{trained}; std: of one seed;"))
     out.print(plain("names and published numbers: of the published networks; layers and macs: of the measured ones\n"))
     print_table(

@@ -12,20 +12,12 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from explorer.analysis.amounts import format_count, format_percent, plural
+from explorer.analysis.estimates import Estimate
 from explorer.analysis.frontier_certainty import FrontierCertainty
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
-from explorer.cli.options import (
-    as_json,
-    console,
-    format_count,
-    format_percent,
-    plain,
-    print_json,
-    print_warnings,
-    storage,
-    storage_words,
-)
+from explorer.cli.options import as_json, console, plain, print_json, print_warnings, storage, storage_words
 from explorer.cli.setting_options import effective_values, setting_options
 from explorer.cli.studies import frontier_json, print_frontier, warn_of_mixed_latencies
 from explorer.errors import ExplorerError
@@ -34,6 +26,7 @@ from explorer.settings.file import read_settings, write_settings
 from explorer.settings.kinds import Text
 from explorer.settings.settings import Setting
 from explorer.store.passwords import has_password
+from explorer.study.results.levels import untried_levels, untried_text
 from explorer.study.search import SearchResult
 from explorer.study.settings import SearchSettings
 from explorer.system.signals import raise_interrupted
@@ -153,6 +146,7 @@ def _report(result: SearchResult, as_json: bool, more: Mapping[str, Any] | None 
     x, y = study.plane
     frontier = study.frontier(x, y, mix_environments=True)
     certainty = study.frontier_certainty(x, y, mix_environments=True)
+    estimates = study.estimates(y)
     if as_json:
         print_json(
             {
@@ -160,16 +154,17 @@ def _report(result: SearchResult, as_json: bool, more: Mapping[str, Any] | None 
                 "storage": study.storage,
                 "limits": study.limits,
                 "trials": study.counts(),
-                "frontier": [frontier_json(record, certainty) for record in frontier],
+                "frontier": [frontier_json(record, certainty, estimates.get(record.number)) for record in frontier],
                 "hypervolume": study.hypervolume(),
                 "seconds": result.seconds,
                 "ended": result.ended,
+                "untried": [level._asdict() for level in untried_levels(study)],
                 **study.savings(),
                 **(more or {}),
             }
         )
     else:
-        _print_result(result, frontier, x, y, certainty)
+        _print_result(result, frontier, x, y, certainty, estimates)
     warn_of_mixed_latencies(study, {x, y}, on_stderr=True)
     if result.failed:
         raise WorkFailed(f"the search gave up: {result.ended}")
@@ -178,7 +173,12 @@ def _report(result: SearchResult, as_json: bool, more: Mapping[str, Any] | None 
 
 
 def _print_result(
-    result: SearchResult, frontier: list[TrialRecord], x: str, y: str, certainty: FrontierCertainty | None
+    result: SearchResult,
+    frontier: list[TrialRecord],
+    x: str,
+    y: str,
+    certainty: FrontierCertainty | None,
+    estimates: Mapping[int, Estimate],
 ) -> None:
     """Print counts, savings, the frontier and suggested next commands."""
     out, study = console(), result.study
@@ -186,14 +186,18 @@ def _print_result(
     out.print(plain(f"{study.name}: {result.ended or 'done'}; {counts or 'no trials yet'}, {result.seconds:.0f} s"))
     saved = study.savings()
     if saved["trainings_saved"]:
-        out.print(plain(f"{saved['trainings_saved']} trainings saved: their networks had been trained before"))
+        trainings = plural(saved["trainings_saved"], "training")
+        out.print(plain(f"{trainings} saved: their networks had been trained before"))
     if saved["epochs_saved"] > 0:
         share = saved["epochs_saved"] / (saved["epochs_saved"] + saved["epochs_trained"])
-        out.print(plain(f"{saved['epochs_saved']} epochs saved, {share:.0%}: unpromising trials were stopped early"))
+        epochs = plural(saved["epochs_saved"], "epoch")
+        out.print(plain(f"{epochs} saved, {share:.0%}: unpromising trials were stopped early"))
     if not frontier:
         return
-    out.print(plain(f"\nfrontier of {y} versus {x}, {len(frontier)} network{'s' * (len(frontier) > 1)}:\n"))
-    print_frontier(frontier, x, y, certainty)
+    out.print(plain(f"\nfrontier of {y} versus {x}, {plural(len(frontier), 'network')}:\n"))
+    print_frontier(frontier, x, y, certainty, estimates)
+    if untried := untried_text(untried_levels(study)):
+        out.print(plain(untried))
     named = shlex.quote(study.name)
     where = storage_words(study.storage)
     best = frontier[-1].number
@@ -230,7 +234,7 @@ def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> 
     from explorer.data.dataset import load_data
     from explorer.errors import TrainingError
     from explorer.store.artifacts import train_checkpoint
-    from explorer.store.database import database_file
+    from explorer.store.storage_url import database_file
     from explorer.study.workers.one_training import train_in_child
     from explorer.system.environment import find_device
     from explorer.training.recipe import require_several_values
@@ -296,4 +300,4 @@ def train(arch: str, seed: int, as_json: bool, storage: str, **options: Any) -> 
     test = format_percent(trained.measured["accuracy"])
     click.echo(f"validation {format_percent(result.val_accuracy)}, test {test} (one seed, {seed})")
     pace = f"{format_count(result.images_per_second)} images/s in {result.precision} on {place}"
-    click.echo(f"{result.epochs} epochs of {recipe.name!r} in {result.seconds:.1f} s, {pace}")
+    click.echo(f"{plural(result.epochs, 'epoch')} of {recipe.name!r} in {result.seconds:.1f} s, {pace}")

@@ -160,7 +160,7 @@ def _print_ranking(study: Study, score: Score, names: Sequence[str], recompute: 
     for each in _with_progress(records, as_json):
         stored = {} if recompute else {name: each.objectives[name] for name in names if name in each.objectives}
         missing = [name for name in names if name not in stored]
-        measured = score(Architecture.from_json(each.architecture, each.digest), missing, each.seed) if missing else {}
+        measured = score(each.architecture, missing, each.seed) if missing else {}
         scored.append({**stored, **measured})
     numbers = {name: [row[name] for row in scored] for name in names}
     numbers |= {name: [each.costs.get(name) for each in records] for name in SUMMED_COSTS}

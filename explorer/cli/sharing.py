@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
 import explorer
+from explorer.analysis.amounts import format_count, format_percent, plural
 from explorer.analysis.limits import parse_limit
 from explorer.cli import WorkFailed
 from explorer.cli.address import Addressed, Input, find_architecture
 from explorer.cli.amounts import Whole
-from explorer.cli.options import (
-    as_json,
-    console,
-    format_count,
-    format_percent,
-    plain,
-    print_json,
-    print_table,
-    storage,
-    with_input,
-)
+from explorer.cli.options import as_json, console, plain, print_json, print_table, storage, with_input
 from explorer.cli.studies import mix, none_found, warn_of_mixed_latencies
 from explorer.errors import ExplorerError, ExportError
+from explorer.export.manifest import Package
 from explorer.export.verify.formats import RUN, check_formats
 from explorer.export.verify.process import FreshProcess
-from explorer.records import TrialRecord
 from explorer.system.files import require_writable
 
 
@@ -191,6 +181,8 @@ def _check(found: list[Addressed], places: list[Path], request: Request, overrid
     """Raise ExplorerError for invalid arguments before anything is trained or written."""
     from explorer.export.manifest import MANIFEST, check_target
     from explorer.export.transfer import feature_maps
+    from explorer.store import open_study
+    from explorer.study.results.exporting import check_exportable
 
     for each, place in zip(found, places):
         require_writable(check_target(place) / MANIFEST)
@@ -199,20 +191,8 @@ def _check(found: list[Addressed], places: list[Path], request: Request, overrid
             continue
         if override is not None:
             raise ExplorerError("a trained network keeps its input; leave out --data, --input and --classes")
-        if request.weights is not None:
-            raise ExplorerError("a trial has its own weights; leave out --weights")
-        _require_trainable(each.study, each.trial, storage)
-
-
-def _require_trainable(study_name: str, record: TrialRecord, storage: str) -> None:
-    """Raise ExplorerError for a trial whose weights were not saved and that cannot be trained again."""
-    from explorer.store import open_study
-    from explorer.study.recorded_training import find_data, training_recipe
-
-    study = open_study(storage, study_name)
-    if record.state == "complete" and study.weights(record) is None:
-        training_recipe(study)
-        find_data(study, click.get_current_context().params["data_dir"])
+        data_dir = click.get_current_context().params["data_dir"]
+        check_exportable(open_study(storage, each.study), each.trial, data_dir, request.weights is not None)
 
 
 def _export(
@@ -221,30 +201,40 @@ def _export(
     """Export one network and return what ``explorer export --json`` prints of it."""
     from explorer.export.package import export_architecture
     from explorer.export.weights import load_weights, pair_weights
+    from explorer.store import open_study
+    from explorer.study.recorded_training import is_trained
+    from explorer.study.results.exporting import export_trial
 
-    provenance: dict[str, Any] = _origin(found)
-    weights = accuracy = pairing = None
-    if found.study is not None and found.trial is not None:
-        weights, accuracy, provenance = _trained_weights(found.study, found.trial, storage, quiet)
-    elif request.weights is not None:
-        if request.by_order:
-            pairing = pair_weights(found.architecture, request.weights)
-        weights = load_weights(found.architecture, pairing or request.weights).state_dict()
-        paired = ", paired by the order of computation" if pairing else ""
-        provenance["weights"] = f"from the file {Path(request.weights).name}{paired}"
+    options: dict[str, Any] = {
+        "formats": request.formats,
+        "features": request.features,
+        "head_classes": request.head_classes,
+        "fresh": fresh,
+    }
+    pairing = pair_weights(found.architecture, request.weights) if request.weights and request.by_order else None
+    source = pairing or request.weights
+    weights = None if source is None else load_weights(found.architecture, source).state_dict()
     try:
         with contextlib.nullcontext() if quiet else console().status("writing and verifying files"):
-            result = export_architecture(
-                found.architecture,
-                folder,
-                state_dict=weights,
-                formats=request.formats,
-                features=request.features,
-                head_classes=request.head_classes,
-                provenance={**provenance, "exported by": f"explorer {explorer.__version__}"},
-                accuracy=accuracy,
-                fresh=fresh,
-            )
+            if found.study is not None and found.trial is not None:
+                study, record = open_study(storage, found.study), found.trial
+                if not is_trained(study) and request.weights is None:
+                    click.echo(
+                        f"{study.name}: a function evaluated its networks, so there are no trained weights: they are"
+                        " initialised from seed 0; --weights FILE loads yours",
+                        err=True,
+                    )
+                data_dir = click.get_current_context().params["data_dir"]
+                result = export_trial(study, record.number, folder, weights=source, data_dir=data_dir, **options)
+            else:
+                provenance = _origin(found)
+                if request.weights is not None:
+                    paired = ", paired by the order of computation" if pairing else ""
+                    provenance["weights"] = f"from the file {Path(request.weights).name}{paired}"
+                provenance["exported by"] = f"explorer {explorer.__version__}"
+                result = export_architecture(
+                    found.architecture, folder, state_dict=weights, provenance=provenance, **options
+                )
     except ExportError as error:
         raise WorkFailed(str(error)) from error
     if not quiet:
@@ -273,48 +263,6 @@ def _origin(found: Addressed) -> dict[str, Any]:
         return {}
     index = str(found.space.rank(found.derivation))
     return {"space": found.space.name, "index": index, "choices": str(found.derivation)}
-
-
-def _trained_weights(
-    study_name: str, record: TrialRecord, storage: str, quiet: bool
-) -> tuple[dict[str, Any], float | None, dict[str, Any]]:
-    """Return the weights of a trial, their accuracy and their provenance; train again if they were not saved."""
-    from explorer.store import open_study
-    from explorer.study.workers.weights import trained_network
-
-    study = open_study(storage, study_name)
-    silent = quiet or study.weights(record)
-    with contextlib.nullcontext() if silent else console().status("the weights were not saved: training again"):
-        trained = trained_network(study, record, click.get_current_context().params["data_dir"])
-    training = study.fingerprint
-    result = trained.retrained or record.result
-    accuracy = result.val_accuracy if result else record.objectives.get("accuracy")
-    split = training.get("split") or {}
-    provenance = {
-        "study": study.name,
-        "trial": record.number,
-        "space": study.space_name,
-        "choices": ", ".join(f"{name}={text}" for name, text in record.choices.items()),
-        "accuracy": {
-            "accuracy": format_percent(accuracy),
-            "split": f"validation, {split['validation']} images" if "validation" in split else "validation",
-            "seeds": f"one training, seed {record.seed}",
-            "test split": "not used",
-        },
-        "recipe": {**(training.get("recipe") or {}), "epochs": training.get("epochs")},
-        "data": {
-            "name": training.get("data"),
-            **{name: value for name, value in split.items() if value is not None},
-            "pixels": "scaled to 0..1, minus the mean, divided by std, for each channel",
-        },
-        "environment": asdict(record.environment) if record.environment else {},
-        "weights": "retrained at export with the settings of the trial" if trained.retrained else "saved by the trial",
-    }
-    return (
-        trained.network.state_dict(),
-        accuracy,
-        {key: value for key, value in provenance.items() if value not in ("", {}, None)},
-    )
 
 
 @click.command()
@@ -352,9 +300,7 @@ def describe(directory: str, as_json: bool) -> None:
     origin = ", ".join(
         f"{name} {found.provenance[name]}" for name in ("study", "trial", "space", "index") if name in found.provenance
     )
-    accuracy = (
-        format_percent(found.accuracy) if found.accuracy is not None else "unknown" if found.trained else "not trained"
-    )
+    accuracy = _accuracy(found)
     out = console()
     out.print(plain(f"{architecture.digest}: {architecture.input} images to {what}"))
     for name, text in (
@@ -368,11 +314,21 @@ def describe(directory: str, as_json: bool) -> None:
         first, *rest = stage.blocks
         out.print(
             plain(
-                f"stage {number}: {len(stage.blocks)} blocks; {first}"
+                f"stage {number}: {plural(len(stage.blocks), 'block')}; {first}"
                 + (f"; then {rest[0]}" if rest and rest[0] != first else "")
             )
         )
     print_table({"file (unchanged)": "left", "sha256": "left"}, found.files.items())
+
+
+def _accuracy(found: Package) -> str:
+    """Return the accuracy of an exported network with its interval and its source, and that of its weights."""
+    told = found.provenance.get("accuracy")
+    if not isinstance(told, dict) or "accuracy" not in told or "split" not in told:
+        known = "unknown" if found.trained else "not trained"
+        return format_percent(found.accuracy) if found.accuracy is not None else known
+    more = f"; of these weights {told['of these weights']}" if "of these weights" in told else ""
+    return f"{told['accuracy']} ({told['split']}; {told.get('seeds', 'one training')}){more}"
 
 
 @click.command()

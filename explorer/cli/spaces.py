@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from explorer.analysis.amounts import format_count, format_percent
 from explorer.analysis.quantities import quantity_named
 from explorer.cli import WorkFailed
 from explorer.cli.address import Input, find_architecture
@@ -19,8 +21,6 @@ from explorer.cli.options import (
     check_output,
     choices_line,
     console,
-    format_count,
-    format_percent,
     format_whole,
     plain,
     print_json,
@@ -103,7 +103,8 @@ def space(space: str, exact: bool, as_json: bool, override: Input | None) -> Non
         about = f" (estimated; 95% interval {' to '.join(map(format_whole, networks.ci95))})"
     checked = "every block was built" if read.validated == "all" else "sampled networks were built"
     out.print(
-        f"{format_whole(count)} derivations, {format_whole(networks.networks)} distinct networks{about}; {checked}\n",
+        f"{format_whole(count)} derivation{'s' * (count != 1)}, {format_whole(networks.networks)} distinct"
+        f" network{'s' * (networks.networks != 1)}{about}; {checked}\n",
         markup=False,
     )
     print_table({"choice": "left", "scope": "left", "alternatives": "left"}, [
@@ -222,7 +223,12 @@ def _draws(space: SearchSpace, count: int, seed: int, distinct: bool) -> Iterato
     help="Number of networks, sampled uniformly without repetition; all by default.",
 )
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE.parquet", help="The table to write."
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The table to write, .parquet or .csv.",
 )
 @click.option(
     "--plot",
@@ -236,13 +242,15 @@ def _draws(space: SearchSpace, count: int, seed: int, distinct: bool) -> Iterato
 def atlas(
     space: str, count: int | None, output: Path, plot: Path | None, seed: int, as_json: bool, override: Input | None
 ) -> None:
-    """Write the costs of all networks of SPACE, or of N of them: a Parquet file with one row per network, by index.
+    """Write the costs of all networks of SPACE, or of N of them: a Parquet or CSV file, one row per network, by index.
+
+    If the space has limits, the column within_limits says which networks keep them; the plot shows only these.
 
     Columns: the index, one column per choice point (empty if the network does not have it), and the costs.
     """
-    from explorer.costs.whole_space.table import is_atlas, rows_of, write_atlas
+    from explorer.costs.whole_space.table import cost_limits, is_atlas, rows_of, write_atlas
 
-    check_output("-o", output, (".parquet",), is_atlas)
+    check_output("-o", output, (".parquet", ".csv"), is_atlas)
     if plot is not None:
         from explorer.dashboard.atlas import check_plotting, page_head, write_page
 
@@ -250,11 +258,17 @@ def atlas(
         check_output("--plot", plot, (".html", ".htm"), lambda path: begins_with(path, page_head()))
     read = _load(space, override)
     written = write_atlas(read, output, count, seed, _AtlasProgress(rows_of(read, count)))
-    drawn = write_page(plot, output) if plot is not None else 0
+    drawn = 0
+    if plot is not None and output.suffix.lower() == ".csv":
+        with tempfile.TemporaryDirectory() as folder:
+            write_atlas(read, Path(folder) / "atlas.parquet", count, seed)
+            drawn = write_page(plot, Path(folder) / "atlas.parquet")
+    elif plot is not None:
+        drawn = write_page(plot, output)
     rate = round(written.rows / written.seconds)
     if as_json:
         document = {"space": read.name, "derivations": read.count(), "file": str(output), "rows": written.rows}
-        document |= {"seconds": written.seconds, "rows_per_second": rate}
+        document |= {"within_limits": written.within_limits, "seconds": written.seconds, "rows_per_second": rate}
         print_json(document | ({} if plot is None else {"plot": str(plot), "points": drawn}))
         return
     out = console()
@@ -262,6 +276,8 @@ def atlas(
     out.print(
         plain(f"{read.name}: costs of {many} derivations in {written.seconds:.2f} s ({format_count(rate)} per second)")
     )
+    if limits := ", ".join(map(str, cost_limits(read))):
+        out.print(plain(f"{written.within_limits:,} of them keep the limits of the space: {limits}"))
     print_table({"cost": "left", "min": "right", "max": "right"}, [
         (name, format_count(low), format_count(high)) for name, (low, high) in written.ranges.items()
     ])  # fmt: skip

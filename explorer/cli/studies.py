@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from explorer.analysis.amounts import amount
+from explorer.analysis.estimates import Estimate
 from explorer.analysis.frontier_certainty import FrontierCertainty, certainty_text
 from explorer.analysis.limits import Limit, parse_limit
 from explorer.analysis.quantities import LATENCY, TRAINED
 from explorer.cli.options import (
-    amount,
     as_json,
-    begins_with,
-    check_output,
     choices_line,
     console,
     plain,
@@ -173,14 +172,15 @@ def frontier(
         records = opened.frontier(x, y, mix_environments=mix_environments)
     names = {x, y, *(limit.cost for limit in limits)}
     certainty = opened.frontier_certainty(x, y, mix_environments=mix_environments or bool(limits))
+    estimates = opened.estimates(y)
     if as_json:
-        print_json([frontier_json(record, certainty) for record in records])
+        print_json([frontier_json(record, certainty, estimates.get(record.number)) for record in records])
         warn_of_mixed_latencies(opened, names, on_stderr=True)
         return
     if not records:
         click.echo(none_found(opened, limits))
         return
-    print_frontier(records, x, y, certainty)
+    print_frontier(records, x, y, certainty, estimates)
     warn_of_mixed_latencies(opened, names)
 
 
@@ -202,20 +202,28 @@ def none_found(study: Study, limits: Sequence[Limit]) -> str:
     return f"no trial of {study.name!r} keeps {asked}; the nearest is trial {nearest.number} with {has}"
 
 
-def frontier_json(record: TrialRecord, certainty: FrontierCertainty | None) -> dict[str, Any]:
+def frontier_json(
+    record: TrialRecord, certainty: FrontierCertainty | None, estimate: Estimate | None
+) -> dict[str, Any]:
     """Return one network as ``explorer frontier --json`` prints it.
 
     Args:
         record: Its trial.
         certainty: The certainty of the frontier; None if no network was trained more than once.
+        estimate: The best estimate of its objective, which replaces the value of the search except in "objectives";
+            None if the quantity that is compared is not an objective.
     """
     quantities = record.quantities
+    if estimate is not None:
+        quantities[estimate.name] = estimate.value
     named = {name: quantities.get(name) for name in ("accuracy", "params", "macs", "latency_ms")}
     if record.latency:
         named["latency_environment"] = record.latency["environment"]["digest"]
     row: dict[str, Any] = {"trial": record.number, "digest": record.digest, "choices": dict(record.choices)}
     if certainty is not None and record.number in certainty.probabilities:
         row["frontier_probability"] = certainty.probabilities[record.number]
+    if estimate is not None:
+        row["estimate"] = estimate.to_json()
     # row is first for the order of the fields, and again at the end because an objective may be named "trial".
     return {**row, **quantities, **named, **row, "objectives": dict(record.objectives)}
 
@@ -232,7 +240,13 @@ def warn_of_mixed_latencies(study: Study, names: Container[str], on_stderr: bool
         click.echo(f"mixed: {LATENCY} was measured in {found}", err=on_stderr)
 
 
-def print_frontier(records: list[TrialRecord], x: str, y: str, certainty: FrontierCertainty | None) -> None:
+def print_frontier(
+    records: list[TrialRecord],
+    x: str,
+    y: str,
+    certainty: FrontierCertainty | None,
+    estimates: Mapping[int, Estimate],
+) -> None:
     """Print a frontier as a table, and below it what its networks share and how certain it is.
 
     Args:
@@ -240,7 +254,10 @@ def print_frontier(records: list[TrialRecord], x: str, y: str, certainty: Fronti
         x: The cost.
         y: The objective.
         certainty: Its certainty; None if no network was trained more than once.
+        estimates: Trial number -> best estimate of the objective.
     """
+    known = {record.number: estimates[record.number] for record in records if record.number in estimates}
+    confirmed = any(estimate.seeds for estimate in known.values())
     stays = {} if certainty is None else certainty.probabilities
     shared = (
         {
@@ -254,11 +271,21 @@ def print_frontier(records: list[TrialRecord], x: str, y: str, certainty: Fronti
     columns = dict.fromkeys([y, x, "params", "macs"])
     titles = [f"{name} (objective)" if name in ("trial", "choices") else name for name in columns]
     print_table(
-        {"trial": "right", **dict.fromkeys([*titles, *(["stays"] if stays else [])], "right"), "choices": "left"},
+        {
+            "trial": "right",
+            **dict.fromkeys(titles, "right"),
+            **({"source": "left"} if confirmed else {}),
+            **({"stays": "right"} if stays else {}),
+            "choices": "left",
+        },
         [
             (
                 record.number,
-                *(_quantity(record, name) for name in columns),
+                *(
+                    known[record.number].interval if name == y and record.number in known else _quantity(record, name)
+                    for name in columns
+                ),
+                *([known[record.number].source if record.number in known else ""] if confirmed else []),
                 *([f"{stays[record.number]:.0%}"] if stays else []),
                 choices_line({name: text for name, text in record.choices.items() if name not in shared}),
             )
@@ -267,6 +294,10 @@ def print_frontier(records: list[TrialRecord], x: str, y: str, certainty: Fronti
     )
     if shared:
         console().print(plain(f"all networks: {choices_line(shared)}"))
+    missing = [str(number) for number, estimate in known.items() if not estimate.seeds]
+    if confirmed and missing and known[records[0].number].split:
+        which = f"{'trials' if len(missing) > 1 else 'trial'} {', '.join(missing)}"
+        console().print(plain(f"without fresh seeds: {which}; 'explorer confirm --estimated' trains them again"))
     console().print(plain(certainty_text(certainty, [record.number for record in records], y)))
 
 
@@ -285,22 +316,10 @@ def _quantity(record: TrialRecord, name: str) -> str:
 @storage
 def report(study: str, output: Path, as_json: bool, storage: str) -> None:
     """Write STUDY as one static page with the dashboard's figures. It opens offline; an earlier page is replaced."""
-    from explorer.errors import ExplorerError
-    from explorer.system.files import require_writable, write_atomically
+    from explorer.dashboard.study_files import write_report
 
-    try:
-        from explorer.dashboard.report import HEAD, report_page
-    except ModuleNotFoundError as error:
-        raise ExplorerError(f"a report needs {error.name}; install with: pip install 'explorer[dashboard]'") from None
-    check_output("-o", output, (".html", ".htm"), lambda path: begins_with(path, HEAD))
-    opened = open_study(storage, study)
-    require_writable(Path(output))
-    page = report_page(opened, opened.trials()).encode()
-    try:
-        write_atomically(output, page)
-    except OSError as error:
-        raise ExplorerError(f"{output}: cannot be written: {error.strerror or error}") from None
+    size = write_report(open_study(storage, study), output).stat().st_size
     if as_json:
-        print_json({"file": str(output), "bytes": len(page)})
+        print_json({"file": str(output), "bytes": size})
     else:
-        click.echo(f"{output}: {len(page) / 1e6:.1f} MB, opens in any browser")
+        click.echo(f"{output}: {size / 1e6:.1f} MB, opens in any browser")

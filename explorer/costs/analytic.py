@@ -16,6 +16,7 @@ from explorer.networks.ops.merge import Merge
 from explorer.networks.ops.nested.nesting import WEIGHT_LAYERS, Nested, depth_of
 from explorer.networks.ops.window import sides
 from explorer.networks.walk import PlacedBlock
+from explorer.system.plain_text import html_table
 
 BYTES_PER_ELEMENT = {"float32": 4, "tf32": 4, "bfloat16": 2, "float16": 2}
 
@@ -74,6 +75,9 @@ class Cost:
     weight_layers: int = _formula(lambda total: total.weight_layers)
     receptive_field: int = _formula(lambda total: total.receptive_field)
     peak_memory_bytes: int = _formula(lambda total: total.bytes_per_element * (total.params + total.live_elements))
+
+    def _repr_html_(self) -> str:
+        return html_table("costs for one image", {name: f"{count:,}" for name, count in self.to_dict().items()})
 
     def to_dict(self) -> dict[str, int]:
         """Return every cost by name."""

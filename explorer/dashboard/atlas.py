@@ -13,11 +13,12 @@ import pyarrow
 from pyarrow import parquet
 
 from explorer.analysis.quantities import COSTS
-from explorer.costs.whole_space.table import choice_names
+from explorer.costs.whole_space.table import WITHIN, choice_names
 from explorer.dashboard.quantities import unit_of
 from explorer.dashboard.text import safe_text
 from explorer.errors import ExplorerError
 from explorer.system.files import write_atomically
+from explorer.system.installation import install_command
 
 MAX_POINTS = 20_000  # a browser pans and zooms so many without delay
 _TEMPLATE = Path(__file__).with_name("atlas.html")
@@ -26,7 +27,7 @@ _TEMPLATE = Path(__file__).with_name("atlas.html")
 def check_plotting() -> None:
     """Raise ExplorerError if plotly is not installed."""
     if find_spec("plotly") is None:
-        raise ExplorerError("--plot needs plotly; install with: pip install 'explorer[dashboard]'")
+        raise ExplorerError(f"--plot needs plotly; install with: {install_command('dashboard')}")
 
 
 def page_head() -> str:
@@ -58,13 +59,11 @@ def write_page(path: Path, atlas: Path, points: int = MAX_POINTS) -> int:
 
 def _sample(atlas: Path, points: int) -> tuple[pyarrow.Table, int]:
     """Return all rows, or a uniform sample of ``points``, and the number of rows. Reads one row group at a time."""
+    whole = parquet.read_table(atlas, columns=[WITHIN])[WITHIN].to_numpy() if _has_limits(atlas) else None
     with parquet.ParquetFile(atlas) as file:
-        total = file.metadata.num_rows
-        rows = (
-            np.sort(np.random.default_rng(0).choice(total, points, replace=False))
-            if total > points
-            else np.arange(total)
-        )
+        kept = np.arange(file.metadata.num_rows) if whole is None else np.flatnonzero(whole)
+        total = len(kept)
+        rows = kept[np.sort(np.random.default_rng(0).choice(total, points, replace=False))] if total > points else kept
         parts, start = [], 0
         for number in range(file.num_row_groups):
             end = start + file.metadata.row_group(number).num_rows
@@ -72,7 +71,12 @@ def _sample(atlas: Path, points: int) -> tuple[pyarrow.Table, int]:
             if len(own):
                 parts.append(file.read_row_group(number).take(own))
             start = end
-        return pyarrow.concat_tables(parts).unify_dictionaries(), total
+        return pyarrow.concat_tables(parts or [file.schema_arrow.empty_table()]).unify_dictionaries(), total
+
+
+def _has_limits(atlas: Path) -> bool:
+    """Return whether the networks of an atlas are marked that keep the limits of the space; only these are drawn."""
+    return WITHIN in parquet.read_schema(atlas).names
 
 
 def page_text(table: pyarrow.Table, total: int) -> str:
@@ -99,7 +103,7 @@ def page_content(table: pyarrow.Table, total: int) -> dict[str, Any]:
     costs = []
     for name in COSTS:
         values = table[name].to_numpy()
-        unit = unit_of(name, (values.max(),))
+        unit = unit_of(name, (values.max(initial=0),))
         costs.append(
             {
                 "name": name,
@@ -121,7 +125,8 @@ def page_content(table: pyarrow.Table, total: int) -> dict[str, Any]:
         if table.num_rows < total
         else f"{total:,} networks"
     )
-    derivations = int(metadata.get("derivations", total))
+    shown += " that keep the limits of the space" if WITHIN in table.schema.names else ""
+    derivations = int(metadata.get("derivations", total)) if WITHIN not in table.schema.names else total
     if derivations > total:
         shown += (
             f" ({total:,} sampled of {derivations:,} derivations)"

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from explorer.dashboard.hosts import WILDCARDS, address, allowed_names
 from explorer.errors import StoreError
-from explorer.store.database import database_file
+from explorer.store.storage_url import database_file
+from explorer.system.installation import install_command
 
 LOOPBACK = "127.0.0.1"
 STORAGE_VARIABLE = "EXPLORER_STORAGE"
@@ -38,9 +39,7 @@ def run_dashboard(
     """
     missing = [name for name in ("streamlit", "plotly") if find_spec(name) is None]
     if missing:
-        raise StoreError(
-            f"the dashboard needs {' and '.join(missing)}; install with: pip install 'explorer[dashboard]'"
-        )
+        raise StoreError(f"the dashboard needs {' and '.join(missing)}; install with: {install_command('dashboard')}")
     database_file(storage)
     host = None if host is None else address(host)
     names = allowed_names(host, allow_hosts)

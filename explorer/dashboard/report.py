@@ -18,9 +18,11 @@ from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
 import explorer
+from explorer.analysis.amounts import plural
 from explorer.analysis.effects import Effect, EffectModel, comparable, levels_of, quantity, varying_choices
+from explorer.analysis.estimates import Estimate, best_estimates, with_estimates
 from explorer.analysis.frontier_certainty import certainty_text
-from explorer.analysis.quantities import LATENCY, is_maximised
+from explorer.analysis.quantities import LATENCY, is_maximised, quantity_named
 from explorer.dashboard.data.effects import clearest_factor, effect_rows
 from explorer.dashboard.data.runs import hypervolume_growth, timeline
 from explorer.dashboard.data.storage import certainty_of, read_confirmations
@@ -36,6 +38,7 @@ from explorer.dashboard.text import safe_text
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
 from explorer.store import Study
+from explorer.study.results.levels import untried_levels, untried_text
 from explorer.study.space_networks import space_networks
 
 MAX_CHOICES = 4  # in parallel categories
@@ -102,13 +105,14 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
             " figures therefore use MACs.</p>"
         )
     colour = next((name for name in choice_points(records) if name == "order"), None)
-    points = frontier_points(records, x, y, study.objectives, colour)
+    confirmed, epochs = read_confirmations(study), study.fingerprint.get("epochs")
+    estimated = with_estimates(records, confirmed, study.objectives, epochs)
+    points = frontier_points(estimated, x, y, study.objectives, colour)
     if points.empty:
         parts.append("<p>No trial of this study is complete, so there is no frontier to draw.</p>")
     else:
         units = unit_of(x, points.x), unit_of(y, points.y)
         maximised = is_maximised(x, study.objectives), is_maximised(y, study.objectives)
-        confirmed = read_confirmations(study)
         certainty = certainty_of(study, records, x, y)
         stays = {} if certainty is None else certainty.probabilities
         figures["frontier"] = frontier_figure(
@@ -118,13 +122,14 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
             maximised=maximised,
             colour=colour,
             probabilities=stays,
-            seeds=seed_points(confirmed, records, x, y, study.fingerprint.get("epochs")),
+            seeds=seed_points(confirmed, records, x, y, epochs),
         )
         front = [int(number) for number in points.trial[points.frontier]]
-        by_number = {record.number: record for record in records}
+        by_number = {record.number: record for record in estimated}
         note = f"{CAPTION} {SEEDS_CAPTION}" if confirmed else CAPTION
         parts.append(_section("Frontier", "frontier", f"{note} {certainty_text(certainty, front, y)}"))
-        parts.append(_frontier_table([by_number[number] for number in front], x, y, stays))
+        estimates = best_estimates(records, confirmed, y, epochs)
+        parts.append(_frontier_table([by_number[number] for number in front], x, y, stays, estimates))
         parts += _effect_sections(figures, records, study, x, y)
     growth = hypervolume_growth(records, study.objectives)
     if len(growth) > 1:
@@ -164,6 +169,8 @@ def _effect_sections(
         yield f"<h2>What each choice does</h2><p>{_escaped(error)}.</p>"
         return
     effects = model.effects()
+    if untried := untried_text(untried_levels(study, records)):
+        yield f'<p class="note">Levels {_escaped(untried)}.</p>'
     if not effects:
         return
     figures["effects"] = effects_figure(effects[:MAX_ROWS], unit, x)
@@ -208,8 +215,8 @@ def _facts(study: Study, records: list[TrialRecord]) -> str:
         ("epochs saved", f"{stopped:,} of {epochs:,}: their trials were stopped early" if stopped > 0 else ""),
         ("objectives", ", ".join(f"{name} ({direction})" for name, direction in study.objectives.items())),
         ("data", settings.get("data") or "the user's own function"),
-        ("recipe", f"{recipe['name']}, {settings.get('epochs')} epochs" if recipe else ""),
-        ("seeds", f"one training per network; seed of the search: {study.seed}"),
+        ("recipe", f"{recipe['name']}, {plural(settings.get('epochs') or 0, 'epoch')}" if recipe else ""),
+        ("seeds", f"{_seeds(study)}; seed of the search: {study.seed}"),
         ("devices", ", ".join(sorted({r.environment.device_name for r in records if r.environment}))),
         ("created", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(study.created))),
         ("written", f"{time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())} by explorer {explorer.__version__}"),
@@ -217,15 +224,29 @@ def _facts(study: Study, records: list[TrialRecord]) -> str:
     return _table((), [(name, str(value)) for name, value in rows if value])
 
 
-def _frontier_table(front: list[TrialRecord], x: str, y: str, stays: Mapping[int, float]) -> str:
+def _seeds(study: Study) -> str:
+    again = len(read_confirmations(study))
+    return f"one training per network, and {plural(again, 'fresh seed')}" if again else "one training per network"
+
+
+def _frontier_table(
+    front: list[TrialRecord], x: str, y: str, stays: Mapping[int, float], estimates: Mapping[int, Estimate]
+) -> str:
+    sources = {record.number: estimates[record.number] for record in front if record.number in estimates}
+    confirmed = any(estimate.seeds for estimate in sources.values())
     names = list(dict.fromkeys((y, x, "params", "macs")))
     rows = []
     for record in front:
         values = record.quantities
         shown = [unit_of(name, [values[name]]).of(values[name]) if name in values else "" for name in names]
+        if confirmed:
+            shown[0] = sources[record.number].interval
+            shown.append(sources[record.number].source)
         shown += [f"{stays[record.number]:.0%}"] if stays else []
         rows.append((str(record.number), *shown, ", ".join(f"{k}={v}" for k, v in record.choices.items())))
-    heads = ("trial", *(unit_of(name, []).title for name in names), *(["stays"] if stays else []), "choices")
+    titles = [unit_of(name, []).title for name in names]
+    titles = [quantity_named(y).tested, *titles[1:], "source"] if confirmed else titles
+    heads = ("trial", *titles, *(["stays"] if stays else []), "choices")
     return _table(heads, rows, numbers=len(heads) - 1)
 
 

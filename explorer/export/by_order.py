@@ -38,7 +38,7 @@ from explorer.export.weight_layers import (
 )
 from explorer.networks.architecture import Architecture
 
-SHORTCUT_WORDS = {"downsample", "shortcut", "skip", "identity", "proj", "projection", "residual"}
+SHORTCUT_WORDS = {"downsample", "shortcut", "skip", "skipbn", "identity", "proj", "projection", "residual"}
 WINDOW = 6  # layers that are compared with a step before it counts as different
 
 

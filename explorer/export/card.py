@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from explorer.analysis.quantities import quantity_named
-from explorer.export.drawing import Diagram, op_names, stage_diagrams
 from explorer.export.transfer import Subject
+from explorer.networks.drawing import Diagram, op_names, stage_diagrams
 from explorer.networks.walk import OpRun
 
 # Key of the provenance -> heading of its section; "" is the section of all other keys.
@@ -143,7 +143,7 @@ def model_card(
 def _structure(subject: Subject) -> list[str]:
     """Write a table of stem, stages and head, in which letters denote blocks, and the diagram of each block."""
     architecture, shapes = subject.architecture, subject.architecture.stage_shapes()
-    stages = stage_diagrams(architecture)[: subject.features[-1].stage if subject.features else None]
+    stages = stage_diagrams(architecture.blocks())[: subject.features[-1].stage if subject.features else None]
     words = {run.path: op_names(run.steps) for run in architecture.segments if isinstance(run, OpRun)}
     letters: dict[Diagram, str] = {}
     names = (

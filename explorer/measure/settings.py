@@ -13,6 +13,7 @@ from pathlib import Path
 
 from explorer.errors import MeasurementError, did_you_mean
 from explorer.system.environment import CPU_INFO, cpu_words
+from explorer.system.installation import install_command
 
 DTYPES = ("float32", "tf32", "bfloat16", "float16")
 LAYOUTS = ("nchw", "channels_last")
@@ -108,7 +109,7 @@ def _cpu_fault(setting: Setting, cpuinfo: Path = CPU_INFO) -> str:
         return f"torch.compile needs a C++ compiler for a CPU, and {missing}; install g++, or use eager"
     if setting.mode == "onnxruntime":
         if absent := [name for name in _ONNX_PACKAGES if find_spec(name) is None]:
-            return f"{', '.join(absent)} not installed; pip install 'explorer[latency]', or use eager"
+            return f"{', '.join(absent)} not installed; {install_command('export')}, or use eager"
         if (setting.dtype, setting.layout) != ("float32", "nchw"):
             return "onnxruntime is measured in float32 and nchw only"
     return ""

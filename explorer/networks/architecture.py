@@ -7,17 +7,19 @@ construction, and equal to another one if both compute the same function.
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from operator import is_
 from typing import Any
 
 from explorer.errors import ArchitectureError
 from explorer.networks.block import Block, Stage, ops_to_json
 from explorer.networks.canonical import canonical_text
+from explorer.networks.drawing import stage_diagrams
 from explorer.networks.ops import registry
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import merge_from_json
@@ -34,7 +36,7 @@ MAX_BLOCKS = 2_000  # of a stage
 MAX_JSON_BYTES = 1 << 24  # of a file that is read; 10,000 layers take about 4 MB
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Architecture:
     """A residual network with literal numbers.
 
@@ -93,6 +95,22 @@ class Architecture:
         left = iter(blocks)
         for stage in self.stages:
             yield replace(stage, blocks=tuple(islice(left, len(stage.blocks))))
+
+    def __repr__(self) -> str:
+        depths = ", ".join(str(len(stage.blocks)) for stage in self.stages)
+        return f"Architecture({self.digest}: {self.input}, stages of {depths} blocks, {self.classes} classes)"
+
+    def _repr_html_(self) -> str:
+        """Return a drawing of every kind of block, with the number of its repetitions, for notebooks."""
+        columns = []
+        for number, (diagrams, shape) in enumerate(zip(stage_diagrams(self.blocks()), self.stage_shapes()[1:]), 1):
+            runs = [(diagram, len(list(run))) for diagram, run in groupby(diagrams)]
+            drawn = "\n\n".join(f"{count} x\n{diagram}" for diagram, count in runs)
+            columns.append(
+                f"<td style='text-align: left; vertical-align: top'>stage {number}, to {shape}"
+                f"<pre>{html.escape(drawn)}</pre></td>"
+            )
+        return f"<table><caption>{html.escape(repr(self))}</caption><tr>{''.join(columns)}</tr></table>"
 
     @property
     def layer_count(self) -> int:
@@ -159,16 +177,18 @@ class Architecture:
         )
 
     @classmethod
-    def from_json(cls, text: str | bytes, digest: str = "") -> Architecture:
+    def from_json(cls, text: str | bytes | Architecture, digest: str = "") -> Architecture:
         """Return the architecture that ``to_json`` wrote.
 
         Args:
-            text: The JSON text.
+            text: The JSON text. An Architecture, such as that of a trial, is returned as it is.
             digest: The expected digest; empty for any.
 
         Raises:
             ArchitectureError: The text is not a valid architecture, or has another digest.
         """
+        if isinstance(text, Architecture):
+            return text
         try:
             data = parse_json(text)
         except ValueError as error:

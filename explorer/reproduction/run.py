@@ -33,7 +33,6 @@ from explorer.study.settings import SearchSettings
 from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.workers.jobs import Retraining, Training
 from explorer.study.workers.pool import ProcessPool
-from explorer.system.cores import usable_cores
 from explorer.system.environment import find_device
 from explorer.system.files import ABANDONED_SECONDS, sweep
 from explorer.training.settings import TrainingSettings
@@ -139,7 +138,7 @@ def run_experiment(
     if experiment.quantity is GRADIENT_RATIO:
         return _measure_ratios(experiment, scale, size, seeds, space, place)
     check_storage(storage)
-    workers = workers or (usable_cores() if place == "cpu" else 1)
+    workers = workers or (None if place == "cpu" else 1)
     settings = SearchSettings(
         training=TrainingSettings(
             data=experiment.data,
@@ -182,10 +181,10 @@ def _train(
         study = open_or_create_study(plan, name, database)
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
         writer = ConfirmationWriter(study, new_worker())
-        writer.keep_networks({trial.digest: trial.architecture for trial in trials.values()})
+        writer.keep_networks({trial.digest: trial.architecture_json for trial in trials.values()})
         assert isinstance(plan.work, Training)  # the settings name no function of a caller
         work = Retraining(replace(plan.work, artifacts=study.artifacts))
-        pool = ProcessPool(work, plan.workers, reused=plan.reused)
+        pool = ProcessPool(work, plan.workers, reused=plan.reused, share=plan.share, is_fixed=plan.has_fixed_workers)
 
         def report(event: Event) -> None:
             if progress is not None:

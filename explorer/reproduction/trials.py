@@ -46,7 +46,7 @@ def keep_as_trials(study: Study, trainings: Iterable[FirstTraining]) -> None:
             continue
         proposal = Proposal(
             digest=network.digest,
-            architecture=network.architecture,
+            architecture=network.architecture_json,
             choices=network.choices,
             costs=network.costs,
             seed=each.training.seed,

@@ -31,6 +31,7 @@ from explorer.space.lint.lint import Lint, find_lints
 from explorer.space.shipped import find_space
 from explorer.space.validate import MAX_WORK, validate
 from explorer.system.files import read_regular
+from explorer.system.plain_text import html_table
 
 FORMAT = 1
 MAX_INDEX_DIGITS = 1_000
@@ -94,7 +95,7 @@ def _set_validated(space: SearchSpace, problems: Iterable[Problem] = (), max_wor
     return space
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SearchSpace(Grammar):
     """A search space, parsed and checked. Made by ``load_space`` or ``parse_space``.
 
@@ -106,6 +107,21 @@ class SearchSpace(Grammar):
     """
 
     validated: str = field(default="", compare=False)
+
+    def __repr__(self) -> str:
+        return f"SearchSpace({self.name!r}: {self._size()}, {self.input} images, {self.classes} classes)"
+
+    def _repr_html_(self) -> str:
+        """Return the choices with their alternatives as a table, for notebooks."""
+        choices = (each.choice for each in self.decisions.decisions() if each.choice is not None)
+        return html_table(repr(self), {name: " | ".join(options) for name, options in dict(choices).items()})
+
+    def _size(self) -> str:
+        try:
+            total = self.count()
+        except SpaceError:
+            return "too many derivations to count"
+        return f"{total:,} derivations" if total < 10**15 else f"some 10^{len(str(total)) - 1} derivations"
 
     @cached_property
     def decisions(self) -> Decisions:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, tuple_
 
 from explorer.records import TrialRecord
 from explorer.store import lease
@@ -128,27 +128,45 @@ def end_waiting_trials(connection: Connection, study_id: int, holder: int, revis
     return numbers
 
 
-def fail_running(connection: Connection, study_id: int, numbers: Sequence[int], reason: str, failure: str = "") -> None:
-    """Fail running trials.
+class RunningTrial(NamedTuple):
+    """A trial that runs.
+
+    Attributes:
+        number: Its number.
+        worker: The worker that runs it.
+        attempt: Its attempt.
+    """
+
+    number: int
+    worker: str
+    attempt: int
+
+
+def fail_running(
+    connection: Connection, study_id: int, running: Collection[RunningTrial], reason: str, failure: str = ""
+) -> None:
+    """Fail running trials, unless another worker runs them now, or the same worker in another attempt.
 
     Args:
         connection: A connection of a transaction that has locked the study.
         study_id: The study's row.
-        numbers: The numbers of the trials.
+        running: The trials.
         reason: Why they fail.
         failure: The kind of a final failure, one of ``records.FAILURES``. Empty: the trials are interrupted and can be
             resumed.
     """
-    if not numbers:
+    if not running:
         return
     revision = next_revision(connection, study_id)
     kind = case((trials.c.same_as.is_(None), failure), else_="")  # a waiting trial fails with the one it waits for
     values = {"state": "failed", "reason": reason, "resumable": not failure, "failure": kind, "lease_until": None}
     values |= {"finished": now(connection), "revision": revision}
-    connection.execute(trials.update().where(*among(study_id, numbers)).values(**values))
+    same = tuple_(trials.c.number, trials.c.worker, trials.c.attempt).in_(list(map(tuple, running)))
+    held = (trials.c.study_id == study_id, trials.c.state == "running", same)
+    connection.execute(trials.update().where(*held).values(**values))
     if failure:
-        for number in numbers:
-            end_waiting_trials(connection, study_id, number, revision)
+        for trial in running:
+            end_waiting_trials(connection, study_id, trial.number, revision)
 
 
 def is_total_reached(connection: Connection, study_id: int, total: int | None) -> bool:
@@ -187,13 +205,13 @@ class TrialLeases:
         study: The study.
         worker: The worker's name.
         watch: The leases of other workers, as this process has observed them.
-        held: The numbers of the trials that this worker runs.
+        held: The trials that this worker runs: number -> attempt.
     """
 
     study: Study
     worker: str
     watch: LeaseWatch = field(default_factory=LeaseWatch, compare=False, repr=False)
-    held: set[int] = field(default_factory=set, compare=False, repr=False)
+    held: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
 
     def queue(self, proposals: Sequence[Proposal], known: Collection[int]) -> list[TrialRecord] | None:
         """Add trials of counterparts, which wait until ``resume`` starts them.
@@ -247,8 +265,9 @@ class TrialLeases:
         def work(connection: Connection) -> list[TrialRecord]:
             mine = (trials.c.study_id == self.study.id, trials.c.worker == self.worker, trials.c.state == "running")
             rows = connection.execute(select(trials.c.number, trials.c.attempt).where(*mine)).all()
-            final = [row.number for row in rows if crashed and row.attempt > RETRIES]
-            again = [row.number for row in rows if row.number not in final]
+            running = [RunningTrial(row.number, self.worker, row.attempt) for row in rows]
+            final = [trial for trial in running if crashed and trial.attempt > RETRIES]
+            again = [trial for trial in running if trial not in final]
             if not crashed:
                 connection.execute(trials.update().where(*mine).values(in_order=True))
             ended = f"its search ended {RETRIES + 1} times: {reason}"
@@ -271,7 +290,8 @@ class TrialLeases:
             mine = (trials.c.study_id == self.study.id, trials.c.worker == self.worker)
             until = {"lease_until": now(connection) + lease.LEASE_SECONDS}
             connection.execute(trials.update().where(*mine, trials.c.state == "running").values(**until))
-            lost = (*mine, trials.c.number.in_(list(self.held)), trials.c.state == "failed", trials.c.resumable)
+            held = tuple_(trials.c.number, trials.c.attempt).in_(list(self.held.items()))
+            lost = (*mine, held, trials.c.state == "failed", trials.c.resumable)
             if connection.execute(select(trials.c.number).where(*lost)).first() is not None:
                 again = {"state": "running", "reason": "", "resumable": False, "finished": None}
                 again["revision"] = next_revision(connection, self.study.id)
@@ -292,11 +312,11 @@ class TrialLeases:
 
         def work(connection: Connection) -> list[TrialRecord]:
             lost = self._observe_leases(connection)
-            again = [number for number, attempt in lost.items() if attempt <= RETRIES]
-            final = [number for number, attempt in lost.items() if attempt > RETRIES]
+            again = [trial for trial in lost if trial.attempt <= RETRIES]
+            final = [trial for trial in lost if trial.attempt > RETRIES]
             fail_running(connection, self.study.id, again, "interrupted: its worker was lost")
             fail_running(connection, self.study.id, final, f"its worker was lost {RETRIES + 1} times", failure="lost")
-            return self._records(connection, list(lost))
+            return self._records(connection, [trial.number for trial in lost])
 
         return self._write(work)
 
@@ -309,11 +329,11 @@ class TrialLeases:
         if not numbers:
             return 0
         training = (*among(self.study.id, numbers), trials.c.state == "running", trials.c.same_as.is_(None))
-        with self.study.database.read() as connection:
-            return connection.execute(select(func.count()).where(*training)).scalar_one()
+        query = select(func.count()).where(*training)
+        return self.study.database.read(lambda connection: connection.execute(query).scalar_one())
 
-    def _observe_leases(self, connection: Connection) -> dict[int, int]:
-        """Observe the leases of other workers; return the attempt of each trial whose worker is lost, by number."""
+    def _observe_leases(self, connection: Connection) -> list[RunningTrial]:
+        """Observe the leases of other workers; return the trials whose worker is lost."""
         c = trials.c
         running = (c.study_id == self.study.id, c.state == "running", c.worker != self.worker)
         columns = (c.number, c.worker, c.attempt, c.lease_until)
@@ -321,13 +341,13 @@ class TrialLeases:
         lost = self.watch.observe(
             HeldLease(row.number, row.worker, row.lease_until and (row.attempt, row.lease_until)) for row in rows
         )
-        return {row.number: row.attempt for row in rows if row.number in lost}
+        return [RunningTrial(row.number, row.worker, row.attempt) for row in rows if row.number in lost]
 
     def _write(
         self,
         work: Callable[[Connection], T],
         retry_seconds: float = RETRY_SECONDS,
-        on_retry: Callable[[], None] = lambda: None,
+        on_failure: Callable[[], None] = lambda: None,
     ) -> T:
         """Call ``Database.write`` with the study locked, so that no other process changes what ``work`` reads."""
 
@@ -335,7 +355,7 @@ class TrialLeases:
             lock_study(connection, self.study.id)
             return work(connection)
 
-        return self.study.database.write(locked, retry_seconds, on_retry)
+        return self.study.database.write(locked, retry_seconds, on_failure)
 
     def _records(self, connection: Connection, numbers: list[int]) -> list[TrialRecord]:
         rows = connection.execute(select_trials(self.study.id, True).where(trials.c.number.in_(numbers)))

@@ -75,8 +75,8 @@ def removable_files(study: Study) -> list[Removable]:
 def _unfinished_networks(study: Study) -> set[str]:
     """Return the digests of the networks of running and interrupted trials."""
     unfinished = or_(trials.c.state == "running", and_(trials.c.state == "failed", trials.c.resumable))
-    with study.database.read() as connection:
-        return set(connection.scalars(select(trials.c.digest).where(trials.c.study_id == study.id, unfinished)))
+    query = select(trials.c.digest).where(trials.c.study_id == study.id, unfinished)
+    return study.database.read(lambda connection: set(connection.scalars(query)))
 
 
 def _on_a_frontier(study: Study, complete: list[TrialRecord]) -> Iterable[TrialRecord]:

@@ -44,8 +44,7 @@ def read_confirmations(study: StudyIdentity, since_revision: int = 0) -> list[Co
     mine = (confirmations.c.study_id == study.id, confirmations.c.revision > since_revision)
     query = select(*confirmations.c, environments.c.json.label("environment_json")).select_from(joined).where(*mine)
     query = query.order_by(confirmations.c.started, confirmations.c.digest, confirmations.c.seed)
-    with study.database.read() as connection:
-        return [_to_record(row) for row in connection.execute(query)]
+    return study.database.read(lambda connection: [_to_record(row) for row in connection.execute(query)])
 
 
 def _to_record(row: Row[*tuple[Any, ...]]) -> ConfirmationRecord:
@@ -87,11 +86,13 @@ class ConfirmationWriter:
         study: The study.
         worker: The worker's name.
         watch: The leases of other workers, as this process has observed them.
+        held: The trainings that this worker runs.
     """
 
     study: StudyIdentity
     worker: str
     watch: LeaseWatch = field(default_factory=LeaseWatch, compare=False, repr=False)
+    held: set[Wanted] = field(default_factory=set, compare=False, repr=False)
 
     def keep_networks(self, networks: Mapping[str, str]) -> None:
         """Store networks that are no trials of the study, so that their trainings can be claimed.
@@ -134,14 +135,20 @@ class ConfirmationWriter:
 
             columns = [column for column in confirmations.c if column is not confirmations.c.result]
             rows = connection.execute(select(*columns).where(confirmations.c.study_id == self.study.id))
-            known = {(row.digest, row.epochs, row.seed): row for row in rows}
+            known = {Wanted(row.digest, row.epochs, row.seed): row for row in rows}
             for each in requested:
-                row = known.get((each.digest, each.epochs, each.seed))
+                row = known.get(each)
+                mine = row is not None and row.state == "running" and row.worker == self.worker
+                if mine and each not in self.held:  # the answer to the commit that claimed it was lost
+                    return self._record(connection, each)
                 if row is None or failed_before(row) or each in lost:
                     return self._start(connection, each, row, started)
             return None
 
-        return self.study.database.write(work) if requested else None
+        claimed = self.study.database.write(work) if requested else None
+        if claimed is not None:
+            self.held.add(Wanted.of(claimed))
+        return claimed
 
     def finish(
         self,
@@ -184,12 +191,18 @@ class ConfirmationWriter:
             values = to_row(confirmations, changed)
             if environment is not None:
                 values["environment"] = insert_environment(connection, environment)
-            own = (*self._is(training), confirmations.c.worker == self.worker, confirmations.c.state == "running")
-            if connection.execute(confirmations.update().where(*own).values(**values)).rowcount == 0:
+            own = (*self._is(training), confirmations.c.worker == self.worker)
+            held = (*own, confirmations.c.state == "running")
+            # If the answer to the commit was lost, the result is stored already.
+            stored = select(confirmations.c.state).where(*own, confirmations.c.state == changed["state"])
+            changes = connection.execute(confirmations.update().where(*held).values(**values)).rowcount
+            if changes == 0 and connection.execute(stored).first() is None:
                 return None
             return self._record(connection, training)
 
-        return self.study.database.write(work)
+        ended = self.study.database.write(work)
+        self.held.discard(training)
+        return ended
 
     def renew(self) -> None:
         """Renew the leases of this worker's running trainings, and observe the leases of other workers.
@@ -252,7 +265,8 @@ class ConfirmationWriter:
             key = {"study_id": self.study.id, **asdict(training)}
             connection.execute(confirmations.insert().values(**key, **values))
         else:
-            connection.execute(confirmations.update().where(*self._is(training)).values(**values))
+            same = (*self._is(training), confirmations.c.attempt == row.attempt, confirmations.c.state == row.state)
+            connection.execute(confirmations.update().where(*same).values(**values))
         return self._record(connection, training)
 
     def _record(self, connection: Connection, training: Wanted) -> ConfirmationRecord:

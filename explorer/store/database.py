@@ -1,4 +1,4 @@
-"""Open a database for reading or writing, retry failed writes, and convert driver errors to StoreErrors.
+"""Open a database for reading or writing, retry failed transactions, and convert driver errors to StoreErrors.
 
 A database of an earlier schema version is migrated when it is opened for writing; an SQLite file is copied before. When
 it is opened for reading, it does not change, and each read sees its tables as the current ones (``migrations``).
@@ -12,21 +12,14 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event, func, inspect, select
-from sqlalchemy.exc import (
-    DataError,
-    InterfaceError,
-    NoSuchModuleError,
-    OperationalError,
-    ProgrammingError,
-    SQLAlchemyError,
-)
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from explorer.errors import StoreError
@@ -34,9 +27,17 @@ from explorer.store import migrations
 from explorer.store.checking import DamagedRow
 from explorer.store.passwords import driver_message
 from explorer.store.schema import check_no_triggers, check_no_views, check_tables, metadata, version
+from explorer.store.server.engine import (
+    check_creation,
+    check_privileges,
+    portable_storage,
+    server_engine,
+    was_reached,
+    with_password,
+)
+from explorer.store.server.outages import is_unstorable, passes
 from explorer.store.sqlite_file import (
     BUSY_SECONDS,
-    LOCK_WARNING_SECONDS,
     back_up,
     check_file,
     check_pages,
@@ -46,18 +47,20 @@ from explorer.store.sqlite_file import (
     make_durable,
     reading_engine,
     use_explicit_transactions,
+    warning_while_locked,
     without_locks,
 )
 from explorer.store.storage_url import DEFAULT_STORAGE as DEFAULT_STORAGE
 from explorer.store.storage_url import parse_storage, shown_storage, sqlite_file
 from explorer.system.files import remove
 
-RETRY_SECONDS = 600  # for which a failed write is retried: a training may have taken hours
+RETRY_SECONDS = 600  # for which a process that writes retries: a training may have taken hours
+READ_RETRY_SECONDS = 30  # for which a process that only reads retries: a server restarts in this time
+OPEN_RETRY_SECONDS = 60  # for which a server that answers, but cannot serve yet, is asked again
 FIRST_PAUSE = 0.1  # seconds before the first retry; each later pause is twice as long
 MAX_PAUSE = 10.0  # seconds between two retries at most
 FREE_BYTES = 256 << 20  # free disk space without which no search begins
 _CREATION_LOCK = 0x6578706C  # the key of this project's advisory lock on PostgreSQL ("expl" in ASCII)
-_UNSTORABLE = (DataError, InterfaceError, ProgrammingError)  # raised by drivers for a value that they cannot store
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -75,8 +78,10 @@ class Database:
         shown: The database in messages, its URL without the password.
         file: The path of an SQLite database; None for a server or a database in memory.
         opened: The identity of the file when it was opened for writing, to detect that it was replaced.
-        stop_retrying: An event that is set to stop the retries of failed writes, when the user interrupts the search.
+        stop_retrying: An event that is set to stop the retries, when the user interrupts the search.
         earlier: Whether the tables were of an earlier schema version when the database was opened for reading.
+        reached: Whether this process has used it before, so that its address and the user's privileges are valid.
+        retry_seconds: For how long a failed read is retried.
     """
 
     engine: Engine = field(repr=False)  # its representation may contain a password in the URL's query
@@ -85,47 +90,61 @@ class Database:
     opened: tuple[int, int] | None = field(default=None, compare=False, repr=False)
     stop_retrying: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
     earlier: bool = field(default=False, compare=False, repr=False)
+    reached: bool = field(default=False, compare=False, repr=False)
+    retry_seconds: float = field(default=OPEN_RETRY_SECONDS, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[Callable[[str], Database], tuple[str]]:
-        """Pickle the database so that another process opens it for reading."""
+        """Pickle the database, without its password, so that another process opens it for reading."""
         if self.in_memory:
             raise TypeError(
                 "a study in memory cannot be sent to another process or written to a file;"
                 " search with storage='sqlite:///FILE'"
             )
-        return open_for_reading, (self.url,)
+        return _reopen, (self.url if self.file is not None else portable_storage(self.engine.url),)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Database:
         return self  # a handle: a copy would refer to the same database
 
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """Yield a connection that reads one consistent snapshot.
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run a function that only reads, in one transaction.
+
+        If the database is locked or unavailable, the transaction is retried with growing pauses.
+
+        Args:
+            work: Reads the database with the given connection, and returns plain values. It may run several times.
+
+        Returns:
+            The value that ``work`` returns.
 
         Raises:
-            StoreError: The database cannot be read, or a row is damaged.
+            StoreError: The database still cannot be read after ``retry_seconds``, or a row is damaged.
         """
-        with self._store_errors("read"), self.engine.connect() as connection:
-            if self.earlier:
-                found = migrations.found_version(connection, self.shown)
-                if found < migrations.SCHEMA_VERSION:  # no other process has migrated it in the meantime
-                    migrations.show_as_current(connection, found)
-            yield connection
+
+        def transaction() -> T:
+            with self.engine.connect() as connection:
+                if self.earlier:
+                    found = migrations.found_version(connection, self.shown)
+                    if found < migrations.SCHEMA_VERSION:  # no other process has migrated it in the meantime
+                        migrations.show_as_current(connection, found)
+                return work(connection)
+
+        return self._retried("read", transaction, self.retry_seconds, lambda: None)
 
     def write(
         self,
         work: Callable[[Connection], T],
         retry_seconds: float = RETRY_SECONDS,
-        on_retry: Callable[[], None] = lambda: None,
+        on_failure: Callable[[], None] = lambda: None,
     ) -> T:
         """Run a function in one writing transaction.
 
-        If the database is locked, full or unavailable, the transaction is retried with growing pauses.
+        If the database is locked, full or unavailable, the transaction is retried with growing pauses. If the
+        connection is lost during the commit, the transaction may have been applied before it runs again.
 
         Args:
-            work: Writes to the database with the given connection. It may run several times.
+            work: Writes to the database with the given connection. It may run several times, also after it was applied.
             retry_seconds: For how long a failed transaction is retried.
-            on_retry: Called once, before the first pause.
+            on_failure: Called once, after the first failure, unless a value cannot be stored.
 
         Returns:
             The value that ``work`` returns.
@@ -133,18 +152,29 @@ class Database:
         Raises:
             StoreError: The database still cannot be written to after ``retry_seconds``.
         """
+
+        def transaction() -> T:
+            with self._writing() as connection:
+                result = work(connection)
+            self._require_same_file()
+            return result
+
+        return self._retried("write to", transaction, retry_seconds, on_failure)
+
+    def _retried(
+        self, verb: str, transaction: Callable[[], T], retry_seconds: float, on_failure: Callable[[], None]
+    ) -> T:
+        """Run a transaction, again after errors that pass, until ``retry_seconds`` have gone by."""
         end, pause = time.monotonic() + retry_seconds, FIRST_PAUSE
-        with self._store_errors("write to"):
+        with self._store_errors(verb):
             while True:
                 try:
-                    with self._writing() as connection:
-                        result = work(connection)
-                    self._require_same_file()
-                    return result
-                except OperationalError as error:
-                    if pause == FIRST_PAUSE:
-                        on_retry()
-                    if time.monotonic() + pause > end or self.stop_retrying.is_set():
+                    return transaction()
+                except SQLAlchemyError as error:
+                    if pause == FIRST_PAUSE and not is_unstorable(error):
+                        on_failure()
+                    over = time.monotonic() + pause > end or self.stop_retrying.is_set()
+                    if over or not passes(error, self.reached, verb != "read"):
                         raise
                     _log.warning("%s: %s; trying again in %.1f s", self.shown, driver_message(error), pause)
                 self.stop_retrying.wait(pause)
@@ -154,26 +184,10 @@ class Database:
     def _writing(self) -> Iterator[Connection]:
         """Yield a connection in a writing transaction, which is committed at the end."""
         with ExitStack() as opened:
-            with self._warning_while_locked():
+            with warning_while_locked(self.shown) if self.file else nullcontext():
                 connection = opened.enter_context(self.engine.connect()).execution_options(writes=True)
                 opened.enter_context(connection.begin())
             yield connection
-
-    @contextmanager
-    def _warning_while_locked(self) -> Iterator[None]:
-        """Log a warning if SQLite waits for another program's lock for more than LOCK_WARNING_SECONDS."""
-        if self.file is None:
-            yield
-            return
-        message = "%s: still waiting after %d s to write; another program may hold a lock on it; waiting up to %d s"
-        arguments = [message, self.shown, LOCK_WARNING_SECONDS, BUSY_SECONDS]
-        timer = threading.Timer(LOCK_WARNING_SECONDS, _log.warning, arguments)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
 
     def _require_same_file(self) -> None:
         """Raise StoreError if the open file was removed or replaced: data written to it would be lost on closing."""
@@ -208,7 +222,7 @@ class Database:
         except (UnicodeError, OverflowError) as error:
             raise UnstorableValue(f"{self.shown}: cannot {verb} this database: {error}") from error
         except SQLAlchemyError as error:
-            kind = UnstorableValue if isinstance(error, _UNSTORABLE) else StoreError
+            kind = UnstorableValue if is_unstorable(error) else StoreError
             raise kind(f"{self.shown}: cannot {verb} this database: {explain(error, self.file)}") from error
         except DamagedRow as error:
             raise StoreError(f"{self.shown}: {error}; the row is damaged, restore a backup of the database") from error
@@ -243,13 +257,19 @@ def open_for_reading(storage: str | os.PathLike[str]) -> Database:
     if file is not None and not file.exists():
         raise StoreError(f"{shown}: there is no file {file}; 'explorer search' creates it, or give another --storage")
     database = _unchecked(url)
-    with database.read() as connection:
+
+    def is_earlier(connection: Connection) -> bool:
         check_no_views(connection, shown)
-        earlier = migrations.found_version(connection, shown) < migrations.SCHEMA_VERSION
-    database = replace(database, earlier=earlier)
-    with database.read() as connection:
-        check_tables(connection, shown)
+        return migrations.found_version(connection, shown) < migrations.SCHEMA_VERSION
+
+    database = replace(database, earlier=database.read(is_earlier), reached=True, retry_seconds=READ_RETRY_SECONDS)
+    database.read(lambda connection: check_tables(connection, shown))
     return database
+
+
+def _reopen(storage: str) -> Database:
+    """Open an unpickled database for reading."""
+    return open_for_reading(with_password(storage))
 
 
 def open_if_present(storage: str | os.PathLike[str] | None) -> Database | None:
@@ -266,8 +286,7 @@ def open_if_present(storage: str | os.PathLike[str] | None) -> Database | None:
     url = parse_storage(storage)
     if (file := sqlite_file(url)) and not (file.exists() and file.stat().st_size):
         return None
-    with _unchecked(url).read() as connection:
-        present = inspect(connection).has_table(version.name)
+    present = _unchecked(url).read(lambda connection: inspect(connection).has_table(version.name))
     return open_for_reading(storage) if present else None
 
 
@@ -275,7 +294,7 @@ def _unchecked(url: URL) -> Database:
     """Return a database for reading, whose tables have not been checked."""
     shown, file = shown_storage(url), sqlite_file(url)
     if file is None:
-        return Database(_engine(url, poolclass=NullPool), shown, None)
+        return Database(server_engine(url, poolclass=NullPool), shown, None, reached=was_reached(url))
     check_file(file, shown)
     return Database(reading_engine(file, without_locks(file, shown)), shown, file)
 
@@ -293,24 +312,28 @@ def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
             version runs. Nothing is written.
     """
     if storage is None:
-        engine = _engine(URL.create("sqlite"), poolclass=StaticPool, connect_args={"check_same_thread": False})
+        engine = sqlalchemy.create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
         database = Database(engine, "memory", None)
     else:
         url = parse_storage(storage)
         shown, file = shown_storage(url), sqlite_file(url)
         if file is None:
-            database = Database(_engine(url, pool_pre_ping=True), shown, None)
+            one = {"pool_size": 1, "max_overflow": 0}  # a server has few connections for many processes
+            engine = server_engine(url, pool_pre_ping=True, **one)
+            database = Database(engine, shown, None, reached=was_reached(url))
         else:
             check_writable(file, shown)
             if file.exists() and file.stat().st_size:
                 check_pages(file, shown)
             url = URL.create("sqlite", database=str(file))
-            database = Database(_engine(url, connect_args={"timeout": BUSY_SECONDS}), shown, file)
+            engine = sqlalchemy.create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+            database = Database(engine, shown, file)
             event.listen(database.engine, "connect", make_durable)
     if database.engine.dialect.name == "sqlite":
         use_explicit_transactions(database.engine)
     _make_tables(database)
-    return replace(database, opened=identity(database.file)) if database.file else database
+    opened = identity(database.file) if database.file else None
+    return replace(database, opened=opened, reached=True, retry_seconds=RETRY_SECONDS)
 
 
 def _make_tables(database: Database) -> None:
@@ -324,6 +347,7 @@ def _make_tables(database: Database) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(_CREATION_LOCK)))
         if not inspect(connection).has_table(version.name):
+            check_creation(connection, database.shown)
             metadata.create_all(connection)
             connection.execute(version.insert().values(version=migrations.SCHEMA_VERSION))
         check_no_views(connection, database.shown)
@@ -335,10 +359,11 @@ def _make_tables(database: Database) -> None:
                 copies.append(back_up(database.file, found, database.shown))
             migrations.migrate(connection, found)
         check_tables(connection, database.shown)
+        check_privileges(connection, metadata.tables, database.shown)
         return found
 
     try:
-        found = database.write(work, retry_seconds=0)
+        found = database.write(work, retry_seconds=0 if database.file else OPEN_RETRY_SECONDS)
     except BaseException:
         database.close()
         for copy in copies:  # the database has not changed
@@ -364,32 +389,8 @@ def check_storage(storage: str | os.PathLike[str] | None) -> None:
     url = parse_storage(storage)
     shown, file = shown_storage(url), sqlite_file(url)
     if file is None:
-        with _unchecked(url).read():
-            return  # the server answers
+        return _unchecked(url).read(lambda connection: None)  # the server answers
     check_writable(file, shown)
     if (free := shutil.disk_usage(file.resolve().parent).free) < FREE_BYTES:
         found = f"only {free / 2**20:.0f} MiB are free on its disk, a search needs {FREE_BYTES / 2**20:.0f}"
         raise StoreError(f"{shown}: {found}; free some, or give another --storage")
-
-
-def database_file(storage: str | os.PathLike[str]) -> Path | None:
-    """Return the file of an SQLite database, which may not exist; None for a server.
-
-    Args:
-        storage: A URL or a path, as for ``open_for_reading``.
-
-    Raises:
-        StoreError: ``storage`` is not a valid URL or path.
-    """
-    return sqlite_file(parse_storage(storage))
-
-
-def _engine(url: URL, **options: Any) -> Engine:
-    """Create an engine. Raises StoreError if its driver is not installed."""
-    try:
-        return sqlalchemy.create_engine(url, **options)
-    except (ImportError, NoSuchModuleError) as error:
-        raise StoreError(
-            f"{shown_storage(url)}: its driver is not installed ({error}); install the extra 'postgres', which installs"
-            " psycopg, and write postgresql://..."
-        ) from None

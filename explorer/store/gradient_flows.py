@@ -24,7 +24,8 @@ def read_gradient_flow(study: StudyIdentity, digest: str) -> GradientFlow | None
         StoreError: The database cannot be read, or the row is damaged.
     """
     query = select(gradients.c.json).where(gradients.c.study_id == study.id, gradients.c.digest == digest)
-    with study.database.read() as connection:
+
+    def work(connection: Connection) -> GradientFlow | None:
         text = connection.scalar(query)
         if text is None:
             return None
@@ -36,6 +37,8 @@ def read_gradient_flow(study: StudyIdentity, digest: str) -> GradientFlow | None
             if not all(each is None or is_number(each) for each in numbers) or flow.digest != digest:
                 raise ValueError("a value is not a number, or the digest is that of another network")
         return flow
+
+    return study.database.read(work)
 
 
 def save_gradient_flow(study: StudyIdentity, flow: GradientFlow) -> None:

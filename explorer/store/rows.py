@@ -100,7 +100,7 @@ def to_record(row: Row[Any]) -> TrialRecord:
     values["environment"] = read_environment(data["environment"], environment)
     if values.pop("resumable"):
         values["state"] = "interrupted"
-    return TrialRecord(architecture=architecture, **values)
+    return TrialRecord(architecture_json=architecture, **values)
 
 
 _RECORD_FIELDS = {field.name for field in fields(TrialRecord)}
@@ -159,6 +159,7 @@ class Ending:
         expected: The objectives that a stopped trial is expected to reach, for samplers; empty if unknown.
         duration: The seconds that the trial took by a monotonic clock; None if not measured.
         failure: The kind of a failure, one of ``records.FAILURES``; empty means "code".
+        latency: How a latency was measured after the evaluation; empty keeps what was stored before it.
     """
 
     state: State
@@ -171,6 +172,7 @@ class Ending:
     expected: Mapping[str, float] = field(default_factory=dict)
     duration: float | None = None
     failure: str = ""
+    latency: Mapping[str, Any] = field(default_factory=dict)
 
 
 def proposal_row(proposal: Proposal) -> dict[str, Any]:
@@ -180,7 +182,8 @@ def proposal_row(proposal: Proposal) -> dict[str, Any]:
 
 def ending_row(ending: Ending) -> dict[str, Any]:
     """Return the column values that store an ending, except the environment, which is in another table."""
-    return _columns(ending, "environment")
+    row = _columns(ending, "environment")
+    return row if ending.latency else {name: value for name, value in row.items() if name != "latency"}
 
 
 def _columns(value: Proposal | Ending, excluded: str) -> dict[str, Any]:

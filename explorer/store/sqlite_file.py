@@ -14,9 +14,10 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,24 @@ def without_locks(file: Path, storage: str) -> bool:
         return False
     finally:
         engine.dispose()
+
+
+@contextmanager
+def warning_while_locked(storage: str) -> Iterator[None]:
+    """Log a warning if SQLite waits for another program's lock for more than LOCK_WARNING_SECONDS.
+
+    Args:
+        storage: The database in messages.
+    """
+    message = "%s: still waiting after %d s to write; another program may hold a lock on it; waiting up to %d s"
+    arguments = [message, storage, LOCK_WARNING_SECONDS, BUSY_SECONDS]
+    timer = threading.Timer(LOCK_WARNING_SECONDS, _log.warning, arguments)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def reading_engine(file: Path, without_locks: bool = False, timeout: float = BUSY_SECONDS) -> Engine:

@@ -78,6 +78,18 @@ def sqlite_file(url: URL) -> Path | None:
         ) from None
 
 
+def database_file(storage: str | os.PathLike[str]) -> Path | None:
+    """Return the file of an SQLite database, which may not exist; None for a server.
+
+    Args:
+        storage: A URL or a path, as for ``parse_storage``.
+
+    Raises:
+        StoreError: ``storage`` is not a valid URL or path.
+    """
+    return sqlite_file(parse_storage(storage))
+
+
 def _path_url(text: str) -> URL:
     """Return the URL of a text without a scheme, the path of a file. Raises StoreError if it is not a path."""
     if _NO_PATH.search(text):

@@ -74,14 +74,18 @@ def find_study(database: Database, name: str) -> Study:
     Raises:
         StoreError: The database has no study of this name.
     """
-    query = select(studies)
-    with database.read() as connection:
+    query = select(studies).order_by(studies.c.name)
+
+    def work(connection: Connection) -> Study | list[str]:
         row = connection.execute(query.where(studies.c.name == name)).first() if name else None
         if row is not None:
             return _to_study(row, database)
         names = list(connection.scalars(select(studies.c.name).order_by(studies.c.name)))
-        if not name and len(names) == 1:
-            return _to_study(connection.execute(query).one(), database)
+        return _to_study(connection.execute(query).one(), database) if not name and len(names) == 1 else names
+
+    names = database.read(work)
+    if isinstance(names, Study):
+        return names
     if not names:
         raise StoreError(f"{database.shown} holds no studies yet; 'explorer search' creates one")
     listed = ", ".join(repr(each[:60]) for each in names[:20]) + (
@@ -109,8 +113,7 @@ def _hint(name: str, names: list[str]) -> str:
 
 def study_names(database: Database) -> set[str]:
     """Return the names of the database's studies."""
-    with database.read() as connection:
-        return set(connection.scalars(select(studies.c.name)))
+    return database.read(lambda connection: set(connection.scalars(select(studies.c.name))))
 
 
 def study_revisions(storage: str | os.PathLike[str] = DEFAULT_STORAGE) -> dict[str, int]:
@@ -122,8 +125,8 @@ def study_revisions(storage: str | os.PathLike[str] = DEFAULT_STORAGE) -> dict[s
     Raises:
         StoreError: The storage does not exist or cannot be read.
     """
-    with open_for_reading(storage).read() as connection:
-        return dict(iter(connection.execute(select(studies.c.name, studies.c.revision))))
+    query = select(studies.c.name, studies.c.revision)
+    return open_for_reading(storage).read(lambda connection: dict(iter(connection.execute(query))))
 
 
 def list_studies(storage: str | os.PathLike[str] = DEFAULT_STORAGE) -> list[StudySummary]:
@@ -139,8 +142,9 @@ def list_studies(storage: str | os.PathLike[str] = DEFAULT_STORAGE) -> list[Stud
     of_trials = select(
         trials.c.study_id, STATE, func.count(), func.max(trials.c.started), func.max(trials.c.finished)
     ).group_by(trials.c.study_id, STATE)
-    summaries = []
-    with database.read() as connection:
+
+    def work(connection: Connection) -> list[StudySummary]:
+        summaries = []
         by_state = connection.execute(of_trials).all()
         for row in connection.execute(select(studies).order_by(studies.c.name)):
             study = _to_study(row, database)
@@ -154,7 +158,9 @@ def list_studies(storage: str | os.PathLike[str] = DEFAULT_STORAGE) -> list[Stud
             summaries.append(
                 StudySummary(study.name, study.space_name, data, study.objectives, counts, study.created, changed)
             )
-    return summaries
+        return summaries
+
+    return database.read(work)
 
 
 def check_name(name: str) -> str:
@@ -209,6 +215,11 @@ def create_study(
     row = to_row(studies, values)
 
     def work(connection: Connection) -> str:
+        if "created" in row:  # the first answer to the commit may have been lost
+            mine = connection.scalars(select(studies.c.name).where(*(studies.c[key] == row[key] for key in row)))
+            created = [each for each in mine if each == name or each.startswith(f"{name}-")]
+            if created:
+                return str(created[0])
         row["created"] = now(connection)
         for candidate in chain([name], (f"{name}-{number}" for number in count(2)) if always_new else ()):
             if insert_once(connection, studies, "name", {**row, "name": check_name(candidate)}):

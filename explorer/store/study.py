@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from explorer.analysis.estimates import Estimate, best_estimates, with_estimates
 from explorer.analysis.frontier_certainty import FrontierCertainty, Trainings, all_trainings, frontier_certainty
 from explorer.analysis.latency_environments import mixed_environments
-from explorer.analysis.limits import Limit, parse_limit
+from explorer.analysis.limits import Limit
 from explorer.analysis.noise import confirmed_networks, pooled_std
 from explorer.analysis.pareto import hypervolume, non_dominated
-from explorer.analysis.quantities import BEFORE_TRAINING, COSTS, FRACTIONS, LATENCY, TRAINED, is_maximised
-from explorer.errors import StoreError, did_you_mean
+from explorer.analysis.quantities import is_maximised
+from explorer.errors import StoreError
 from explorer.records import ConfirmationRecord, Confirmed, Curve, Environment, GradientFlow, Lease, TrialRecord
 from explorer.store.artifacts import artifacts_folder, weights_file
 from explorer.store.confirmations import read_confirmations
-from explorer.store.database import StudyIdentity
 from explorer.store.gradient_flows import read_gradient_flow
 from explorer.store.schema import trials
 from explorer.store.trials import (
@@ -30,6 +30,9 @@ from explorer.store.trials import (
     read_trials,
     trials_frame,
 )
+from explorer.store.views import questions
+from explorer.store.views.commands import StudyCommands
+from explorer.store.views.notebook import study_html
 from explorer.system.lazy_module import LazyModule
 
 if TYPE_CHECKING:
@@ -40,8 +43,8 @@ else:
 TRAINING_SETTINGS = ("data", "split", "recipe", "epochs")  # fingerprint entries that affect trained networks
 
 
-@dataclass(frozen=True)
-class Study(StudyIdentity):
+@dataclass(frozen=True, repr=False)
+class Study(StudyCommands):
     """A study of a database, opened for reading.
 
     Attributes:
@@ -70,6 +73,13 @@ class Study(StudyIdentity):
 
     def __hash__(self) -> int:
         return hash((self.name, self.id, self.created))
+
+    def __repr__(self) -> str:
+        objectives = ", ".join(f"{name} ({direction})" for name, direction in self.objectives.items())
+        return f"Study({self.name!r}: {objectives} in {self.space_name}, {self.storage})"
+
+    def _repr_html_(self) -> str:
+        return study_html(self.name, self.counts(), self.frontier(mix_environments=True), self.plane, self.estimates())
 
     @property
     def storage(self) -> str:
@@ -125,25 +135,33 @@ class Study(StudyIdentity):
         return read_counts(self)
 
     def frontier(
-        self, x: str | None = None, y: str | None = None, *, mix_environments: bool = False
+        self,
+        x: str | None = None,
+        y: str | None = None,
+        *,
+        mix_environments: bool = False,
+        searched: bool = False,
     ) -> list[TrialRecord]:
         """Return the non-dominated complete trials by ascending ``x``. Of trials with equal values, the first counts.
+
+        Objectives are compared by their best ``estimates``: of a confirmed network the mean over its fresh seeds.
 
         Args:
             x: An objective or cost; by default ``x`` of ``plane``. Objectives are maximised or minimised as in the
                 study, accuracies are maximised, costs are minimised.
             y: As for ``x``.
             mix_environments: Whether to compare latencies that were measured in several environments.
+            searched: Whether to compare the values that the search measured, without fresh seeds.
 
         Raises:
             StoreError: The study has no such quantity, or latencies were measured in several environments.
         """
-        light = self._complete()
         x, y = self.axes(x, y)
         names = dict.fromkeys((x, y))
+        light = self._complete() if searched else self._estimated(names)
         self._require(names, light)
         if not mix_environments:
-            self._require_one_environment(names, light)
+            questions.require_one_environment(self.name, names, light)
         known = [record for record in light if all(record.value(name) is not None for name in names)]
         front = non_dominated([self._minimised(record, names) for record in known])
         return self._with_details(
@@ -172,11 +190,13 @@ class Study(StudyIdentity):
                 above 1 is given for an accuracy, which the study stores as a fraction.
         """
         objective = self.axes(None, objective)[1]
-        limits, light = self._limits(limits), self._complete()
-        self._require([objective, *(limit.cost for limit in limits)], light)
-        self._require_fractions(limits, light)
+        limits = questions.limits_of(limits)
+        names = [objective, *(limit.cost for limit in limits)]
+        light = self._estimated(names)
+        self._require(names, light)
+        questions.require_fractions(self.name, limits, light)
         if not mix_environments:
-            self._require_one_environment([objective, *(limit.cost for limit in limits)], light)
+            questions.require_one_environment(self.name, names, light)
         within = [
             record
             for record in light
@@ -189,13 +209,10 @@ class Study(StudyIdentity):
 
     def nearest_to(self, limits: Iterable[Limit | str] | Limit | str) -> TrialRecord | None:
         """Return the complete trial that exceeds the limits least, or None if no trial has all their quantities."""
-        limits = self._limits(limits)
-        known = [record for record in self._complete() if all(record.value(limit.cost) is not None for limit in limits)]
+        limits = questions.limits_of(limits)
+        light = self._estimated(limit.cost for limit in limits)
+        known = [record for record in light if all(record.value(limit.cost) is not None for limit in limits)]
         return min(known, key=lambda record: max(limit.excess(record.quantities) for limit in limits), default=None)
-
-    @staticmethod
-    def _limits(limits: Iterable[Limit | str] | Limit | str) -> tuple[Limit, ...]:
-        return tuple(map(parse_limit, (limits,) if isinstance(limits, (str, Limit)) else limits))
 
     def mixed_environments(self) -> str:
         """Describe the environments in which latencies were measured, and their differences; empty if there is one."""
@@ -203,27 +220,33 @@ class Study(StudyIdentity):
 
     def require_one_environment(self, names: Iterable[str]) -> None:
         """Raise StoreError if latency is among the quantities ``names`` and was measured in several environments."""
-        self._require_one_environment(names, self._complete())
+        questions.require_one_environment(self.name, names, self._complete())
+
+    def estimates(self, y: str | None = None) -> dict[int, Estimate]:
+        """Return the best estimate of an objective for each complete trial, with its interval and its source.
+
+        Args:
+            y: The objective; by default ``y`` of ``plane``.
+
+        Returns:
+            Trial number -> estimate: the mean over fresh seeds if the network was trained from any with the study's
+            epochs, else the value of the trial.
+        """
+        y = self.axes(None, y)[1]
+        return best_estimates(self._complete(), self.confirmations(), y, self.fingerprint.get("epochs"))
 
     def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
-        """Return the hypervolume that the complete trials dominate in the space of the objectives.
+        """Return the hypervolume that the complete trials dominate in the space of the objectives; 0 without any.
 
         Args:
             reference: Objective -> value of the reference point. By default the worst value of each objective so far;
                 to compare two studies, pass the same reference.
-
-        Returns:
-            The hypervolume; 0 without complete trials.
         """
         names = list(self.objectives)
         points = [self._minimised(record, names) for record in self._complete()]
-        if not points:
-            return 0.0
         if reference is None:
-            reference_point = [max(column) for column in zip(*points)]
-        else:
-            reference_point = [self.sign(name) * reference[name] for name in names]
-        return hypervolume(points, reference_point)
+            return hypervolume(points, [max(column) for column in zip(*points)]) if points else 0.0
+        return hypervolume(points, [self.sign(name) * reference[name] for name in names])
 
     def savings(self) -> dict[str, int]:
         """Return the trainings and epochs that the study saved.
@@ -252,12 +275,7 @@ class Study(StudyIdentity):
         ``x`` is the first other minimised objective that is a cost, else the first other minimised objective that is
         not a training metric, else ``macs``. Costs are the analytic costs, ``latency_ms`` and the user's own costs.
         """
-        directions = self.objectives
-        costs = {*BEFORE_TRAINING, *self.fingerprint.get("costs", ())}
-        measured = [name for name in directions if name not in costs] or list(directions)
-        y = next((name for name in measured if directions[name] == "max"), measured[0])
-        minimised = [name for name, way in directions.items() if way == "min" and name not in (y, *TRAINED)]
-        return next((name for name in minimised if name in costs), next(iter(minimised), "macs")), y
+        return questions.default_plane(self.objectives, self.fingerprint.get("costs", ()))
 
     def axes(self, x: str | None = None, y: str | None = None) -> tuple[str, str]:
         """Return ``x`` and ``y``, each replaced by that of ``plane`` if it is None."""
@@ -347,17 +365,22 @@ class Study(StudyIdentity):
         if light:
             self._require(names, light)
         if not mix_environments:
-            self._require_one_environment(names, light)
+            questions.require_one_environment(self.name, names, light)
         return light
 
     def _complete(self) -> list[TrialRecord]:
         return read_trials(self, self.objectives, trials.c.state == "complete", full=False)
 
+    def _estimated(self, names: Iterable[str]) -> list[TrialRecord]:
+        """Return the complete trials, with the best estimates of the objectives ``names``."""
+        return with_estimates(self._complete(), self.confirmations(), names, self.fingerprint.get("epochs"))
+
     def _with_details(self, light: list[TrialRecord]) -> list[TrialRecord]:
         """Return the same trials with architecture, training curve and environment."""
         numbers = [record.number for record in light]
-        found = read_trials(self, self.objectives, trials.c.number.in_(numbers), full=True)
-        full = {record.number: record for record in found}
+        full = {
+            each.number: each for each in read_trials(self, self.objectives, trials.c.number.in_(numbers), full=True)
+        }
         return [full[number] for number in numbers]
 
     def sign(self, name: str) -> int:
@@ -372,25 +395,4 @@ class Study(StudyIdentity):
         self._require(names, self._complete())
 
     def _require(self, names: Iterable[str], records: list[TrialRecord]) -> None:
-        known = {*self.objectives, *(name for record in records for name in (*record.objectives, *record.costs))}
-        if not records:  # the costs of every trial
-            known |= {*COSTS, *self.fingerprint.get("costs", ())}
-        for name in names:
-            if name not in known:
-                hint = f"it has {', '.join(sorted(known))}{did_you_mean(name, known)}"
-                raise StoreError(f"study {self.name!r} has no quantity {name!r}; {hint}")
-
-    def _require_fractions(self, limits: Iterable[Limit], records: list[TrialRecord]) -> None:
-        for limit in limits:
-            values = [value for record in records if (value := record.value(limit.cost)) is not None]
-            if limit.cost in FRACTIONS and limit.bound > 1 and values and max(values) <= 1:
-                share = f"{limit.cost}{limit.comparison}{limit.bound / 100:g}"
-                meant = f"; did you mean {share!r} ({limit.bound:g}%)?" if limit.bound <= 100 else ""
-                raise StoreError(f"limit {limit}: {limit.cost} of study {self.name!r} is a fraction of 1{meant}")
-
-    def _require_one_environment(self, names: Iterable[str], records: list[TrialRecord]) -> None:
-        if LATENCY in names and (found := mixed_environments(records)):
-            raise StoreError(
-                f"study {self.name!r}: {LATENCY} was measured in {found}; such numbers compare machines, not networks;"
-                " --mix-environments (in Python mix_environments=True) compares them anyway"
-            )
+        questions.require_known(self.name, self.objectives, self.fingerprint, names, records)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from explorer.records import STATES, Curve, Environment, Lease, TrialRecord
 from explorer.store.checking import DamagedRow, check_row, damage_at, describe, one_of, read_environment
@@ -35,8 +35,8 @@ def read_trials(
         StoreError: The database cannot be read, or a row is damaged.
     """
     names = list(objectives)
-    with study.database.read() as connection:
-        return [_checked(row, names) for row in connection.execute(select_trials(study.id, full).where(*conditions))]
+    query = select_trials(study.id, full).where(*conditions)
+    return study.database.read(lambda connection: [_checked(row, names) for row in connection.execute(query)])
 
 
 def _checked(row: Row[Any], objectives: list[str]) -> TrialRecord:
@@ -60,9 +60,10 @@ def read_curves(study: StudyIdentity, since_revision: int) -> dict[int, Curve]:
         StoreError: The database cannot be read, or a row is damaged.
     """
     with_curve = (trials.c.study_id == study.id, trials.c.result.is_not(None), trials.c.revision > since_revision)
-    with study.database.read() as connection:
-        rows = connection.execute(select(trials.c.number, trials.c.result).where(*with_curve))
-        return {number: _curve(number, result) for number, result in rows}
+    query = select(trials.c.number, trials.c.result).where(*with_curve)
+    return study.database.read(
+        lambda connection: {number: _curve(number, result) for number, result in connection.execute(query)}
+    )
 
 
 def _curve(number: int, result: Any) -> Curve:
@@ -82,7 +83,8 @@ def read_environments(study: StudyIdentity) -> dict[int, Environment]:
     query = select(trials.c.number, trials.c.environment).where(
         trials.c.study_id == study.id, trials.c.environment.is_not(None)
     )
-    with study.database.read() as connection:
+
+    def work(connection: Connection) -> dict[int, Environment]:
         rows = connection.execute(select(environments)).all()
         known = {digest: read_environment(digest, content) for digest, content in rows}
         by_number: dict[int, Environment] = {}
@@ -92,6 +94,8 @@ def read_environments(study: StudyIdentity) -> dict[int, Environment]:
                 raise DamagedRow(f"{trial_row(number)}: there is no environment {describe(digest)}")
             by_number[number] = environment
         return by_number
+
+    return study.database.read(work)
 
 
 def read_leases(study: StudyIdentity) -> list[Lease]:
@@ -103,7 +107,8 @@ def read_leases(study: StudyIdentity) -> list[Lease]:
     held = trials.c.state == "running"
     columns = (trials.c.number, trials.c.worker, trials.c.attempt, trials.c.lease_until, held.label("held"))
     query = select(*columns).where(trials.c.study_id == study.id, held | trials.c.resumable)
-    with study.database.read() as connection:
+
+    def work(connection: Connection) -> list[Lease]:
         rows = [row._asdict() for row in connection.execute(query.order_by(trials.c.number))]
         for row in rows:
             read_row(trial_row(row["number"]), trials, row)
@@ -111,6 +116,8 @@ def read_leases(study: StudyIdentity) -> list[Lease]:
             Lease(row["number"], row["worker"], row["attempt"], row["lease_until"] if row["held"] else None)
             for row in rows
         ]
+
+    return study.database.read(work)
 
 
 def read_counts(study: StudyIdentity) -> dict[str, int]:
@@ -120,8 +127,7 @@ def read_counts(study: StudyIdentity) -> dict[str, int]:
         StoreError: The database cannot be read, or a row is damaged.
     """
     query = select(STATE, func.count()).where(trials.c.study_id == study.id).group_by(STATE)
-    with study.database.read() as connection:
-        return count_states(iter(connection.execute(query)))
+    return study.database.read(lambda connection: count_states(iter(connection.execute(query))))
 
 
 def count_states(rows: Iterable[Any]) -> dict[str, int]:
@@ -166,9 +172,12 @@ def _epochs_given_up(study: StudyIdentity) -> int:
     """Return the epochs of trainings that were stopped and later restarted, in trials that have ended."""
     ended = (trials.c.study_id == study.id, trials.c.state.in_(("complete", "stopped")))
     query = select(trials.c.number, trials.c.epochs_given_up).where(*ended, trials.c.epochs_given_up != 0)
-    with study.database.read() as connection:
+
+    def work(connection: Connection) -> int:
         rows = [row._asdict() for row in connection.execute(query)]
         return sum(read_row(trial_row(row["number"]), trials, row)["epochs_given_up"] for row in rows)
+
+    return study.database.read(work)
 
 
 def trials_frame(records: Sequence[TrialRecord], objectives: Iterable[str]) -> pandas.DataFrame:

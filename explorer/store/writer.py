@@ -10,8 +10,9 @@
     (proposal, a limit is exceeded) --> rejected
     (proposals of counterparts) --> failed, resumable: they wait for a worker
 
-Each arrow is one transaction. Trials are numbered 0, 1, 2, ... without gaps. One transaction gives a trial its number,
-its lease and its claim on the network, so a worker that is killed at any time leaves no incomplete trial.
+Each arrow is one transaction, which locks the study before it reads. If it runs again because the answer to its commit
+was lost, it finds what it has written (``unanswered``). Trials are numbered 0, 1, 2, ... without gaps. One transaction
+gives a trial its number, its lease and its claim, so a worker that is killed at any time leaves no incomplete trial.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
+from explorer.errors import StoreError
 from explorer.records import State, TrialRecord
 from explorer.store import spool
 from explorer.store.checking import read_result
@@ -44,7 +46,6 @@ from explorer.store.rows import (
     Proposal,
     ending_row,
     insert_environment,
-    lock_study,
     next_revision,
     now,
     read_row,
@@ -53,6 +54,7 @@ from explorer.store.rows import (
     trial_row,
 )
 from explorer.store.schema import trials
+from explorer.store.server.unanswered import added_before, begun_before, ended_before
 from explorer.store.studies import find_study, open_study
 from explorer.system.files import remove
 
@@ -119,7 +121,7 @@ class StudyWriter(TrialLeases):
         """Write the result of a trial of this worker, and of all trials that wait for it.
 
         The result also counts if the trial was failed as lost and no worker has resumed it. While the database cannot
-        be written to, the result is saved to a file (``deliver``).
+        be written to, and if it stays so, the result is saved to a file (``deliver``).
 
         Args:
             number: The trial's number.
@@ -134,21 +136,33 @@ class StudyWriter(TrialLeases):
         saved: list[Path] = []
 
         def save_to_file() -> None:
+            if saved or self.study.database.in_memory:
+                return
             try:
                 saved.append(spool.keep(self._spool, self.worker, number, ending))
             except OSError as error:  # the disk itself may fail: then only this process has the result
                 _log.warning("trial %d: its result cannot be saved to a file either: %s", number, error)
 
-        own = (*of_trial(self.study.id, number), trials.c.worker == self.worker, unfinished())
-        on_retry = save_to_file if not self.study.database.in_memory else None
+        own = [*of_trial(self.study.id, number), trials.c.worker == self.worker]
+        if (attempt := self.held.pop(number, None)) is not None:
+            own.append(trials.c.attempt == attempt)
         try:
-            ended = self._finish(number, ending, own, on_retry)
-        except UnstorableValue as error:  # if the trial were resumed, it would end in the same way
-            _log.warning("trial %d ended %s, which cannot be stored: %s", number, ending.state, error)
-            plain = Ending("failed", reason=f"its result cannot be stored: {error}")
-            ended = self._finish(number, plain, own, on_retry)
+            try:
+                ended = self._finish(number, ending, own, save_to_file)
+            except UnstorableValue as error:  # if the trial were resumed, it would end in the same way
+                _log.warning("trial %d ended %s, which cannot be stored: %s", number, ending.state, error)
+                ending = Ending("failed", reason=f"its result cannot be stored: {error}")
+                ended = self._finish(number, ending, own, save_to_file)
+        except StoreError:
+            save_to_file()
+            raise
         for path in saved:
             remove(path)
+        ended = ended or self.study.database.read(
+            lambda connection: self._records(
+                connection, ended_before(connection, self.study.id, number, own, ending.state)
+            )
+        )
         if not ended:
             _log.warning(
                 "trial %d ended %s, but this worker no longer holds its lease: nothing was written",
@@ -174,10 +188,9 @@ class StudyWriter(TrialLeases):
         for path, worker, number, ending in spool.unsent(self._spool):
             theirs = (*of_trial(self.study.id, number), trials.c.worker == worker)
             running = select(trials.c.number).where(*theirs, trials.c.state == "running")
-            with self.study.database.read() as connection:
-                if connection.execute(running).first() is not None and not is_gone(worker):
-                    continue
-            delivered += self._finish(number, ending, (*theirs, unfinished()))
+            if not is_gone(worker) and self._exists(running):
+                continue
+            delivered += self._finish(number, ending, theirs)
             remove(path)
         return delivered
 
@@ -189,13 +202,12 @@ class StudyWriter(TrialLeases):
         self,
         number: int,
         ending: Ending,
-        held: tuple[ColumnElement[bool], ...],
-        on_retry: Callable[[], None] | None = None,
+        held: Collection[ColumnElement[bool]],
+        on_failure: Callable[[], None] = lambda: None,
     ) -> list[TrialRecord]:
-        """Write the result of the trial that the conditions ``held`` select, and end the trials that wait for it."""
+        """Write the result of the unfinished trial that ``held`` selects, and end the trials that wait for it."""
 
         def work(connection: Connection) -> list[TrialRecord]:
-            self.held.discard(number)
             revision = next_revision(connection, self.study.id)
             values = ending_row(ending)
             if ending.result is None:
@@ -206,12 +218,12 @@ class StudyWriter(TrialLeases):
             values["failure"] = (ending.failure or "code") if final else ""
             values |= {"reason": short(ending.reason), "lease_until": None, "finished": now(connection)}
             values["revision"] = revision
-            if connection.execute(trials.update().where(*held).values(**values)).rowcount == 0:
+            if connection.execute(trials.update().where(*held, unfinished()).values(**values)).rowcount == 0:
                 return []
             waiting = [] if ending.resumable else end_waiting_trials(connection, self.study.id, number, revision)
             return self._records(connection, [number, *waiting])
 
-        return self._write(work, on_retry=on_retry or (lambda: None))
+        return self._write(work, on_failure=on_failure)
 
     def resume(self, total: int | None = None, among: Collection[int] | None = None) -> TrialRecord | None:
         """Resume the first interrupted trial, with its number and seed.
@@ -235,12 +247,8 @@ class StudyWriter(TrialLeases):
         if among is not None:
             interrupted = (*interrupted, trials.c.number.in_(among))
         if self.held:  # another worker may have failed one of them as lost although it runs here
-            interrupted = (*interrupted, trials.c.number.not_in(self.held))
+            interrupted = (*interrupted, trials.c.number.not_in(list(self.held)))
         first = select(trials).where(*interrupted).order_by(trials.c.number).limit(1)
-        with self.study.database.read() as connection:
-            if connection.execute(first).first() is None:
-                return None
-
         resumed = self._restart(first, total)
         return None if resumed is None else self._with_lease(resumed)
 
@@ -272,6 +280,8 @@ class StudyWriter(TrialLeases):
             same = (*of_trial(self.study.id, failed.number), trials.c.state == "failed", trials.c.same_as.is_(None))
             query = select(trials).where(*same, trials.c.revision == failed.revision)
             row = connection.execute(query).first()
+            if row is None and self._begun_before(connection, trials.c.number == failed.number) is not None:
+                return self._records(connection, [failed.number])[0]
             if row is None or is_total_reached(connection, self.study.id, total):
                 return None
             started = now(connection)
@@ -282,7 +292,7 @@ class StudyWriter(TrialLeases):
             measured = {"latency": latency} if latency else {}
             values |= to_row(trials, {"attempt": row.attempt + 1, "started": started, "costs": costs, **measured})
             values["revision"] = next_revision(connection, self.study.id)
-            connection.execute(trials.update().where(*of_trial(self.study.id, row.number)).values(**values))
+            connection.execute(trials.update().where(*same).values(**values))
             return self._records(connection, [row.number])[0]
 
         retried = self._write(work)
@@ -307,7 +317,8 @@ class StudyWriter(TrialLeases):
         """Resume the first trial that ``query`` selects. None if there is none or ``total`` is reached."""
 
         def work(connection: Connection) -> TrialRecord | None:
-            lock_study(connection, self.study.id)  # so that no two workers resume the same trial
+            if (begun := self._begun_before(connection)) is not None:
+                return self._records(connection, [begun])[0]
             row = connection.execute(query).first()
             if row is None or is_total_reached(connection, self.study.id, total):
                 return None
@@ -318,7 +329,8 @@ class StudyWriter(TrialLeases):
             if row.state == "stopped" and row.result:
                 result = read_result(f"{trial_row(row.number)}, column result", row.result)
                 values["epochs_given_up"] = row.epochs_given_up + (result.epochs if result else 0)
-            connection.execute(trials.update().where(*of_trial(self.study.id, row.number)).values(**values))
+            same = (*of_trial(self.study.id, row.number), trials.c.attempt == row.attempt, trials.c.state == row.state)
+            connection.execute(trials.update().where(*same).values(**values))
             return self._records(connection, [row.number])[0]
 
         return self._write(work)
@@ -336,9 +348,18 @@ class StudyWriter(TrialLeases):
         if len(numbers) == 1:
             query = query.where(trials.c.number == numbers[0])
         wanted = set(numbers)
-        with self.study.database.read() as connection:
+
+        def work(connection: Connection) -> dict[int, Mapping[str, Any]]:
             rows = [row._asdict() for row in connection.execute(query) if row.number in wanted]
             return {row["number"]: read_row(trial_row(row["number"]), trials, row)["sampler_notes"] for row in rows}
+
+        return self.study.database.read(work)
+
+    def _begun_before(self, connection: Connection, *conditions: ColumnElement[bool]) -> int | None:
+        return begun_before(connection, self.study.id, self.worker, self.held, *conditions)
+
+    def _exists(self, query: Select[Any]) -> bool:
+        return self.study.database.read(lambda connection: connection.execute(query).first() is not None)
 
     def _add(
         self, number: int, proposal: Proposal, refusal: dict[str, Any] | None, total: int | None = None
@@ -348,6 +369,9 @@ class StudyWriter(TrialLeases):
         def work(connection: Connection) -> TrialRecord:
             revision = next_revision(connection, self.study.id)
             next_number = connection.scalar(select(func.count()).where(trials.c.study_id == self.study.id))
+            is_mine = added_before(connection, self.study.id, self.worker, number, proposal.digest)
+            if is_mine and number not in self.held:
+                return self._records(connection, [number])[0]
             if number != next_number:
                 raise NumberTaken(f"trial {number} of study {self.study.name!r}; the next is {next_number}")
             if is_total_reached(connection, self.study.id, total):
@@ -363,7 +387,7 @@ class StudyWriter(TrialLeases):
     def _with_lease(self, record: TrialRecord) -> TrialRecord:
         """Add the trial to ``held`` if it is running; return it."""
         if record.state == "running":
-            self.held.add(record.number)
+            self.held[record.number] = record.attempt
         return record
 
 

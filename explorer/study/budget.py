@@ -6,6 +6,8 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
+from explorer.analysis.amounts import plural
+
 DEFAULT_TRIALS = 120  # most are stopped early: they cost about as much as 60 complete trials
 DEFAULT_SECONDS = 150.0  # of a search on embedded data: three minutes including start and end
 GRACE_SHARE = 0.2  # share of its time that a search waits for running trials after the time is over
@@ -43,9 +45,9 @@ class Budget:
             unchanged: Trials since the last one that enlarged the hypervolume.
         """
         if self.target is not None and done >= self.target:
-            return f"the study has its {self.target} trials"
+            return f"the study has its {plural(self.target, 'trial')}"
         if self.until_stable is not None and unchanged >= self.until_stable:
-            return f"the hypervolume has not changed for {unchanged} trials"
+            return f"the hypervolume has not changed for {plural(unchanged, 'trial')}"
         left = self.seconds_left()
         if left is not None and left <= (1 + self.reserved) * (median_seconds or 0.0):
             return f"the time of {self.seconds:g} s is used"

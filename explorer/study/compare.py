@@ -62,6 +62,9 @@ def compare_spaces(
         seed: Seed of the random networks and their trainings.
         progress: Called with each Event of a search.
 
+    Returns:
+        The difference of their mean errors at equal cost, with its interval, and both samples.
+
     Raises:
         ExplorerError: StudyError if the two were trained with different settings, and the errors of ``run_search``.
     """

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from html import escape
 from typing import IO, Any, Protocol, cast
 
 from rich.console import Console, ConsoleRenderable, Group
@@ -14,12 +15,54 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from explorer.analysis.amounts import amount, format_percent, plural
 from explorer.analysis.noise import validation_value
 from explorer.records import Epoch, TrialRecord
 from explorer.study.events import Event, Progress, Status
 from explorer.system.plain_text import printable
 
 LAST_LINES = 5  # finished trials shown above the running ones
+
+
+@contextmanager
+def progress_of(shown: bool) -> Iterator[Progress]:
+    """Yield the function that a search calls with its events.
+
+    Args:
+        shown: Whether it shows the progress: on a terminal, in a notebook, or as lines.
+    """
+    if not shown:
+        yield lambda event: None
+        return
+    with _notebook() if _in_notebook() else show_progress() as display:
+        yield display
+
+
+def shows_by_default() -> bool:
+    """Return whether a search of a script shows its progress: on a terminal and in a notebook."""
+    return _in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def _in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ in ("ZMQInteractiveShell", "Shell")  # Jupyter, Colab
+
+
+@contextmanager
+def _notebook() -> Iterator[Progress]:
+    """Show the progress below the cell of a notebook, as one line that is replaced."""
+    from IPython.display import display  # type: ignore[import-not-found]  # only in a notebook
+
+    shown = display({"text/plain": "reading the study ..."}, raw=True, display_id=True)
+
+    def update(event: Event) -> None:
+        bar = "" if event.status.share is None else f"{event.status.share:.0%} "
+        html = "" if event.status.share is None else f'<progress value="{event.status.share:.3f}"></progress> '
+        line = _summary(event.status)
+        shown.update({"text/plain": bar + line, "text/html": html + escape(line)}, raw=True)
+
+    yield update
 
 
 @contextmanager
@@ -81,8 +124,18 @@ class _ErrorFreeStream:
 
 
 def _print_plain(stream: IO[str], event: Event) -> None:
+    if event.kind == "begun" and event.status.limit_seconds:
+        print(_limits(event.status), file=stream, flush=True)
     if event.kind in ("ended", "repeated") and event.trial is not None:
         print(f"{_ended_line(event, event.trial)}  [{_summary(event.status)}]", file=stream, flush=True)
+
+
+def _limits(status: Status) -> str:
+    """Return in words when the search ends."""
+    limits = [f"{plural(status.target, 'trial')} of the study"] if status.target else []
+    limits += [f"{status.limit_seconds:g} s of this run"] if status.limit_seconds else []
+    first = ", whichever comes first" if len(limits) > 1 else ""
+    return f"{status.study}: ends after {' or '.join(limits)}{first}"
 
 
 class _Display:
@@ -106,24 +159,23 @@ class _Display:
     def __rich__(self) -> Group | Text:
         if self.status is None:
             return Text("reading the study ...")
-        lines = [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in self.ended]
+        lines = [Text(_limits(self.status), style="dim")] if self.status.limit_seconds else []
+        lines += [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in self.ended]
         for number, (trial, epoch) in sorted(self.running.items()):
-            said = f"epoch {epoch.epoch}, accuracy {epoch.val_accuracy:.3f}" if epoch else "running"
+            said = f"epoch {epoch.epoch}, accuracy {format_percent(epoch.val_accuracy)}" if epoch else "running"
             lines.append(
                 Text(
-                    f"trial {number:<4} {said}  {_amount('macs', trial.costs.get('macs'))}",
+                    f"trial {number:<4} {said}  {_named('macs', trial.costs.get('macs'))}",
                     no_wrap=True,
                     overflow="ellipsis",
                 )
             )
         row = Table.grid(padding=(0, 1))
-        if self.status.target:
-            row.add_row(
-                ProgressBar(total=self.status.target, completed=self.status.done, width=30),
-                Text(_summary(self.status)),
-            )
+        summary = Text(_summary(self.status))
+        if self.status.share is None:
+            row.add_row(summary)
         else:
-            row.add_row(Text(_summary(self.status)))
+            row.add_row(ProgressBar(total=1.0, completed=self.status.share, width=30), summary)
         return Group(*lines, row)
 
 
@@ -136,7 +188,7 @@ def _ended_line(event: Event, trial: TrialRecord) -> str:
     if repeat.state == "failed":
         return f"{what} failed: {printable(repeat.reason)}"
     measured = {name: validation_value(repeat, name) for name in event.status.objectives}
-    values = " ".join(_amount(name, value) for name, value in measured.items() if value is not None)
+    values = " ".join(_named(name, value) for name, value in measured.items() if value is not None)
     return f"{what} {values}  {repeat.seconds or 0.0:.1f} s"
 
 
@@ -151,7 +203,9 @@ def _trial_line(trial: TrialRecord, status: Status) -> str:
 
 def _summary(status: Status) -> str:
     """Return trials done, size of the front, best trial and time left."""
-    parts = [f"{status.done} of {status.target} trials" if status.target else f"{status.done} trials"]
+    parts = [f"{status.done} of {plural(status.target, 'trial')}" if status.target else plural(status.done, "trial")]
+    if status.limit_seconds:
+        parts.append(f"{min(status.seconds, status.limit_seconds):.0f} of {status.limit_seconds:g} s")
     done, wanted = status.repeats
     parts += [f"{done} of {wanted} repeats"] if wanted else []
     parts += [f"{status.counts[state]} {state}" for state in ("failed", "interrupted") if status.counts[state]]
@@ -165,14 +219,9 @@ def _summary(status: Status) -> str:
 
 
 def _values(trial: TrialRecord, objectives: Mapping[str, str]) -> str:
-    return " at ".join(_amount(name, trial.objectives.get(name)) for name in objectives)
+    return " at ".join(_named(name, trial.objectives.get(name)) for name in objectives)
 
 
-def _amount(name: str, value: float | None) -> str:
-    """Return a quantity with its name, large ones in thousands, millions or billions."""
-    if value is None:
-        return ""
-    for factor, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= factor:
-            return f"{name} {value / factor:.3g}{suffix}"
-    return f"{name} {value:.3f}"
+def _named(name: str, value: float | None) -> str:
+    """Return a quantity with its name, as in ``accuracy 93.2%`` or ``macs 40.8M``; empty if it is unknown."""
+    return "" if value is None else f"{name} {amount(name, value)}"

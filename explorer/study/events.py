@@ -24,6 +24,8 @@ class Status:
         best: Best trial by the first objective.
         objectives: Name to "max" or "min".
         repeats: Complete repeats, and how many are wanted.
+        seconds: Time that this search has taken.
+        limit_seconds: Time that it may take, or None.
     """
 
     study: str
@@ -34,10 +36,20 @@ class Status:
     best: TrialRecord | None
     objectives: Mapping[str, str]
     repeats: tuple[int, int] = (0, 0)
+    seconds: float = 0.0
+    limit_seconds: float | None = None
 
     @property
     def done(self) -> int:
         return self.counts["complete"] + self.counts["stopped"]
+
+    @property
+    def share(self) -> float | None:
+        """The share of the search that is done, 0 to 1, of its trials or its time, whichever ends first; None without
+        a limit."""
+        shares = [self.done / self.target] if self.target else []
+        shares += [self.seconds / self.limit_seconds] if self.limit_seconds else []
+        return min(1.0, max(shares)) if shares else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from explorer.system.files import remove
 from explorer.system.signals import SIGNAL_SECONDS, signal_name
 
 POLL_SECONDS = 0.2  # how long the loop waits for messages of its children
+IDLE_SECONDS = 1.0  # between two reads of the store while trials run and none can be started
 _log = logging.getLogger(__name__)
 
 
@@ -94,6 +95,7 @@ class SearchLoop:
         self.all_failed = False
         self.jobs: dict[int, float] = {}  # trials that run here -> their start by the monotonic clock
         self.stopping: dict[int, str] = {}  # trials that the stopping rule has stopped -> the reason
+        self.is_current, self.learned = False, -math.inf  # whether the index was updated lately, and when
         self.waiting = False  # whether it waits for trials of workers that may be lost
         self.has_warned = False  # whether the warning about ignored answers of evaluate was given
         self.retry_failed = retry_failed
@@ -161,6 +163,7 @@ class SearchLoop:
                 time.sleep(POLL_SECONDS)
             if self.budget.overdue():
                 return f"the time is over; the next search resumes {len(self.jobs)} trials that still ran"
+            self.is_current &= bool(self.jobs) and time.monotonic() < self.learned + IDLE_SECONDS
             for number, message in self.executor.messages(POLL_SECONDS):
                 self._handle(number, message)
                 if self.budget.has_failed():
@@ -202,7 +205,8 @@ class SearchLoop:
             Why no further trial can be started, or an empty text if all workers are busy.
         """
         while self.executor.room and not self.interrupted:
-            self._learn()
+            if not self.is_current:
+                self._learn()
             trial_index = self.trial_index
             spent = self.budget.spent(
                 trial_index.done, trial_index.in_flight, trial_index.median_seconds(), trial_index.unchanged
@@ -211,26 +215,20 @@ class SearchLoop:
                 return spent
             if self.budget.has_failed():
                 return self._failure_reason()
-            record = self.writer.resume(self.budget.target, self.only) or self._retry()
+            is_left = trial_index.has_interrupted(self.only)
+            record = (self.writer.resume(self.budget.target, self.only) if is_left else None) or self._retry()
             record = record or (self._reopen() or self._propose() if self.only is None else None)
             if record is None and self.proposer.exhausted:
                 record = self._retry(last_resort=True)
-            if record is None:
+            if record is None and (self.is_current or self.proposer.exhausted):
                 return self.proposer.exhausted  # empty if there is no proposal at the moment
+            if record is None:  # another worker has taken the number
+                continue
             self._learn()
             self.report("started" if record.state == "running" else "ended", record)
             if record.state == "running" and record.same_as is None:
                 self.jobs[record.number] = time.monotonic()
-                job = Job(
-                    record.number,
-                    record.digest,
-                    record.architecture,
-                    record.choices,
-                    record.seed,
-                    self.curves.decision_epochs_of(record),
-                    record.counterpart.get("precision", ""),
-                )
-                self.executor.start(job, self._limits())
+                self.executor.start(Job.of(record, self.curves.decision_epochs_of(record)), self._limits())
         return ""
 
     def _retry(self, last_resort: bool = False) -> TrialRecord | None:
@@ -287,6 +285,7 @@ class SearchLoop:
             return self.writer.begin(number, proposal, self.budget.target)
         except NumberTaken:
             self.proposer.number_taken(number, candidate, notes)
+            self.is_current = False
             return None
 
     @contextmanager
@@ -353,7 +352,7 @@ class SearchLoop:
         measured = {name: value for name, value in message.measured.items() if name not in record.costs}
         objectives = {**measured, **self.proposer.known_objectives(record)}
         weights = message.weights if self.trial_index.joins_frontier(objectives) else ""
-        return Ending("complete", objectives, result, environment=environment, weights=weights)
+        return Ending("complete", objectives, result, "", environment, weights, latency=message.latency)
 
     def _note_ignored(self, names: Sequence[str]) -> None:
         """Warn, once per run, about answers of ``evaluate`` that are not stored."""
@@ -369,6 +368,7 @@ class SearchLoop:
         changed = self.trial_index.update()
         self.curves.learn(changed)
         self.proposer.learn(changed)
+        self.is_current, self.learned = True, time.monotonic()
 
     def report(
         self, kind: EventKind, trial: TrialRecord | None = None, epoch: Epoch | None = None, why: str = ""
@@ -381,10 +381,8 @@ class SearchLoop:
 
     def status(self) -> Status:
         counts, median = self.trial_index.counts(self.only), self.trial_index.median_seconds()
-        done, target = (
-            counts["complete"] + counts["stopped"],
-            self.budget.target if self.only is None else len(self.only),
-        )
+        done = counts["complete"] + counts["stopped"]
+        target = self.budget.target if self.only is None else len(self.only)
         times = [self.budget.seconds_left()]
         if target is not None and median is not None:
             times.append(max(0, target - done) * median / self.plan.workers)
@@ -396,4 +394,6 @@ class SearchLoop:
             frontier=len(self.trial_index.frontier),
             best=self.trial_index.best(),
             objectives=self.plan.objectives,
+            seconds=time.monotonic() - self.budget.began,
+            limit_seconds=self.budget.seconds,
         )

@@ -24,6 +24,7 @@ class SearchOptions(TrainingOptions, total=False):
     trial_seconds: float | None
     trial_memory: int | None
     sampler: str
+    cover: int | None
     stopping: str
     scores: Iterable[str] | str
     retry_failed: bool

@@ -22,13 +22,16 @@ from explorer.study.candidates import Candidates, OwnCost
 from explorer.study.fingerprint.fingerprint import make_fingerprint
 from explorer.study.fingerprint.function_code import short_name
 from explorer.study.latency.limit import LatencyFilter
-from explorer.study.latency.objective import LatencyObjective, make_latency_objective
+from explorer.study.latency.objective import LatencyAfterwards, LatencyObjective, make_latency_objective
 from explorer.study.latency.predicted import PredictedLatency, find_predicted_latency
 from explorer.study.settings import SearchSettings
 from explorer.study.stopping.rules import choose_stopping
 from explorer.study.workers.gpu_sharing import median_network, probe_side_by_side
+from explorer.study.workers.isolation import importable_script, needs_script, why_in_process
 from explorer.study.workers.jobs import Evaluate, Evaluation, Training, Work
+from explorer.study.workers.pool import Executor, InProcess, ProcessPool
 from explorer.study.workers.watchdog import UNLIMITED, TrialLimits
+from explorer.system.core_shares import CoreShare
 from explorer.system.cores import usable_cores
 from explorer.system.environment import find_device
 from explorer.training.recipe import require_several_values
@@ -57,6 +60,7 @@ class Plan:
         latency_objective: Measures latencies; None if no objective or limit needs them.
         predicted: Latencies of a calibrated predictor; None if there is no predictor for space and environment.
         latency_filter: Rejects networks that are unlikely to satisfy ``latency_limits``.
+        in_process: Whether the work runs in this process, since a child process cannot find the caller's function.
     """
 
     settings: SearchSettings
@@ -72,6 +76,7 @@ class Plan:
     latency_objective: LatencyObjective | None = None
     predicted: PredictedLatency | None = None
     latency_filter: LatencyFilter = field(default_factory=lambda: LatencyFilter(()))
+    in_process: bool = False
 
     @property
     def objectives(self) -> Mapping[str, str]:
@@ -99,19 +104,52 @@ class Plan:
         return self.settings.evaluate is not None
 
     @property
+    def share(self) -> CoreShare | None:
+        """A share of the machine's cores for the trainings of this search; None for a caller's evaluation."""
+        return None if self.is_user_function else CoreShare(self.settings.training.device)
+
+    @property
+    def has_fixed_workers(self) -> bool:
+        """Whether the number of parallel trials was chosen by the user."""
+        return bool(self.settings.workers or self.settings.workers_per_device)
+
+    @property
     def reused(self) -> bool:
-        """Whether a child process runs several trials: on a GPU, where a process starts slowly."""
-        return self.settings.training.device.startswith("cuda")
+        """Whether a child process runs several trials: on a GPU, where a process starts slowly, and by default those
+        of a caller's function, which may keep data between its calls."""
+        by_default = self.is_user_function and self.settings.workers is None
+        return by_default or self.settings.training.device.startswith("cuda")
+
+    def executor(self, work: Work | None = None, job: str = "trial") -> Executor:
+        """Return where the jobs of this search run.
+
+        Args:
+            work: The work of each job; by default that of the trials.
+            job: The word for a job in messages.
+        """
+        work = work or self.work
+        if self.in_process:
+            return InProcess(work)
+        script = self.settings.evaluate is not None and (
+            self.settings.workers is not None or needs_script(self.settings.evaluate)
+        )
+        by_default = self.is_user_function and self.settings.workers is None
+        return ProcessPool(
+            work,
+            self.workers,
+            self.is_user_function,
+            self.reused,
+            job,
+            script,
+            by_default,
+            share=self.share,
+            is_fixed=self.has_fixed_workers,
+        )
 
     @property
     def has_time_limit(self) -> bool:
         """Whether the search has a default time limit, since trainings on embedded data are short."""
         return not self.is_user_function and (self.settings.training.data or DEFAULT_DATA) in EMBEDDED
-
-    @property
-    def measures_latency(self) -> bool:
-        """Whether latencies are measured, not returned by a function of the caller's."""
-        return _measures_latency(self.settings)
 
     def under(self, limits: Iterable[Limit]) -> Plan:
         """Return this plan with limits in addition to those of the space.
@@ -123,8 +161,9 @@ class Plan:
             StudyError: A quantity is not known before training, or two limits exclude all networks.
         """
         limits = (*self.space.limits, *limits)
-        _check_limits(limits, known_costs(self.own_costs, self.measures_latency))
-        latency_limits = tuple(limit for limit in limits if self.measures_latency and limit.cost == LATENCY)
+        measured = _measures_latency(self.settings, limits)
+        _check_limits(limits, known_costs(self.own_costs, measured))
+        latency_limits = tuple(limit for limit in limits if measured and limit.cost == LATENCY)
         latency_objective = self.latency_objective
         if latency_objective is None and latency_limits:
             latency_objective = make_latency_objective(self.settings.training.device)
@@ -176,7 +215,7 @@ def check_settings(settings: SearchSettings) -> None:
     """
     if settings.study is not None:
         check_name(settings.study)
-    known = known_costs(settings.costs or {}, _measures_latency(settings))
+    known = known_costs(settings.costs or {}, _measures_latency(settings, settings.limits or ()))
     _expected(settings.objectives, known, own_evaluation=False)
     _check_limits(settings.limits or (), known)
     settings.training.resolved(settings.training.data or DEFAULT_DATA)
@@ -194,9 +233,10 @@ def make_plan(space: SearchSpace, settings: SearchSettings) -> Plan:
     """
     training = replace(settings.training, device=find_device(settings.training.device))
     settings = replace(settings, training=training)
-    known = known_costs(settings.costs or {}, _measures_latency(settings))
+    limits = (*space.limits, *(settings.limits or ()))
+    known = known_costs(settings.costs or {}, _measures_latency(settings, limits))
     expected = _expected(settings.objectives, known, settings.evaluate is not None)
-    _check_limits((*space.limits, *(settings.limits or ())), known)
+    _check_limits(limits, known)
     if settings.evaluate is None:
         plan = _plan_of_training(space, settings)
     else:
@@ -204,10 +244,15 @@ def make_plan(space: SearchSpace, settings: SearchSettings) -> Plan:
     return plan.under(settings.limits or ())
 
 
-def _measures_latency(settings: SearchSettings) -> bool:
-    """Return whether latencies are measured, not returned by a function of the caller's."""
-    returned = settings.evaluate is not None and LATENCY in settings.objectives
-    return LATENCY not in (settings.costs or {}) and not returned
+def _measures_latency(settings: SearchSettings, limits: Iterable[Limit]) -> bool:
+    """Return whether latencies are measured before an evaluation.
+
+    A caller's ``evaluate`` may return them; if it does not, they are measured after it. A limit has to be checked
+    before it, and a function in ``costs`` replaces the measurement.
+    """
+    after = settings.evaluate is not None and LATENCY in settings.objectives
+    needed_before = any(limit.cost == LATENCY for limit in limits)
+    return LATENCY not in (settings.costs or {}) and (not after or needed_before)
 
 
 def _plan_of_caller(
@@ -221,22 +266,32 @@ def _plan_of_caller(
         raise StudyError("'evaluate' replaces training, so data, subset and recipe have no effect; leave them out")
     if settings.record_gradients:
         raise StudyError("'evaluate' replaces training, so no gradients are recorded; leave out record_gradients")
+    in_process = workers == 1
     if workers > 1:
         _require_picklable(evaluate)
-    elif settings.trial_limits != UNLIMITED:
+    elif settings.workers is None:
+        why = why_in_process(evaluate)
+        in_process = bool(why)
+        if why:
+            _log.warning("'evaluate' runs in this process, since %s: a crash of it ends the search", why)
+    if in_process and settings.trial_limits != UNLIMITED:
         _log.warning("'evaluate' runs in this process, where a trial's time and memory are not limited: see 'workers'")
-    latency_objective = _latency_objective(settings)
-    environment = latency_objective.environment if latency_objective else None
+    after = LATENCY in settings.objectives and LATENCY not in (settings.costs or {})
     return Plan(
         settings=settings,
         space=space,
         name=settings.study or f"{space.name}-{short_name(evaluate) or 'evaluate'}",
-        work=Evaluation(evaluate, training.epochs, expected),
-        fingerprint=make_fingerprint(space, settings, latency=environment),
+        work=Evaluation(
+            evaluate,
+            training.epochs,
+            tuple(name for name in expected if name != LATENCY),
+            LatencyAfterwards(training.device) if after else None,
+        ),
+        fingerprint=make_fingerprint(space, settings),
         data_place={},
         workers=workers,
         stopping="none",
-        latency_objective=latency_objective,
+        in_process=in_process,
     )
 
 
@@ -278,7 +333,7 @@ def _plan_of_training(space: SearchSpace, settings: SearchSettings) -> Plan:
 
 def _latency_objective(settings: SearchSettings) -> LatencyObjective | None:
     """Return the latency objective; None if latency is not a measured objective."""
-    needed = LATENCY in settings.objectives and _measures_latency(settings)
+    needed = LATENCY in settings.objectives and LATENCY not in (settings.costs or {})
     return make_latency_objective(settings.training.device) if needed else None
 
 
@@ -305,10 +360,8 @@ def _known(names: Iterable[str], asked: str) -> str:
 def _require_picklable(evaluate: Evaluate) -> None:
     """Raise StudyError for a function that child processes cannot import by its module and name."""
     fix = "put it into a module that you import, or leave workers at 1"
-    main = sys.modules["__main__"]
-    script, spec = Path(getattr(main, "__file__", None) or ""), main.__spec__
-    is_importable = script.is_file() if spec is None else not spec.name.endswith("__main__")
-    if getattr(evaluate, "__module__", "") == "__main__" and not is_importable:
+    script = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    if getattr(evaluate, "__module__", "") == "__main__" and not importable_script():
         of = "a __main__.py" if script.name == "__main__.py" else "an interactive session"
         raise StudyError(f"with several workers 'evaluate' cannot be a function of {of}; {fix}")
     try:

@@ -11,9 +11,12 @@ from explorer.analysis.noise import repeats_of, validation_value
 from explorer.analysis.quantities import LATENCY
 from explorer.errors import ExplorerError
 from explorer.records import ConfirmationRecord, TrialRecord
+from explorer.space.levels import Level
 from explorer.store.writer import StudyWriter
+from explorer.study.budget import DEFAULT_TRIALS
 from explorer.study.candidates import Candidate, Candidates
 from explorer.study.plan import Plan
+from explorer.study.samplers.coverage import Coverage
 from explorer.study.samplers.registry import SamplerAdapter
 from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.trial_index import TrialIndex
@@ -57,6 +60,8 @@ class Proposer:
         self._writer = writer
         self._trials = trials
         self._curves = curves
+        settings = plan.settings
+        self._coverage = Coverage(plan.space, settings.cover, settings.trials or DEFAULT_TRIALS, settings.sampler)
         self._untried = candidates.untried(writer.study.seed, trials.digests)
         self._set_aside: list[Candidate] = []  # untried, and expected to exceed a limit on latency
         self._too_slow = 0  # measured networks in a row that exceed a limit on latency
@@ -81,7 +86,10 @@ class Proposer:
             return None, {}
         candidate: Candidate | None = None
         notes: Mapping[str, Any] = {}
-        if self._trials.repeats < MAX_REPEATS:
+        level = self._coverage.level_for(number, self._trials.records.values())
+        if level is not None:
+            candidate, notes = self._ask_with_level(number, level)
+        if candidate is None and self._trials.repeats < MAX_REPEATS:
             candidate, notes = self._ask_sampler(number)
         if candidate is None:
             candidate = self._next_untried()
@@ -154,6 +162,25 @@ class Proposer:
             _log.warning("skipped a network that cannot be built: %s", error)
             self._sampler.forget(number)
             return None, {}
+
+    def _ask_with_level(self, number: int, level: Level) -> Proposed | tuple[None, Mapping[str, Any]]:
+        """Return the sampler's proposal among networks with a level; None if it has none within the limits."""
+        derivation, notes = self._sampler.ask(number, level)
+        if derivation.choices.get(level.choice) != level.option:
+            self._sampler.forget(number)
+            changed = self._coverage.with_level(derivation, level)
+            notes = {} if changed is None else self._sampler.adopt(number, changed)
+            derivation = changed or derivation
+        try:
+            candidate = self._candidates.make(derivation)
+        except ExplorerError:  # it cannot be built
+            candidate = None
+        if candidate is None or candidate.refusal or derivation.choices.get(level.choice) != level.option:
+            self._coverage.give_up(level)
+            if number in self._sampler:
+                self._sampler.forget(number)
+            return None, {}
+        return candidate, notes
 
     def _next_untried(self) -> Candidate | None:
         """Return an untried network; those expected to exceed a limit on latency come last.

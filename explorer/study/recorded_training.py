@@ -16,13 +16,18 @@ from explorer.store.study import Study
 from explorer.training.recipe import Recipe
 
 
+def is_trained(study: Study) -> bool:
+    """Return whether the explorer trained the study's networks; a caller's function evaluated the others."""
+    return bool(study.fingerprint.get("recipe"))
+
+
 def training_recipe(study: Study) -> Recipe:
     """Return the recipe of a study.
 
     Raises:
         StudyError: The study was evaluated by a function of the caller.
     """
-    if not study.fingerprint.get("recipe"):
+    if not is_trained(study):
         raise StudyError(
             f"study {study.name!r} was evaluated by a function of the caller's: its networks have no trained weights"
         )

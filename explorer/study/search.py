@@ -28,6 +28,7 @@ from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
 from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
 from explorer.study.confirm.repeats import Repeats
+from explorer.study.display import progress_of, shows_by_default
 from explorer.study.events import Event, Progress
 from explorer.study.loop import SearchLoop
 from explorer.study.options import SearchOptions
@@ -40,7 +41,6 @@ from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.stopping.rules import RULES
 from explorer.study.workers.child import exit_while_importing
 from explorer.study.workers.jobs import Training
-from explorer.study.workers.pool import Executor, InProcess, ProcessPool
 from explorer.system.files import ABANDONED_SECONDS, sweep
 from explorer.system.signals import interruption
 
@@ -86,7 +86,7 @@ def run_search(
     space: SearchSpace,
     settings: SearchSettings | None = None,
     *,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **options: Unpack[SearchOptions],
 ) -> SearchResult:
     """Search ``space`` for the Pareto front of the objectives. The same call again resumes the study.
@@ -95,8 +95,8 @@ def run_search(
         space: The space, as ``load_space`` returns it.
         settings: All settings as one value; each keyword below replaces one of them.
         {settings}
-        progress: Called with each Event. An exception that it raises ends the search and gets the study as its
-            attribute ``study``.
+        progress: Called with each Event; True shows the progress. An exception that it raises ends the search and gets
+            the study as its attribute ``study``.
 
     Returns:
         The study, and why the search ended.
@@ -106,6 +106,9 @@ def run_search(
             neither written nor read at the end.
     """
     assert settings is not None
+    if isinstance(progress, bool):
+        with progress_of(progress) as report:
+            return run_search(space, settings, progress=report)
     exit_while_importing()
     began = time.monotonic()
     if not isinstance(space, SearchSpace):
@@ -154,7 +157,7 @@ def search(
     space: SearchSpace,
     settings: SearchSettings | None = None,
     *,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **options: Unpack[SearchOptions],
 ) -> Study:
     """Search ``space`` for the Pareto front of the objectives and return the study, for scripts.
@@ -170,8 +173,9 @@ def search(
         space: The space, as ``load_space`` returns it.
         settings: All settings as one value; each keyword below replaces one of them.
         {settings}
-        progress: Called with each Event. An exception that it raises ends the search and gets the study as its
-            attribute ``study``.
+        progress: True shows the progress, False does not; by default it is shown on terminals and in notebooks. Or a
+            function that is called with each ``explorer.Event``; an exception that it raises ends the search and gets
+            the study as its attribute ``study``.
 
     Returns:
         The study. A notebook or another interactive session gets it also after an interruption, with a warning.
@@ -181,7 +185,7 @@ def search(
         KeyboardInterrupt: The search was interrupted; with the same attribute.
         ExplorerError: A search with these ``settings`` is not possible.
     """
-    result = run_search(space, settings, progress=progress)
+    result = run_search(space, settings, progress=shows_by_default() if progress is None else progress)
     if result.failed:
         raise SearchFailed(f"the search gave up: {result.ended}", result.study)
     if result.interrupted:
@@ -245,14 +249,11 @@ def make_loop(
     plan: Plan, study: Study, budget: Budget, progress: Progress | None, only: Collection[int] | None = None
 ) -> SearchLoop:
     """Connect the parts of a search. ``only``: as for ``SearchLoop``."""
-    executor: Executor = ProcessPool(plan.work, plan.workers, plan.is_user_function, plan.reused)
-    if plan.is_user_function and plan.workers == 1:
-        executor = InProcess(plan.work)
     candidates = plan.candidates()
     sampler = make_sampler(candidates, plan.objectives, plan.settings.sampler, study.seed)
     writer = StudyWriter(study, new_worker())
     curves = LearningCurves(study, RULES[plan.stopping], plan.epochs)
     report = progress or (lambda event: None)
     return SearchLoop(
-        plan, candidates, writer, sampler, executor, curves, budget, report, plan.settings.retry_failed, only
+        plan, candidates, writer, sampler, plan.executor(), curves, budget, report, plan.settings.retry_failed, only
     )

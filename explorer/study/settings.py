@@ -158,6 +158,13 @@ class SearchSettings(Settings):
         Name("sampler", SAMPLERS),
         metavar="NAME",
     )
+    cover: int | None = setting(
+        None,
+        "Try each level of each choice at least K times, in the networks with it that the sampler prefers;"
+        " by default up to twice, in at most a quarter of the trials, and 0 for the sampler random.",
+        Whole(0, max_typed=1_000),
+        metavar="K",
+    )
     stopping: str = setting(
         AUTO,
         f"Rule that stops unpromising trials early: {', '.join(RULES)}; auto is rungs from 8 epochs on.",
@@ -202,8 +209,9 @@ class SearchSettings(Settings):
     )
     workers: int | None = setting(
         None,
-        "Networks trained in parallel; one per CPU core by default.",
+        "Networks trained in parallel; one per CPU core by default, fewer while other processes train on the machine.",
         Whole(max_typed=1_024, auto=True),
+        in_python="With evaluate one by default.",
         metavar="N",
     )
     workers_per_device: int | None = setting(
@@ -242,7 +250,8 @@ class SearchSettings(Settings):
     evaluate: Evaluate | None = setting(
         None,
         "evaluate(architecture, *, choices, epochs, seed) replaces training and returns the objectives that are not"
-        " costs, once per trial. It runs in this process unless workers is above 1.",
+        " costs, once per trial. It runs in a child process if that finds it by its name, so that its crash fails one"
+        " trial; with workers=1 it runs in this process.",
         Function(),
         flag=None,
         in_fingerprint=True,

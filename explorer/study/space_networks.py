@@ -8,7 +8,6 @@ from explorer.analysis.effects.population import MAX_NETWORKS
 from explorer.analysis.quantities import COSTS
 from explorer.costs.whole_space.listing import list_networks
 from explorer.errors import ExplorerError
-from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
 from explorer.space.search_space import parse_space
 from explorer.store import Study
@@ -32,7 +31,7 @@ def space_networks(
     if cost not in COSTS or complete is None:
         return None
     try:
-        architecture = Architecture.from_json(study.trial(complete.number).architecture)
+        architecture = study.trial(complete.number).architecture
         space = parse_space(study.space_text, f"the space of study {study.name!r}")
         listed = list_networks(space.with_input(architecture.input, architecture.classes), cost, MAX_NETWORKS)
     except ExplorerError:

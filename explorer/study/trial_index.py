@@ -88,6 +88,10 @@ class TrialIndex:
         """Return the trials with these numbers; all if it is None."""
         return list(self.records.values()) if numbers is None else [self.records[number] for number in numbers]
 
+    def has_interrupted(self, numbers: Collection[int] | None) -> bool:
+        """Return whether a trial is interrupted, of all or of those with these numbers."""
+        return any(record.state == "interrupted" for record in self.among(numbers))
+
     def counts(self, numbers: Collection[int] | None = None) -> dict[str, int]:
         """Return the number of trials by state, of all or of those with these numbers."""
         counts: dict[str, int] = dict.fromkeys(STATES, 0)

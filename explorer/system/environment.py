@@ -3,19 +3,52 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from explorer.errors import MeasurementError, did_you_mean
-from explorer.records import Environment
 from explorer.system.nvml import driver_version
 
 PACKAGES = ("torch", "numpy")  # whose version can change a time or an accuracy
 CPU_INFO = Path("/proc/cpuinfo")
 DEVICES = ("auto", "cpu", "cuda")  # names that are suggested for a mistyped device
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The machine and the versions with which a value was measured.
+
+    Attributes:
+        device: The torch device, for instance ``cpu`` or ``cuda:0``.
+        device_name: The name of the CPU or GPU.
+        threads: The computing threads of the process.
+        platform: The operating system.
+        python: The version of Python.
+        versions: Package -> version.
+        commit: The commit of this project; empty if unknown.
+    """
+
+    device: str
+    device_name: str
+    threads: int
+    platform: str
+    python: str
+    versions: Mapping[str, str]
+    commit: str = ""
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @property
+    def digest(self) -> str:
+        """A hash of all fields."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def describe_environment(device: str = "cpu", threads: int | None = None) -> Environment:

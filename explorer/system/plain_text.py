@@ -5,7 +5,9 @@ Text from the user's exceptions and from other people's databases can hold chara
 
 from __future__ import annotations
 
+import html
 import re
+from collections.abc import Mapping
 
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")  # PostgreSQL takes no NUL, UTF-8 no lone surrogate
 # Control characters, which move the cursor or start an escape sequence; characters that change the direction of text;
@@ -26,3 +28,15 @@ def printable(text: str) -> str:
 def _escape(match: re.Match[str]) -> str:
     """Return the escape of one character."""
     return match[0].encode("unicode_escape").decode()
+
+
+def html_table(title: str, values: Mapping[str, object]) -> str:
+    """Return a table of two columns in HTML, with all text escaped, for notebooks.
+
+    Args:
+        title: The caption.
+        values: Name -> value of each row.
+    """
+    escaped = ((html.escape(name), html.escape(str(value))) for name, value in values.items())
+    rows = (f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in escaped)
+    return f"<table><caption>{html.escape(title)}</caption>{''.join(rows)}</table>"

@@ -131,6 +131,17 @@ def test_an_open_order_in_a_file_is_an_error(tmp_path, state):
     assert_equal(explorer.load_weights(made(), weights, by_order=True), state)  # a dict has an order
 
 
+def test_skip_and_skipbn_are_a_shortcut():
+    """Layers of those names, registered before a branch with norms of the same shape, are paired with the shortcut."""
+    text = TEXT.replace("{blocks: 2, width: [8, 16], stride: [1, 2]}", "{blocks: 1, width: 16}")
+    architecture = parse_space(text.replace("BLOCK", BASIC)).architecture(0)
+    wanted = randomised(architecture, seed=7).state_dict()
+    early = sorted(wanted, key=lambda key: "shortcut" not in key)
+    names = {key: key.replace("shortcut.0", "skip").replace("shortcut.1", "skipbn") for key in early}
+    weights = {names[key]: wanted[key] for key in early}
+    assert_equal(explorer.load_weights(architecture, weights, by_order=True), wanted)
+
+
 def test_missing_statistics_are_reported(state):
     """Without running means and variances the initial ones are kept, and a warning says so."""
     weights = {key: value for key, value in foreign(state).items() if "running" not in key}

@@ -15,13 +15,13 @@ import explorer
 from explorer import parse_space
 from explorer.costs.reference import check_cost
 from explorer.errors import SpaceError
-from explorer.export.drawing import stage_diagrams
 from explorer.export.model_py.code import write_code
 from explorer.export.space_file import space_text
 from explorer.networks.architecture import Architecture
 from explorer.networks.block import Block, steps
 from explorer.networks.build import instantiate
 from explorer.networks.dead_layers import live_ops
+from explorer.networks.drawing import stage_diagrams
 from explorer.networks.ops.base import TensorShape
 from explorer.networks.ops.conv import Conv
 from explorer.networks.ops.merge import Add

@@ -12,6 +12,8 @@ from functools import cache
 from typing import NamedTuple
 
 import explorer
+from tests.published.parallel_paths import PARALLEL_PATHS
+from tests.published.timm_networks import FIGURES, SIZES
 
 # A line of figures: name | side of the input | params | macs | activations. A line of where it stands: the space file,
 # then the choices, with several values for `depth@stage1..4`; first alternatives elsewhere.
@@ -356,5 +358,5 @@ def member(row: Published) -> explorer.Architecture:
     return space.architecture(space.named(row.choices))
 
 
-ROWS = list(read_table(TABLE))
-FURTHER = list(read_table(MEMBERS))
+ROWS = list(read_table(TABLE + PARALLEL_PATHS + FIGURES))
+FURTHER = list(read_table(MEMBERS + SIZES))

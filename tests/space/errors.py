@@ -19,7 +19,7 @@ class Error(NamedTuple):
 ERRORS: dict[str, list[Error]] = {
     "Names": [
         Error(
-            "5:8: unknown name 'cnov3x3'; did you mean 'conv3x3' or 'dwconv3x3'?",
+            "5:8: unknown name 'cnov3x3'; did you mean 'conv3x3' or 'wsconv3x3'?",
             {"block": "cnov3x3 bn +"},
             {"block": "conv3x3 bn +"},
         ),
@@ -181,7 +181,7 @@ ERRORS: dict[str, list[Error]] = {
     ],
     "Arguments": [
         Error(
-            "5:16: conv3x3 has no argument 'dilation'; it has: out, s, d, g, bias, pad, pad",
+            "5:16: conv3x3 has no argument 'dilation'; it has: out, s, d, g, bias, pad",
             {"block": "conv3x3(dilation=2) +"},
             {"block": "conv3x3(d=2) +"},
         ),
@@ -191,7 +191,7 @@ ERRORS: dict[str, list[Error]] = {
             {"block": "conv3x3((8 | 16)) conv3x3 +"},
         ),
         Error(
-            "5:20: write the argument's name; conv3x3 takes out, s, d, g, bias, pad, pad",
+            "5:20: write the argument's name; conv3x3 takes out, s, d, g, bias, pad",
             {"block": "'conv3x3(w, 1) +'"},
             {"block": "'conv3x3(w, d=1) +'"},
         ),
@@ -336,6 +336,38 @@ ERRORS: dict[str, list[Error]] = {
         Error("2:10: '010' means different things to different YAML readers", {"classes": "010"}, {"classes": "10"}),
         Error(
             "7:1: the key 'head' occurs twice, first in line 6", {"head": "gap fc\nhead: gap fc"}, {"head": "gap fc"}
+        ),
+    ],
+    "Parallel paths": [
+        Error(
+            "5:8: sum joins at least two paths, as in sum(conv3x3 bn, identity); found one",
+            {"block": "sum(conv3x3 bn) +"},
+            {"block": "sum(conv3x3 bn, conv1x1 bn) +"},
+        ),
+        Error(
+            "5:29: path 2 of cat is empty; write 'identity' for a path without layers",
+            {"block": "conv3x3 cat(conv3x3, ) conv1x1 +"},
+            {"block": "conv3x3 cat(conv3x3, identity) conv1x1 +"},
+        ),
+        Error(
+            "5:28: the merge '+' is in a path of a fork, where no shortcut is",
+            {"block": "conv3x3 sum(conv3x3 +, bn) +"},
+            {"block": "conv3x3 sum(sum(conv3x3, identity), bn) +"},
+        ),
+        Error(
+            "5:8: stage 1: the paths of sum need equal shapes, or 1x1 pixels or one channel in some; their outputs are",
+            {"block": "sum(conv3x3, conv1x1(4)) +"},
+            {"block": "sum(conv3x3, conv1x1) +"},
+        ),
+        Error(
+            "5:8: stage 2, path 2 of sum: the layers shrink by 1, the stride is 2; write avgpool in this path, or open",
+            {"block": "sum(conv3x3 bn, identity) +", "stages": "{blocks: 2, width: 8, stride: [1, 2]}"},
+            {"block": "sum(conv3x3 bn, avgpool) +", "stages": "{blocks: 2, width: 8, stride: [1, 2]}"},
+        ),
+        Error(
+            "5:20: stage 1, path 1 of sum: from(a) reads no tensor: no tap is before it; write tap(a) after the layer",
+            {"block": "conv3x3 sum(from(a), bn) +"},
+            {"block": "conv3x3 tap(a) bn sum(from(a), bn) +"},
         ),
     ],
 }

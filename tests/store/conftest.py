@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import secrets
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from itertools import count
-from pathlib import Path
-from shutil import which
 from typing import TypeVar
 
 import pytest
-import sqlalchemy
 
 from explorer.records import Environment, Epoch, TrainingResult, TrialRecord
 from explorer.space.search_space import parse_space
@@ -28,6 +18,7 @@ from explorer.store.rows import Proposal
 from explorer.store.studies import create_study
 from explorer.store.writer import StudyWriter
 from explorer.system.processes import pid_space
+from tests.store.servers import Server
 from tests.study.evaluations import SPACE_TEXT
 
 GONE = f"here:{pid_space()}:999999999:1:ab"  # a worker whose process has ended on this machine
@@ -78,45 +69,18 @@ def url(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """The URL of a PostgreSQL server started for these tests, without a database name."""
-    on_path = which("initdb")
-    programs = [Path(on_path).parent] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not programs or find_spec("psycopg") is None:
-        pytest.skip("PostgreSQL or its driver psycopg is not installed")
-    account = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}  # initdb refuses to run as root
-    memory = "/dev/shm"  # where a server makes and removes databases in a moment
-    roomy = os.path.isdir(memory) and shutil.disk_usage(memory).free > 1 << 30
-    folder = Path(tempfile.mkdtemp(prefix="explorer-postgresql-", dir=memory if roomy else None))
-    if account:
-        shutil.chown(folder, **account)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    quick = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
-    settings = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} {quick}"
-
-    def run(program: str, *args: str) -> None:
-        command = [programs[-1] / program, "-D", folder / "data", *args]
-        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, **account)
-
-    run("initdb", "--no-sync", "-A", "trust", "-U", "explorer", "-E", "UTF8")
-    run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", settings, "start")
-    yield f"postgresql+psycopg://explorer@127.0.0.1:{port}"
-    run("pg_ctl", "-w", "-m", "immediate", "stop")
-    shutil.rmtree(folder)
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server started for these tests."""
+    server = Server()
+    yield server
+    server.remove()
 
 
 @pytest.fixture
-def postgresql_url(postgresql: str) -> Iterator[str]:
+def postgresql_url(postgresql: Server) -> Iterator[str]:
     """The URL of an empty PostgreSQL storage."""
-    name = f"test_{secrets.token_hex(6)}"
-    engine = sqlalchemy.create_engine(f"{postgresql}/postgres", isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        yield f"{postgresql}/{name}"
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    engine.dispose()
+    with postgresql.database() as name:
+        yield postgresql.url(name)
 
 
 @pytest.fixture(params=["file", "memory", "postgresql"])

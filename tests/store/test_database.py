@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 from explorer.errors import StoreError
 from explorer.records import Epoch, TrainingResult
 from explorer.store import database as store_database
+from explorer.store import sqlite_file
 from explorer.store.database import open_for_reading, open_for_writing
 from explorer.store.lease import new_worker
 from explorer.store.rows import Ending
@@ -110,11 +111,10 @@ def test_sqlite_is_opened_with_durable_settings(url, monkeypatch):
     """SQLite is opened with WAL, full synchronisation and a busy timeout of one minute."""
     monkeypatch.setattr(store_database, "make_durable", make_durable)  # as outside of tests
     database = open_for_writing(url)
-    with database.read() as connection:
-        found = [
-            connection.exec_driver_sql(f"PRAGMA {name}").scalar()
-            for name in ("journal_mode", "synchronous", "busy_timeout")
-        ]
+    found = [
+        database.read(lambda connection, name=name: connection.exec_driver_sql(f"PRAGMA {name}").scalar())
+        for name in ("journal_mode", "synchronous", "busy_timeout")
+    ]
     database.close()
     assert found == ["wal", 2, 60_000]
 
@@ -362,7 +362,7 @@ def test_a_file_system_without_locks_is_reported_and_readable(url, tmp_path, mon
 
 def test_waiting_for_a_lock_is_reported(url, tmp_path, monkeypatch, caplog):
     """A writer that waits for another program's lock logs this soon and continues when the lock is released."""
-    monkeypatch.setattr(store_database, "LOCK_WARNING_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite_file, "LOCK_WARNING_SECONDS", 0.1)
     writer = StudyWriter(make_study(url), new_worker())
     with closing(sqlite3.connect(tmp_path / "explorer.db", isolation_level=None, check_same_thread=False)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -167,7 +167,8 @@ def test_the_file_path_is_absolute(tmp_path, monkeypatch):
 
 def test_the_repr_of_a_study_contains_no_password():
     """The repr of a database leaves out its engine, whose URL may contain a password in its query."""
-    from explorer.store.database import Database, _engine
+    from explorer.store.database import Database
+    from explorer.store.server.engine import server_engine
 
     url = parse_storage(f"postgresql://me:{CANARY}@host/db?password={CANARY}")
-    assert CANARY not in repr(Database(_engine(url), shown_storage(url), None))
+    assert CANARY not in repr(Database(server_engine(url), shown_storage(url), None))

@@ -38,7 +38,7 @@ def study(url):
 
 def test_the_front_contains_only_complete_trials(study):
     """The front has non-dominated complete trials by ascending x, the first of equal ones, and no other state."""
-    assert [(r.number, r.architecture) for r in study.frontier()] == [
+    assert [(r.number, r.architecture_json) for r in study.frontier()] == [
         (n, f'{{"network": "{c}"}}') for n, c in ((0, "a"), (1, "b"), (3, "d"))
     ]
 
@@ -142,7 +142,7 @@ def test_name_clashes_keep_both_columns():
 def test_light_trials_leave_out_the_heavy_parts(study):
     """Without the heavy parts all other fields are the same."""
     (light, *_), (full, *_) = study.trials(full=False), study.trials()
-    assert light.architecture == "" and full.architecture
+    assert light.architecture_json == "" and full.architecture_json
     assert (light.objectives, light.costs, light.choices, light.seconds) == (
         full.objectives,
         full.costs,

@@ -44,7 +44,9 @@ def test_a_trial_is_stored_completely(writer):
     assert read == ended == writer.study.trial(0)
     assert read.choices == {"order": "x", "depth": "2"} and read.costs == {"macs": 100.0, "params": 7}
     assert read.objectives == {"accuracy": 0.9, "macs": 100.0} and read.result == RESULT
-    assert read.environment == ENVIRONMENT and read.architecture == '{"network": "a"}' and read.weights == "ab" * 32
+    assert (
+        read.environment == ENVIRONMENT and read.architecture_json == '{"network": "a"}' and read.weights == "ab" * 32
+    )
     assert (read.seed, read.worker) == (11, writer.worker) and read.started <= read.finished
 
 
@@ -104,7 +106,11 @@ def test_a_lost_trial_is_resumed_under_its_number(writer):
     assert (lost.state, lost.reason) == ("interrupted", "interrupted: its worker was lost")
     resumed = heir.resume()
     assert (resumed.state, resumed.number, resumed.attempt, resumed.seed) == ("running", 0, 2, begun.seed)
-    assert resumed.worker == heir.worker and resumed.architecture == begun.architecture and resumed.finished is None
+    assert (
+        resumed.worker == heir.worker
+        and resumed.architecture_json == begun.architecture_json
+        and resumed.finished is None
+    )
     assert writer.finish(0, Ending("failed", reason="late")) == []
     assert heir.finish(0, COMPLETE)[0].state == "complete"
     assert heir.resume() is None
@@ -227,7 +233,7 @@ def test_a_worker_reclaims_its_running_trial(writer):
 def test_trials_of_remote_workers_are_undecided(writer):
     """Trials of workers that are not visible from here are uncertain until the worker renews or is lost."""
     writer.begin(0, proposal("a"))
-    far = dataclasses.replace(writer, worker=ELSEWHERE, held=set())
+    far = dataclasses.replace(writer, worker=ELSEWHERE, held={})
     far.begin(1, proposal("b"))
     watcher = watching(another(writer))
     watcher.reap()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -35,9 +36,9 @@ def test_without_a_terminal_each_finished_trial_is_a_line():
         progress(Event("ended", STATUS, TrialRecord(5, "failed", reason="exploded", started=1.0, finished=2.0)))
         progress(Event("ended", STATUS, TrialRecord(6, "cached", same_as=3, started=1.0, finished=1.0)))
         progress(Event("finished", STATUS, why="the study has its 10 trials"))
-    standing = "[4 of 10 trials, 2 failed, frontier 3, best accuracy 0.913 at macs 12.3M, 1:35 left]"
+    standing = "[4 of 10 trials, 2 failed, frontier 3, best accuracy 91.3% at macs 12.3M, 1:35 left]"
     assert stream.getvalue().splitlines() == [
-        f"trial 3    complete accuracy 0.913 at macs 12.3M  2.5 s  {standing}",
+        f"trial 3    complete accuracy 91.3% at macs 12.3M  2.5 s  {standing}",
         f"trial 5    failed   exploded  {standing}",
         f"trial 6    cached   the same network as trial 3  {standing}",
     ]
@@ -51,9 +52,9 @@ def test_the_display_shows_running_trials_and_the_front():
     display.update(Event("epoch", STATUS, RUNNING, Epoch(2, 0.5, 0.4, 0.876, 0.99, 0.1, 1.0)))
     display.update(Event("ended", STATUS, BEST))
     shown = drawn(display)
-    assert "trial 4    epoch 2, accuracy 0.876  macs 2M" in shown
-    assert "trial 3    complete accuracy 0.913" in shown
-    assert "4 of 10 trials, 2 failed, frontier 3, best accuracy 0.913 at macs 12.3M, 1:35 left" in shown
+    assert "trial 4    epoch 2, accuracy 87.6%  macs 2M" in shown
+    assert "trial 3    complete accuracy 91.3%" in shown
+    assert "4 of 10 trials, 2 failed, frontier 3, best accuracy 91.3% at macs 12.3M, 1:35 left" in shown
 
 
 def test_the_display_removes_finished_trials():
@@ -110,3 +111,16 @@ def drawn(display) -> str:
     console = Console(file=io.StringIO(), width=140, force_terminal=False)
     console.print(display)
     return console.file.getvalue()
+
+
+def test_progress_is_toward_the_limit_that_comes_first():
+    """A time limit is named at the start, and the bar shows the larger share of trials and time."""
+    timed = replace(STATUS, seconds=120.0, limit_seconds=150.0)
+    assert timed.share == 120 / 150 and replace(timed, seconds=30.0).share == 0.4 and STATUS.share == 0.4
+    stream = io.StringIO()
+    with show_progress(stream) as progress:
+        progress(Event("begun", timed))
+        progress(Event("ended", timed, BEST))
+    begun, ended = stream.getvalue().splitlines()
+    assert begun == "one: ends after 10 trials of the study or 150 s of this run, whichever comes first"
+    assert "[4 of 10 trials, 120 of 150 s, " in ended

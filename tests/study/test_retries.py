@@ -236,6 +236,6 @@ def test_an_interrupted_trial_is_not_a_failure(space, url):
 def test_the_kind_of_a_failure_is_stored(space, url):
     """The kind of a failure is stored with the trial, whatever its reason says."""
     study = search(space, url, endless, workers=2, trial_seconds=0.3, limits=FEW).study
-    with study.database.read() as connection:
-        kinds = connection.exec_driver_sql("SELECT failure FROM explorer_trials WHERE state='failed'").scalars().all()
+    query = "SELECT failure FROM explorer_trials WHERE state='failed'"
+    kinds = study.database.read(lambda connection: connection.exec_driver_sql(query).scalars().all())
     assert "limit" in kinds

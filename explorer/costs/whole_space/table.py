@@ -6,11 +6,13 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from explorer.analysis.limits import Limit
 from explorer.analysis.quantities import COSTS
 from explorer.costs.whole_space.choices import ABSENT, MAX_INT64_COUNT, ChoiceColumns
 from explorer.costs.whole_space.costs import NetworkCosts
@@ -22,10 +24,11 @@ from explorer.system.lazy_module import LazyModule
 if TYPE_CHECKING:
     import pandas
     import pyarrow
-    from pyarrow import parquet
+    from pyarrow import csv, parquet
 else:  # counting and costing a space need none of them
-    pandas, pyarrow, parquet = map(LazyModule, ("pandas", "pyarrow", "pyarrow.parquet"))
+    pandas, pyarrow, parquet, csv = map(LazyModule, ("pandas", "pyarrow", "pyarrow.parquet", "pyarrow.csv"))
 
+WITHIN = "within_limits"  # the column that says whether a network keeps the limits of the space
 MAX_ROWS = 100_000_000  # of an atlas: a few minutes and a file of some gigabytes
 MAX_BATCH_CELLS = 2**23  # rows times choices of a batch, which bounds the memory
 MAX_BATCH_ROWS = 65_536  # rows of a batch, which fit into a processor's cache
@@ -38,11 +41,13 @@ class AtlasSummary(NamedTuple):
 
     Attributes:
         rows: The number of rows.
+        within_limits: The number of networks that keep the limits of the space.
         seconds: The time to compute and write them, without reading the space.
         ranges: Cost -> (minimum, maximum).
     """
 
     rows: int
+    within_limits: int
     seconds: float
     ranges: dict[str, tuple[int, int]]
 
@@ -57,8 +62,8 @@ def atlas(space: SearchSpace, n: int | None = None, seed: int = 0) -> pandas.Dat
 
     Returns:
         One row per derivation in rank order: ``index`` (text if the space has 2^62 derivations or more), a categorical
-        column per choice point (missing where it is absent; ``choice.NAME`` if NAME is the name of a cost), and the
-        costs by their names in ``Cost``.
+        column per choice point (missing where it is absent; ``choice.NAME`` if NAME is the name of a cost), the
+        costs by their names in ``Cost``, and if the space has limits on them ``within_limits``.
 
     Raises:
         ExplorerError: The table would have more than 100,000,000 rows.
@@ -72,11 +77,11 @@ def atlas(space: SearchSpace, n: int | None = None, seed: int = 0) -> pandas.Dat
 def write_atlas(
     space: SearchSpace, path: Path, n: int | None = None, seed: int = 0, progress: Progress = lambda rows: None
 ) -> AtlasSummary:
-    """Write the atlas as a Parquet file, atomically and in bounded memory.
+    """Write the atlas as a Parquet file, or as CSV by the ending of its name, atomically and in bounded memory.
 
     Args:
         space: The space.
-        path: The file.
+        path: The file; a name that ends in .csv gives CSV.
         n: As in ``atlas``.
         seed: As in ``atlas``.
         progress: Called after each batch with the number of finished rows.
@@ -86,16 +91,17 @@ def write_atlas(
         SpaceError: As in ``atlas``.
     """
     started = time.perf_counter()
-    rows = 0
+    rows = within = 0
     ranges: dict[str, tuple[int, int]] = {}
 
     def write(temporary: Path) -> None:
-        nonlocal rows
+        nonlocal rows, within
         schema, batches = _tables(space, n, seed)
-        with parquet.ParquetWriter(temporary, schema, use_dictionary=choice_names(schema)) as writer:
+        with _writer(temporary, schema, is_csv=path.suffix.lower() == ".csv") as write_batch:
             for batch in batches:
-                writer.write_batch(batch)
+                write_batch(batch)
                 rows += batch.num_rows
+                within += batch.num_rows if WITHIN not in schema.names else batch.column(WITHIN).true_count
                 for name in COSTS:
                     values = np.frombuffer(batch.column(name).buffers()[1], np.int64)
                     least, most = int(values.min()), int(values.max())
@@ -107,15 +113,39 @@ def write_atlas(
         write_whole(path, write)
     except OSError as error:
         raise ExplorerError(f"{path}: cannot be written: {error.strerror or error}") from None
-    return AtlasSummary(rows, time.perf_counter() - started, ranges)
+    return AtlasSummary(rows, within, time.perf_counter() - started, ranges)
+
+
+@contextmanager
+def _writer(path: Path, schema: pyarrow.Schema, is_csv: bool) -> Iterator[Callable[[pyarrow.RecordBatch], object]]:
+    """Yield a function that writes a batch to a new file."""
+    if not is_csv:
+        with parquet.ParquetWriter(path, schema, use_dictionary=choice_names(schema)) as writer:
+            yield writer.write_batch
+        return
+    plain = pyarrow.schema(
+        [(field.name, pyarrow.string() if field.name in choice_names(schema) else field.type) for field in schema]
+    )
+    with csv.CSVWriter(path, plain) as lines:
+        yield lambda batch: lines.write(pyarrow.Table.from_batches([batch]).cast(plain))
 
 
 def is_atlas(path: Path) -> bool:
     """Return whether the file was written by ``write_atlas``."""
+    if path.suffix.lower() == ".csv":
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            first = lines.readline(1 << 16).rstrip().replace('"', "").split(",")
+        costs = [name for name in first if name != WITHIN]
+        return first[0] == "index" and costs[-len(COSTS) :] == list(COSTS)
     try:
         return b"explorer" in (parquet.read_schema(path).metadata or {})
     except pyarrow.ArrowInvalid:
         return False
+
+
+def cost_limits(space: SearchSpace) -> list[Limit]:
+    """Return the limits of a space on costs that are computed, not measured."""
+    return [limit for limit in space.limits if limit.cost in COSTS]
 
 
 def rows_of(space: SearchSpace, n: int | None) -> int:
@@ -183,8 +213,10 @@ def _batches(
             pyarrow.DictionaryArray.from_arrays(_column(own, own != ABSENT), texts)
             for own, texts in zip(codes, options)
         ]
+        kept = [limit.allows(costs) for limit in cost_limits(space)]
+        within = [_bits(np.all(kept, axis=0))] if kept else []
         yield pyarrow.RecordBatch.from_arrays(
-            [shown, *choices, *(_column(costs[name]) for name in COSTS)], schema=schema
+            [shown, *choices, *(_column(costs[name]) for name in COSTS), *within], schema=schema
         )
 
 
@@ -195,6 +227,11 @@ def _texts(texts: Iterable[str]) -> pyarrow.Array:
     encoded = [text.encode() for text in texts]
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     return pyarrow.StringArray.from_buffers(len(encoded), pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(encoded)))
+
+
+def _bits(values: np.ndarray) -> pyarrow.Array:
+    packed = pyarrow.py_buffer(np.packbits(values, bitorder="little"))
+    return pyarrow.Array.from_buffers(pyarrow.bool_(), len(values), [None, packed])
 
 
 def _column(values: np.ndarray, valid: np.ndarray | None = None) -> pyarrow.Array:
@@ -232,7 +269,7 @@ def draw(total: int, n: int, seed: int) -> np.ndarray:
 def _schema(space: SearchSpace, columns: ChoiceColumns) -> pyarrow.Schema:
     whole = pyarrow.int64()
     text = pyarrow.dictionary(pyarrow.int16(), pyarrow.string())
-    taken = {"index", *COSTS}
+    taken = {"index", *COSTS, WITHIN}
     about = {
         "space": space.name,
         "digest": space.digest,
@@ -245,6 +282,7 @@ def _schema(space: SearchSpace, columns: ChoiceColumns) -> pyarrow.Schema:
             ("index", whole if columns.total < MAX_INT64_COUNT else pyarrow.string()),
             *((f"choice.{name}" if name in taken else name, text) for name, _ in columns.columns),
             *((name, whole) for name in COSTS),
+            *([(WITHIN, pyarrow.bool_())] if cost_limits(space) else []),
         ],
         metadata={"explorer": json.dumps(about)},
     )

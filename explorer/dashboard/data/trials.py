@@ -11,7 +11,8 @@ from typing import TypeGuard
 
 import pandas
 
-from explorer.analysis.noise import pooled_std, repeats_of, validation_value
+from explorer.analysis.estimates import Estimate
+from explorer.analysis.noise import pooled_std, repeats_of
 from explorer.analysis.pareto import non_dominated
 from explorer.analysis.quantities import TRAINED, is_maximised, names
 from explorer.dashboard.quantities import unit_of
@@ -117,7 +118,7 @@ def seed_points(
     """
     values: dict[str, list[float]] = {}
     for record in repeats_of(confirmations, epochs):
-        if (value := validation_value(record, y)) is not None:
+        if (value := record.test.get(y, record.measured.get(y))) is not None:
             values.setdefault(record.digest, []).append(value)
     again = [trial for trial in records if trial.state == "complete" and trial.digest in values]
     pooled = pooled_std([*values[trial.digest], *filter(_is_finite, [trial.value(y)])] for trial in again)
@@ -148,6 +149,7 @@ def trial_rows(
     records: Iterable[TrialRecord],
     objectives: Mapping[str, str],
     probabilities: Mapping[int, float] = MappingProxyType({}),
+    estimates: Mapping[int, Estimate] = MappingProxyType({}),
 ) -> pandas.DataFrame:
     """Return one row per trial for display: number, state, objectives, choices, other quantities, seconds, reason.
 
@@ -159,6 +161,8 @@ def trial_rows(
         objectives: Objective -> "max" or "min".
         probabilities: Trial number -> probability to stay on the frontier, shown in percent as the column "stays";
             without any there is no such column.
+        estimates: Trial number -> the best estimate that the trial's objective is; its fresh seeds are a column if any
+            estimate has some.
     """
     records = list(records)
     columns: dict[str, list[object]] = {
@@ -181,6 +185,8 @@ def trial_rows(
         add_quantity(name)
     if probabilities:
         add("stays (%)", [round(100 * probabilities.get(record.number, math.nan), 1) for record in records])
+    if any(estimate.seeds for estimate in estimates.values()):
+        add("fresh seeds", [estimates[r.number].seeds if r.number in estimates else 0 for r in records])
     for name in dict.fromkeys(name for record in records for name in record.choices):
         answers = [record.choices.get(name) for record in records]
         add(safe_text(name, length=60), ["" if answer is None else safe_text(answer, "cell") for answer in answers])

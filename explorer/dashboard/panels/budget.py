@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import streamlit as st
 
+from explorer.analysis.estimates import Estimate
 from explorer.analysis.quantities import LATENCY
 from explorer.dashboard.data.trials import best_trial
 from explorer.dashboard.panels.network import quantity_title
@@ -50,6 +51,7 @@ def pick_budget(
     costs: list[str],
     environments: str,
     show: Callable[[int], None],
+    estimates: Mapping[int, Estimate],
 ) -> float | None:
     """Draw bounds on costs and the best network within them; return the bound on the x axis, None for no bound.
 
@@ -60,6 +62,7 @@ def pick_budget(
         costs: The names of the costs.
         environments: The environments of the latencies if they are several; otherwise empty.
         show: Called with the number of the best trial when it is to be shown.
+        estimates: Trial number -> best estimate of the objective, whose source is shown.
     """
     x, y = axes
     chosen = st.multiselect("Bounds on", costs, default=[x], format_func=quantity_title, key=f"budget_of_{x}")
@@ -85,7 +88,8 @@ def pick_budget(
                 for name, value in values_of.items()
                 if value is not None
             ]
-            st.text(f"Best within budget: trial {best.number}, {', '.join(parts)}")
+            source = f" ({estimates[best.number].source})" if best.number in estimates else ""
+            st.text(f"Best within budget: trial {best.number}, {', '.join(parts)}{source}")
             st.button("Show it", key="show_best", on_click=show, args=(best.number,))
     return bounds[x] if x in bounds and bounds[x] < max(_value(r, x, 0.0) for r in records) else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas
 import streamlit as st
 
+from explorer.analysis.amounts import plural
 from explorer.dashboard.data.architecture import COSTED, cost_by_part, stage_rows
 from explorer.dashboard.data.storage import read_trial
 from explorer.dashboard.figures.architecture import cost_figure, training_figure
@@ -67,7 +68,7 @@ def draw_detail(study: Study, number: int) -> None:
     draw_headline(study, trial)
     block, network, training, numbers = st.tabs(["Block", "Network", "Training", "Choices and costs"])
     try:
-        architecture = Architecture.from_json(trial.architecture, trial.digest)
+        architecture = trial.architecture
     except ExplorerError as error:
         with block:
             show_message(f"The architecture of this trial cannot be read: {error}.")
@@ -121,7 +122,8 @@ def draw_training(study: Study, trial: TrialRecord) -> None:
     draw_figure(training_figure(trained.result.curve), "training")
     result = trained.result
     st.caption(
-        f"{result.epochs} epochs in {result.seconds:.1f} s, {result.images_per_second:,.0f} images/s in training steps."
+        f"{plural(result.epochs, 'epoch')} in {result.seconds:.1f} s, {result.images_per_second:,.0f} images/s"
+        " in training steps."
     )
 
 

@@ -7,10 +7,10 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from explorer.export.drawing import op_name, op_names
 from explorer.export.model_py.calls import Column, Layer, Parameters, layers_of, write_layers
 from explorer.export.model_py.printing import LINE_LENGTH, Written, docstring, lines_of, literal, method, sequential
 from explorer.networks.block import Block, Parts
+from explorer.networks.drawing import op_name, op_names
 from explorer.networks.ops.base import Call, TensorShape
 from explorer.networks.ops.conv import Conv
 from explorer.networks.walk import PlacedBlock

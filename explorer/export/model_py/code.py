@@ -12,12 +12,12 @@ from functools import cache
 from itertools import chain, takewhile
 from typing import NamedTuple
 
-from explorer.export.drawing import op_name
 from explorer.export.model_py.blocks import block_classes, calls_of, distinct_blocks, structure_of
 from explorer.export.model_py.calls import Layer, Parameters, layers_of, write_layers
 from explorer.export.model_py.printing import LINE_LENGTH, Written, docstring, lines_of, method, one_line, sequential
 from explorer.export.transfer import FeatureMap, Subject
 from explorer.networks.architecture import Architecture
+from explorer.networks.drawing import op_name
 from explorer.networks.ops.base import Call, Op
 from explorer.networks.walk import OpRun, PlacedBlock
 

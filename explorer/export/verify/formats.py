@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 
 from explorer.errors import ExportError, did_you_mean
+from explorer.system.installation import install_command
 
 FILES = {
     "yaml": "architecture.yaml",
@@ -38,7 +39,7 @@ def check_formats(formats: Iterable[str] | None = None) -> frozenset[str]:
             near = did_you_mean(name, FILES)
             raise ExportError(f"unknown export format {name[:40]!r}; known: {', '.join(FILES)}{near}")
         if lacking := lacking_packages(name):
-            command = "pip install 'explorer[export]'"
+            command = install_command("export")
             raise ExportError(f"the format {name!r} needs {' and '.join(lacking)}: {command}, or leave it out")
     return chosen
 

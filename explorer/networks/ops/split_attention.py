@@ -89,7 +89,7 @@ def selective_kernel() -> type:
 
         def forward(self, x: Tensor) -> Tensor:
             inputs = x.chunk(2, 1) if self.split else (x, x)
-            maps = torch.stack([path(part) for path, part in zip(self.paths, inputs)], 1)
+            maps = torch.stack([path(part) for path, part in zip(self.paths, inputs, strict=True)], 1)
             pooled = maps.sum(1).mean((2, 3), keepdim=True)
             weights = self.select(self.act(self.norm(self.reduce(pooled))))
             return (maps * weights.unflatten(1, (2, -1)).softmax(1)).sum(1)

@@ -27,27 +27,17 @@ def squeeze_excitation() -> type:
         """Gate each channel by its squeezed neighbours (Hu et al. 2018, arXiv:1709.01507)."""
 
         def __init__(
-            self,
-            channels: int,
-            squeeze: int,
-            act: nn.Module,
-            gate: nn.Module,
-            bias: bool = True,
-            norm: nn.Module | None = None,
-        ):
+            self, channels: int, squeeze: int, act: nn.Module, gate: nn.Module, bias: bool = True
+        ):  # fmt: skip
             super().__init__()
             self.pool = nn.AdaptiveAvgPool2d(1)
             self.reduce = nn.Conv2d(channels, squeeze, 1, bias=bias)
-            self.norm = norm
             self.act = act
             self.expand = nn.Conv2d(squeeze, channels, 1, bias=bias)
             self.gate = gate
 
         def forward(self, x: Tensor) -> Tensor:
-            squeezed = self.reduce(self.pool(x))
-            if self.norm is not None:
-                squeezed = self.norm(squeezed)
-            return x * self.gate(self.expand(self.act(squeezed)))
+            return x * self.gate(self.expand(self.act(self.reduce(self.pool(x)))))
 
     return SqueezeExcitation
 
@@ -117,8 +107,10 @@ class SqueezeExcitation(Op):
         one = TensorShape(self.squeeze, 1, 1)
         gate = self.gate.module(TensorShape(x.channels, 1, 1))
         options: dict[str, Any] = {} if self.bias else {"bias": False}
-        options |= {"norm": BatchNorm().module(one)} if self.norm == "bn" else {}
-        return Call(squeeze_excitation, (x.channels, self.squeeze, self.act.module(one), gate), options)
+        act = self.act.module(one)
+        if self.norm == "bn":
+            act = Call("Sequential", (BatchNorm().module(one), act))
+        return Call(squeeze_excitation, (x.channels, self.squeeze, act, gate), options)
 
 
 def effective_squeeze_excitation() -> type:

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from explorer.analysis.amounts import format_percent, plural
 from explorer.records import ConfirmationRecord, Epoch
 from explorer.study.confirm.loop import Event
 from explorer.study.display import live_or_plain
@@ -80,11 +81,12 @@ def _name(training: ConfirmationRecord, label: str) -> str:
 def _line(training: ConfirmationRecord, label: str) -> str:
     if training.state == "failed":
         return f"{_name(training, label)}  failed: {printable(training.reason or '')}"
-    return f"{_name(training, label)}  test accuracy {training.test['accuracy']:.3f}  {training.seconds or 0.0:.1f} s"
+    accuracy = format_percent(training.test["accuracy"])
+    return f"{_name(training, label)}  test accuracy {accuracy}  {training.seconds or 0.0:.1f} s"
 
 
 def _summary(event: Event) -> str:
-    parts = [f"{event.done} of {event.total} trainings"]
+    parts = [f"{event.done} of {plural(event.total, 'training')}"]
     if event.seconds_left is not None:
         minutes, seconds = divmod(round(event.seconds_left), 60)
         parts.append(f"{minutes}:{seconds:02d} left")

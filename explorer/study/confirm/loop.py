@@ -157,7 +157,7 @@ class ConfirmationLoop:
     def _start_job(self, number: int) -> None:
         """Start the process of a training, which resumes from its checkpoint if it has one."""
         trial = self.wanted[self._numbers[number]]
-        job = Job(number, trial.digest, trial.architecture, trial.choices, self._running[number].seed)
+        job = Job(number, trial.digest, trial.architecture_json, trial.choices, self._running[number].seed)
         usual = usual_limits(self._workers, self._usual_seconds())
         limits = TrialLimits(self._limits.seconds or usual.seconds, self._limits.memory or usual.memory)
         self.executor.start(job, limits)
@@ -202,7 +202,7 @@ class ConfirmationLoop:
 
     def _summary(self) -> str:
         if not self.failures:
-            return f"all {len(self.wanted)} trainings are done"
+            return f"all {len(self.wanted)} trainings are done" if len(self.wanted) != 1 else "the training is done"
         last = list(self.failures.values())[-1]
         return f"{len(self.failures)} of {len(self.wanted)} trainings failed, the last with: {last}"
 

@@ -22,8 +22,8 @@ from explorer.study.confirm.loop import ConfirmationLoop, Event
 from explorer.study.plan import Plan
 from explorer.study.seeds import seed_for
 from explorer.study.signals import interrupt_on_signals, renew_leases
-from explorer.study.workers.jobs import Retraining, Training
-from explorer.study.workers.pool import Executor, InProcess, ProcessPool
+from explorer.study.workers.jobs import Retraining, Training, Work
+from explorer.study.workers.pool import Executor
 
 # Called when a repeat has ended, with the trial of its network, the repeat, and the number of complete repeats.
 Report = Callable[[TrialRecord, ConfirmationRecord, int], None]
@@ -126,10 +126,7 @@ class Repeats:
 
     def _workplace(self, trials: Iterable[TrialRecord]) -> Executor:
         """Return where a batch is trained: with the precision of each network's trial, and tested."""
-        plan, work = self.plan, self.plan.work
+        work: Work = self.plan.work
         if isinstance(work, Training):
-            precisions = {trial.digest: trial.result.precision for trial in trials if trial.result is not None}
-            return ProcessPool(Retraining(work, precisions), plan.workers, reused=plan.reused, job="repeat")
-        if plan.workers == 1:
-            return InProcess(work)
-        return ProcessPool(work, plan.workers, is_user_function=True, job="repeat")
+            work = Retraining(work, {each.digest: each.result.precision for each in trials if each.result is not None})
+        return self.plan.executor(work, job="repeat")

@@ -29,6 +29,7 @@ from explorer.study.seeds import seed_for
 from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.workers.jobs import Retraining, Training
 from explorer.study.workers.pool import ProcessPool
+from explorer.system.core_shares import CoreShare
 from explorer.system.cores import usable_cores
 from explorer.system.files import ABANDONED_SECONDS, sweep
 from explorer.system.signals import interruption
@@ -78,6 +79,7 @@ def run_confirmation(
     epochs: int | None = None,
     x: str | None = None,
     y: str | None = None,
+    estimated: bool = False,
     mix_environments: bool = False,
     data_dir: str | Path | None = None,
     device: str = "cpu",
@@ -97,6 +99,8 @@ def run_confirmation(
         epochs: Epochs of each training; the study's by default.
         x: Cost on the horizontal axis; that of the study's ``plane`` by default.
         y: Objective: accuracy, top5 or loss; that of the study's ``plane`` by default.
+        estimated: Whether to train the front of the best estimates, which fresh seeds change, instead of the front
+            that the search found.
         mix_environments: Whether latencies of different environments may be on one front.
         data_dir: Folder of the data; the place recorded in the study by default.
         device: "cpu", "cuda" or "cuda:N".
@@ -118,12 +122,13 @@ def run_confirmation(
     x, y = study.axes(x, y)
     epochs = epochs or study.fingerprint["epochs"]
     study.confirmed(x, y, mix_environments=mix_environments)  # reports wrong names before hours of training
-    frontier = study.frontier(x, y, mix_environments=mix_environments)
+    frontier = study.frontier(x, y, mix_environments=mix_environments, searched=not estimated)
     if not frontier:
         raise StudyError(f"study {study.name!r} has no complete trial yet, so there is no frontier to confirm")
     place = find_data(study, data_dir)
     data = training_data(study, data_dir)
     len(data.test)  # reads the test split now, for the same reason
+    is_fixed = workers is not None
     workers = workers or (usable_cores() if device == "cpu" else 1)
     workers = min(workers, seeds * len(frontier))
     settings = ResolvedTraining(
@@ -146,7 +151,8 @@ def run_confirmation(
     try:
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
         writer = ConfirmationWriter(find_study(database, study.name), new_worker())
-        executor = ProcessPool(Retraining(work, precisions), workers, reused=device.startswith("cuda"))
+        share, reused = CoreShare(device), device.startswith("cuda")
+        executor = ProcessPool(Retraining(work, precisions), workers, reused=reused, share=share, is_fixed=is_fixed)
         loop = ConfirmationLoop(wanted, writer, executor, workers, progress or (lambda event: None))
         with interrupt_on_signals(loop), renew_leases(writer):
             ended = loop.run()

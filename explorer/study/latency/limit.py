@@ -50,7 +50,7 @@ class LatencyFilter:
         """Add the measured latencies of trials."""
         if not self._limits:
             return
-        measured = [trial for trial in trials if trial.latency]
+        measured = [trial for trial in trials if trial.latency and LATENCY in trial.costs]
         if self._predicted is not None:
             self._errors |= self._predicted.log_errors(measured)
         else:

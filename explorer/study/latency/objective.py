@@ -54,6 +54,15 @@ class LatencyObjective:
                 found += measure_in_child([architecture], [self.setting], self.device)
         return min(found, key=lambda latency: (latency.contended, latency.reported_ms))
 
+    def measured(self, architecture: Architecture) -> tuple[float, dict[str, Any]]:
+        """Measure a network; return its latency in ms, and how it was measured, for ``TrialRecord.latency``."""
+        latency = self.measure(architecture)
+        environment = latency.environment.to_dict()
+        note = {"environment": environment, "contended": latency.contended, "notes": list(latency.notes)}
+        if latency.device_state is not None:
+            note["device_state"] = dict(latency.device_state)
+        return latency.reported_ms, note
+
     def with_latency(self, candidate: Candidate, limits: Sequence[Limit], trials: Iterable[TrialRecord]) -> Candidate:
         """Return the candidate with its latency as a cost, checked against ``limits``.
 
@@ -62,14 +71,9 @@ class LatencyObjective:
         ms, measured_by = self._known(candidate, trials)
         if ms is None:
             try:
-                latency = self.measure(candidate.architecture)
+                ms, measured_by = self.measured(candidate.architecture)
             except ExplorerError as error:
                 return candidate._replace(refusal=("failed", f"its latency: {error}"))
-            environment = latency.environment.to_dict()
-            measured_by = {"environment": environment, "contended": latency.contended, "notes": list(latency.notes)}
-            if latency.device_state is not None:
-                measured_by["device_state"] = dict(latency.device_state)
-            ms = latency.reported_ms
         costs = {**candidate.costs, LATENCY: ms}
         return candidate._replace(costs=costs, refusal=limit_violation(costs, limits), latency=measured_by)
 
@@ -77,8 +81,22 @@ class LatencyObjective:
         digest = candidate.architecture.digest
         for trial in trials:
             if trial.digest == digest and trial.latency.get("environment", {}).get("digest") == self.environment.digest:
-                return trial.costs[LATENCY], trial.latency
+                return trial.value(LATENCY), trial.latency
         return None, {}
+
+
+@dataclass(frozen=True)
+class LatencyAfterwards:
+    """Measures the latency of a network after a caller's function that did not return it.
+
+    Attributes:
+        device: The device.
+    """
+
+    device: str
+
+    def __call__(self, architecture: Architecture) -> tuple[float, dict[str, Any]]:
+        return make_latency_objective(self.device).measured(architecture)
 
 
 def make_latency_objective(device: str) -> LatencyObjective:

@@ -19,7 +19,6 @@ from explorer.analysis.effects import Narrowing
 from explorer.analysis.limits import parse_limit
 from explorer.analysis.quantities import COSTS
 from explorer.errors import SearchFailed, StudyError
-from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
 from explorer.space.search_space import SearchSpace, parse_space
 from explorer.store.database import check_storage, open_for_writing
@@ -302,7 +301,7 @@ def _space(study: Study) -> SearchSpace:
     first = next((record.number for record in study.trials(full=False) if record.state == "complete"), None)
     if first is None:
         raise StudyError(f"study {study.name!r} has no complete trial yet, so there is nothing to pair with")
-    network = Architecture.from_json(study.trial(first).architecture)
+    network = study.trial(first).architecture
     if (space.input, space.classes) == (network.input, network.classes):
         return space
     return space.with_input(network.input, network.classes)

@@ -13,6 +13,7 @@ from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import OpCost
 from explorer.records import State
 from explorer.space.choices import Choice, Derivation
+from explorer.space.levels import Level
 from explorer.study.candidates import Candidates
 from explorer.study.seeds import seed_for
 
@@ -62,6 +63,7 @@ class CandidatePool:
         self.options: dict[str, tuple[str, ...]] = {}  # of every choice point derived so far
         self._candidates: dict[tuple[tuple[str, str], ...], PoolCandidate | None] = {}
         self._drawn: list[PoolCandidate] = []
+        self.required: Level | None = None  # that a proposed network has, during one proposal
         self._indices = _indices(self.space.count(), random.Random(seed_for("pool", seed, 0)))
 
     @property
@@ -80,7 +82,13 @@ class CandidatePool:
         return self._candidates[key]
 
     def may_satisfy_limits(self, candidate: PoolCandidate) -> bool:
-        """Return whether the network satisfies the limits, and is expected to satisfy those on measured costs."""
+        """Return whether the network satisfies the limits, and is expected to satisfy those on measured costs.
+
+        During a proposal with a ``required`` level the network also has to have this level.
+        """
+        level = self.required
+        if level is not None and candidate.derivation.choices.get(level.choice) != level.option:
+            return False
         return candidate.allowed and self.candidates.may_satisfy_limits(candidate)
 
     def breaks_limits(self, derivation: Derivation) -> bool:

@@ -23,6 +23,7 @@ from optuna.trial import Trial, TrialState, create_trial
 from explorer.analysis.limits import Limit
 from explorer.records import TrialRecord
 from explorer.space.choices import Choice, Chooser, Derivation
+from explorer.space.levels import Level
 from explorer.space.search_space import SearchSpace
 from explorer.study.seeds import seed_for
 
@@ -81,8 +82,10 @@ class OptunaAdapter:
         self._distributions: dict[str, BaseDistribution] = {}
         self._values: dict[str, list[float]] = {name: [] for name in objectives}  # of the complete trials
 
-    def ask(self, number: int) -> tuple[Derivation, dict[str, Any]]:
-        """Return the sampler's proposal for trial ``number``, and its notes on it."""
+    def ask(self, number: int, level: Level | None = None) -> tuple[Derivation, dict[str, Any]]:
+        """Return the sampler's proposal for trial ``number``, and its notes on it; with ``level`` if it occurs."""
+        if level is not None:
+            self._study.enqueue_trial({level.choice: level.option})
         self._study.sampler = self._make_sampler(seed_for("sampler", self._seed, number))
         trial = self._study.ask()
         self._running[number] = trial._trial_id

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
+from explorer.space.levels import Level
 from explorer.study.candidates import Candidates
 from explorer.study.samplers.candidate_pool import CandidatePool
 from explorer.study.samplers.evolution import EvolutionSampler
@@ -57,8 +58,13 @@ SAMPLERS = (*OWN_SAMPLERS, "tpe", "nsga2", "gp")
 class SamplerAdapter(Protocol):
     """A sampler with the trials that were reported to it."""
 
-    def ask(self, number: int) -> tuple[Derivation, dict[str, Any]]:
-        """Return the sampler's proposal for trial ``number``, and its notes on it."""
+    def ask(self, number: int, level: Level | None = None) -> tuple[Derivation, dict[str, Any]]:
+        """Return the sampler's proposal for trial ``number``, and its notes on it.
+
+        Args:
+            number: Number of the trial.
+            level: A level that the network should have; the sampler may fail to find one.
+        """
         ...
 
     def adopt(self, number: int, derivation: Derivation) -> dict[str, Any]:
@@ -103,11 +109,16 @@ class RecordAdapter:
     """Passes all trial records to one of the explorer's samplers at each proposal."""
 
     def __init__(self, candidates: Candidates, objectives: Mapping[str, str], sampler: str, seed: int):
-        self._sampler = OWN_SAMPLERS[sampler](CandidatePool(candidates, seed), objectives, seed)
+        self._pool = CandidatePool(candidates, seed)
+        self._sampler = OWN_SAMPLERS[sampler](self._pool, objectives, seed)
         self._records: dict[int, TrialRecord] = {}
 
-    def ask(self, number: int) -> tuple[Derivation, dict[str, Any]]:
-        return self._sampler.propose([self._records[known] for known in sorted(self._records)], number)
+    def ask(self, number: int, level: Level | None = None) -> tuple[Derivation, dict[str, Any]]:
+        self._pool.required = level
+        try:
+            return self._sampler.propose([self._records[known] for known in sorted(self._records)], number)
+        finally:
+            self._pool.required = None
 
     def adopt(self, number: int, derivation: Derivation) -> dict[str, Any]:
         return {}

@@ -9,19 +9,21 @@ import math
 import numbers
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from explorer.analysis.quantities import LATENCY
 from explorer.errors import ArchitectureError, ExplorerError, TrainingError
 from explorer.networks.architecture import Architecture
-from explorer.records import Environment, Epoch, GradientFlow, TrainingResult
+from explorer.records import Environment, Epoch, GradientFlow, TrainingResult, TrialRecord
 from explorer.training.recipe import Recipe
 from explorer.training.settings import ResolvedTraining
 
 NAME_LENGTH = 100  # characters of the name of a quantity, which is a heading in tables
 Report = Callable[[Epoch | GradientFlow], bool]  # receives each finished epoch; returns whether to stop there
 Evaluate = Callable[..., Mapping[str, float]]  # the caller's function ``evaluate``
+MeasureLatency = Callable[[Architecture], tuple[float, dict[str, Any]]]  # returns ms, and ``TrialRecord.latency``
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ class Job:
         seed: Seed of the trial.
         decision_epochs: Epochs after which the training waits for the verdict of the stopping rule.
         precision: Precision of the training; empty for that of the settings.
+        threads: Most CPU threads of the training; 0 for those of the work.
+        side_by_side: Trainings of all processes that share the device; 0 for those of the work.
+        costs: Names of the costs that are known.
     """
 
     number: int
@@ -45,6 +50,16 @@ class Job:
     seed: int
     decision_epochs: tuple[int, ...] = ()
     precision: str = ""
+    threads: int = 0
+    side_by_side: int = 0
+    costs: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, record: TrialRecord, decision_epochs: tuple[int, ...]) -> Job:
+        """Return the job of a running trial."""
+        precision = record.counterpart.get("precision", "")
+        network = (record.number, record.digest, record.architecture_json, record.choices, record.seed)
+        return cls(*network, decision_epochs, precision, costs=tuple(record.costs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +87,7 @@ class Outcome:
         environment: The environment of the job, if known.
         weights: SHA-256 of the file of weights; empty if none was written.
         ignored: Names of returned values that are neither finite numbers nor objectives.
+        latency: How a latency was measured after the evaluation; empty if it was not.
     """
 
     measured: Mapping[str, float]
@@ -79,6 +95,7 @@ class Outcome:
     environment: Environment | None = None
     weights: str = ""
     ignored: tuple[str, ...] = ()
+    latency: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,16 +184,22 @@ class Evaluation:
         evaluate: The function.
         epochs: Its argument ``epochs``.
         expected: Names of the quantities that it must return; it may return others too.
+        measure_latency: Measures the latency if the function does not return it; None if it is not needed.
     """
 
     evaluate: Evaluate
     epochs: int | None
     expected: tuple[str, ...]
+    measure_latency: MeasureLatency | None = None
 
     def __call__(self, job: Job, report: Report) -> Outcome:
         architecture = Architecture.from_json(job.architecture, job.digest)
         answer = self.evaluate(architecture, choices=dict(job.choices), epochs=self.epochs, seed=job.seed)
-        return check_answer("evaluate", answer, self.expected)
+        outcome = check_answer("evaluate", answer, self.expected)
+        if self.measure_latency is None or LATENCY in outcome.measured or LATENCY in job.costs:
+            return outcome
+        ms, note = self.measure_latency(architecture)
+        return replace(outcome, measured={**outcome.measured, LATENCY: ms}, latency=note)
 
 
 def check_answer(source: str, answer: Any, expected: Iterable[str]) -> Outcome:

@@ -11,6 +11,7 @@ from explorer.networks.architecture import Architecture
 from explorer.records import Epoch
 from explorer.study.workers.jobs import Failure, Job, Outcome, Retraining, Training
 from explorer.study.workers.pool import ProcessPool
+from explorer.system.core_shares import CoreShare
 from explorer.system.files import remove
 from explorer.system.signals import SIGNAL_SECONDS
 from explorer.training.settings import ResolvedTraining
@@ -40,7 +41,8 @@ def train_in_child(
     Raises:
         TrainingError: The training failed or its process died; the message names the last checkpoint.
     """
-    pool = ProcessPool(Retraining(Training(settings, threads=None), checkpoint=checkpoint), 1, job="training")
+    work, share = Retraining(Training(settings, threads=None), checkpoint=checkpoint), CoreShare(settings.device)
+    pool = ProcessPool(work, 1, job="training", share=share, is_fixed=True)
     pool.start(Job(0, architecture.digest, architecture.to_json(), {}, seed))
     try:
         while True:

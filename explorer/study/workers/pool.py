@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -29,6 +29,7 @@ from explorer.records import Epoch, GradientFlow
 from explorer.study.workers.child import PROCESS_NAME, UNGUARDED_STATUS, run_child, run_job
 from explorer.study.workers.jobs import Failure, Job, Outcome, Verdict, Work
 from explorer.study.workers.watchdog import UNLIMITED, TrialLimits, Watchdog
+from explorer.system.core_shares import CoreShare
 from explorer.system.process_tree import end_tree, resident_memory
 from explorer.system.signals import signal_name
 
@@ -153,25 +154,39 @@ class ProcessPool:
     busy = False
 
     def __init__(
-        self, work: Work, workers: int, is_user_function: bool = False, reused: bool = False, job: str = "trial"
+        self,
+        work: Work,
+        workers: int,
+        is_user_function: bool = False,
+        reused: bool = False,
+        job: str = "trial",
+        imports_script: bool = False,
+        interrupts: bool = False,
+        share: CoreShare | None = None,
+        is_fixed: bool = False,
     ):
         """Make a pool without processes; ``start`` starts them.
 
         Args:
             work: The work of each job.
             workers: Largest number of parallel jobs.
-            is_user_function: Whether the work is a function of the caller's. Then each child imports the caller's
-                script to find it, and ``messages`` raises StudyError for a script without
-                ``if __name__ == "__main__"``. Otherwise no child imports the script, which may search at its top
-                level.
+            is_user_function: Whether the work is a function of the caller's, for which no child imports torch.
             reused: Whether a child runs several jobs, until a job fails or the child leaks memory. For GPUs, whose
                 contexts take seconds to create.
             job: The word for a job in messages.
+            imports_script: Whether each child imports the caller's script, to find the function. ``messages`` then
+                raises StudyError for a script without ``if __name__ == "__main__"``. Otherwise no child imports the
+                script, which may search at its top level.
+            interrupts: Whether a KeyboardInterrupt that the work raises ends the search, as it does in one process.
+            share: This process's share of the cores, for the threads of its jobs. None: no limit.
+            is_fixed: Whether the user chose ``workers``; else fewer jobs run while other processes train too.
         """
+        self._imports_script = imports_script
+        self._interrupts = interrupts
         self._work = work
         self._job = job
         self._workers = workers
-        self._is_user_function = is_user_function
+        self._share, self._is_fixed = share, is_fixed
         self._reused = reused
         self._folder = os.getcwd()  # relative paths in the work start here, even if the working folder changes
         self._children: list[_Child] = []
@@ -180,9 +195,20 @@ class ProcessPool:
 
     @property
     def room(self) -> int:
-        return self._workers - sum(child.job is not None for child in self._children)
+        return max(0, self._most() - sum(child.job is not None for child in self._children))
+
+    def _most(self) -> int:
+        """Return the largest number of parallel jobs now."""
+        if self._share is None or self._is_fixed:
+            return self._workers
+        if self._reused:  # a GPU, whose processes divide the trainings that it can run
+            return max(1, self._workers // self._share.processes())
+        return min(self._workers, self._share.cores())
 
     def start(self, job: Job, limits: TrialLimits = UNLIMITED) -> None:
+        if self._share is not None:
+            most, threads = self._most(), max(1, self._share.cores() // self._most())
+            job = replace(job, threads=threads, side_by_side=most * self._share.processes() if self._reused else 0)
         # An idle child sends nothing: if its pipe is readable, it has ended, even if is_alive() is still True.
         idle = (child for child in self._children if child.job is None and not child.messages.poll())
         child = next(idle, None) or self._new_child()
@@ -209,6 +235,8 @@ class ProcessPool:
                     continue
                 job, last = child.job, isinstance(message, (Outcome, Failure))
                 if last:
+                    if isinstance(message, Failure) and message.resumable and self._interrupts:
+                        raise KeyboardInterrupt
                     if isinstance(message, Failure) and child.exceeded:
                         message = Failure(child.exceeded, "limit")
                     child.job = None
@@ -236,12 +264,14 @@ class ProcessPool:
     def stop(self) -> None:
         for child in list(self._children):
             self._remove(child, timeout=0.0)
+        if self._share is not None:
+            self._share.leave()
 
     def _new_child(self) -> _Child:
         messages, child_messages = self._context.Pipe(duplex=False)
         child_orders, orders = self._context.Pipe(duplex=False)
         try:
-            with _script_hidden(hide=not self._is_user_function):
+            with _script_hidden(hide=not self._imports_script):
                 process = self._start_process(child_messages, child_orders)
         finally:
             child_messages.close()

@@ -65,7 +65,7 @@ def train(training: Training, job: Job, report: Report) -> Outcome:
     return Outcome(
         measured={**{name: getattr(result, field) for name, field in TRAINED.items()}, **scores},
         result=result,
-        environment=describe_environment(settings.device, _threads(training)),
+        environment=describe_environment(settings.device, _threads(training, job)),
         weights=_save(network, training.artifacts, job) if training.artifacts else "",
     )
 
@@ -84,7 +84,7 @@ def train_and_test(work: Retraining, job: Job, report: Report) -> Outcome:
     training = work.training
     precision = work.precisions.get(job.digest, training.settings.precision)
     training = replace(training, settings=replace(training.settings, precision=precision))
-    settings, threads, data = training.settings, _threads(training), _load_data(training)
+    settings, threads, data = training.settings, _threads(training, job), _load_data(training)
     checkpoint = work.checkpoint
     if checkpoint is None and training.artifacts:
         checkpoint = confirmation_checkpoint(training.artifacts, job.digest, settings.epochs, job.seed)
@@ -98,8 +98,9 @@ def _load_data(training: Training) -> Dataset:
     return load_data(settings.data, settings.data_dir, subset=settings.subset, skip_damaged=settings.skip_damaged)
 
 
-def _threads(training: Training) -> int:
-    return training.threads or usual_threads()
+def _threads(training: Training, job: Job) -> int:
+    most = training.threads or usual_threads()
+    return min(most, job.threads or most)
 
 
 def _train(
@@ -107,7 +108,7 @@ def _train(
 ) -> tuple[nn.Module, TrainingResult]:
     """Return the trained network and its training."""
     settings = training.settings
-    _limit_gpu_memory(settings.device, training.side_by_side)
+    _limit_gpu_memory(settings.device, max(training.side_by_side, job.side_by_side))
     network = build_for_training(Architecture.from_json(job.architecture, job.digest), settings.recipe, job.seed)
     result = train_network(
         network,
@@ -116,7 +117,7 @@ def _train(
         epochs=settings.epochs,
         seed=job.seed,
         device=settings.device,
-        threads=_threads(training),
+        threads=_threads(training, job),
         precision=job.precision or settings.precision,
         activation_checkpointing=settings.activation_checkpointing,
         checkpoint=checkpoint,
@@ -130,7 +131,7 @@ def _score(training: Training, job: Job, data: Dataset) -> dict[str, float]:
     if not training.scores:
         return {}
     threads = torch.get_num_threads()
-    torch.set_num_threads(_threads(training))
+    torch.set_num_threads(_threads(training, job))
     try:
         found = score_architecture(
             Architecture.from_json(job.architecture, job.digest), training.scores, data=data, seed=job.seed
@@ -149,7 +150,7 @@ def _gradient_flow(training: Training, job: Job, data: Dataset) -> GradientFlow:
         data=data,
         zero_init_last_norm=training.settings.recipe.zero_init_last_norm,
         device=training.settings.device,
-        threads=_threads(training),
+        threads=_threads(training, job),
     )
 
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from explorer.errors import StudyError
 from explorer.export.weights import largest_file
-from explorer.networks.architecture import Architecture
 from explorer.networks.build import build_network
 from explorer.records import Epoch, TrainingResult, TrialRecord
 from explorer.store.study import Study
@@ -64,7 +63,7 @@ def trained_network(
             f"trial {record.number} of study {study.name!r} has no trained weights: "
             f"it is {record.state} {record.reason}".rstrip()
         )
-    architecture = Architecture.from_json(record.architecture, record.digest)
+    architecture = record.architecture
     path = study.weights(record)
     if path is not None:
         stored = build_network(architecture, seed=record.seed)

@@ -31,7 +31,7 @@ def test_confirm_gives_test_metrics_of_the_front(capsys, storage):
     status, out, err = run(capsys, *line, "--json")
     assert status == 0 and "all" in err and "trainings are done" in err
     rows = json.loads(out)
-    front = open_study(url).frontier("params")
+    front = open_study(url).frontier("params", searched=True)
     assert [(row["trial"], row["digest"], row["params"]) for row in rows] == [
         (trial.number, trial.digest, trial.costs["params"]) for trial in front
     ]

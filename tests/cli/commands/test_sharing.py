@@ -1,6 +1,7 @@
 """``explorer export`` and ``describe`` on the command line."""
 
 import json
+import sys
 
 import pytest
 from safetensors.torch import save_file
@@ -128,10 +129,15 @@ def test_invalid_exports_give_one_line(capsys, args, message, tmp_path, monkeypa
 
 
 def test_a_format_without_its_package_names_the_extra(capsys, tmp_path, monkeypatch):
-    """ONNX export without the onnx package gives one line that names the extra."""
+    """ONNX export without the onnx package gives one line with a command that installs it here."""
     monkeypatch.setattr(formats, "find_spec", lambda name: None)
     status, _, err = run(capsys, "export", SMALL, "-o", str(tmp_path / "net"), "--formats", "onnx")
-    assert status == 2 and "explorer[export]" in err and len(err.strip().splitlines()) == 1
+    assert (
+        status == 2
+        and f"{sys.executable} -m pip install" in err
+        and "onnx>=" in err
+        and len(err.strip().splitlines()) == 1
+    )
     assert not list(tmp_path.iterdir())
 
 

@@ -153,10 +153,46 @@ def test_atlas_writes_the_costs_of_the_space(capsys, tmp_path):
         assert {name: row[name] for name in cost} == cost
 
 
+LIMITED = """
+name: limited
+input: 1x8x8
+classes: 10
+stem: conv3x3(8) bn relu
+stages: {blocks: depth, width: [8, 16], stride: [1, 2]}
+block: conv3x3 bn relu conv3x3 bn +
+head: gap fc
+grammar: {depth: 1 | 2 | 3 | 4}
+limits: {macs: <= 300k, latency_ms: <= 5}
+"""
+
+
+def test_atlas_marks_the_networks_within_the_limits_of_the_space(capsys, tmp_path):
+    """The CSV file has the values of the Parquet file; networks that exceed a limit are marked and not plotted."""
+    from pyarrow import csv, parquet
+
+    (tmp_path / "limited.yaml").write_text(LIMITED)
+    files = [tmp_path / "a.parquet", tmp_path / "a.csv"]
+    for file in files:
+        line = ("atlas", str(tmp_path / "limited.yaml"), "-o", str(file), "--plot", str(tmp_path / "a.html"))
+        for _ in range(2):  # the second run replaces the files of the first
+            status, out, err = run(capsys, *line, "--json")
+            assert (status, err) == (0, "")
+        document = json.loads(out)
+        assert (document["rows"], document["within_limits"], document["points"]) == (4, 2, 2)
+    rows = parquet.read_table(files[0]).to_pylist()
+    assert [row["within_limits"] for row in rows] == [row["macs"] <= 300_000 for row in rows]
+    as_text = [{**row, "depth": int(row["depth"])} for row in rows]
+    assert csv.read_csv(files[1]).to_pylist() == as_text
+    assert "2 of them keep the limits of the space: macs <= 300k" in run(capsys, *line)[1]
+    files[1].write_text("mine,1\n")
+    status, _, err = run(capsys, *line)
+    assert status == 2 and "was not written by this command" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("-o", "atlas.csv"), "ends in .parquet"),
+        (("-o", "atlas.txt"), "ends in .parquet"),
         (("-o", "atlas.parquet", "--plot", "atlas.png"), "ends in .html"),
         (("-n", "0", "-o", "atlas.parquet"), "0 is not in the range"),
         ((), "Missing option '-o'"),

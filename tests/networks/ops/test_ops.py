@@ -24,6 +24,7 @@ from explorer.networks.ops.scale import SkipInit
 from explorer.networks.ops.window import sides
 from explorer.space.language.expression import Parser
 from explorer.space.language.names import Names
+from explorer.training.convolutions import replace_faulty_convolutions
 from tests.networks.ops.modules import bound, built
 from tests.networks.ops.pairwise import all_pairs
 
@@ -144,6 +145,7 @@ VALUES: dict[str, dict[str, list]] = {
     "subsample": {"stride": [UNSET, 2, 3, (1, 2)], "out": [UNSET, 12, 20]},
     "shuffle": {"groups": [3, 4]},
     "zero": {"stride": [UNSET, 2, 3, (2, 1)], "channels": [UNSET, 12, 20]},
+    "zeropad": {"padding": [1, (0, 2)]},
     "fc": {"out": [UNSET, 7], "bias": [UNSET, 0]},
 }
 
@@ -326,11 +328,13 @@ def test_mixed_precision_and_channels_last(case: Case):
     module = built(op, x).train()
     image = torch.randn(4, *x)
     exact = module(image)
-    with torch.autocast("cpu", torch.bfloat16):
-        fast = module(image.to(memory_format=torch.channels_last).requires_grad_())
-    fast.float().square().sum().backward()
+    with replace_faulty_convolutions(module):  # as in a training
+        with torch.autocast("cpu", torch.bfloat16):
+            fast = module(image.to(memory_format=torch.channels_last).requires_grad_())
+        fast.float().square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
-    assert op.role == "regulariser" or (fast.float() - exact).norm() <= 0.1 * exact.norm() + 1e-3
+    if op.role != "regulariser" and not op.needs_several_images(x):  # a norm of four averages enlarges rounding errors
+        assert (fast.float() - exact).norm() <= 0.1 * exact.norm() + 1e-3
 
 
 def test_norms_and_trained_factors_are_vectors():

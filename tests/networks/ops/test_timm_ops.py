@@ -57,7 +57,7 @@ def check(
         assert wanted.std() > 1e-3
 
 
-SE = {"fc1": "reduce", "bn": "norm", "fc2": "expand"}
+SE = {"fc1": "reduce", "bn": "act.0", "fc2": "expand"}
 GC = {"conv_attn": "attend", "mlp_add.": "", "mlp_scale.": "", "fc1": "reduce", "fc2": "expand"}
 COORDINATE = {"conv1": "reduce", "bn1": "norm", "conv_h": "rows", "conv_w": "columns"}
 SK = {"attn.fc_reduce": "reduce", "attn.bn.": "norm.", "attn.fc_select": "select", "conv.": "0.", "bn.": "1."}

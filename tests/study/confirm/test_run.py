@@ -57,7 +57,7 @@ def test_fresh_seeds_on_the_test_split_and_none_twice(searched, url):
     """Each network on the front is trained once per seed, more seeds add runs, and the metrics equal those of
     ``train``."""
     first = run_confirmation(url, "one", seeds=1, workers=2)
-    front = searched.frontier()
+    front = searched.frontier(searched=True)
     assert [each.trial for each in first.networks] == [trial.number for trial in front]
     assert all((each.seeds, each.frontier_probability) == (1, None) for each in first.networks)
     events = []
@@ -101,7 +101,7 @@ def start(url: str, *more: str) -> subprocess.Popen:
 def test_confirmation_resumes_after_sigkill_and_ctrl_c(searched, url):
     """After SIGKILL or Ctrl-C the same command resumes: it keeps finished runs and trains each remaining run once."""
     seeds = 10  # many runs, so that some are left after each kill however fast they are
-    wanted = seeds * len(searched.frontier())
+    wanted = seeds * len(searched.frontier(searched=True))
     ended: set[tuple] = set()
     for number in (signal.SIGKILL, signal.SIGINT):
         before = len(ended)
@@ -116,7 +116,7 @@ def test_confirmation_resumes_after_sigkill_and_ctrl_c(searched, url):
     process = start(url, "--seeds", str(seeds))
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert [row["seeds"] for row in json.loads(out)] == [seeds] * len(searched.frontier())
+    assert [row["seeds"] for row in json.loads(out)] == [seeds] * len(searched.frontier(searched=True))
     records = open_study(url, "one").confirmations()
     assert len(records) == wanted and {record.state for record in records} == {"complete"}
     assert err.count("test accuracy") == wanted - len(ended)
@@ -153,7 +153,7 @@ def test_a_run_whose_process_dies_does_not_affect_other_runs(searched, url, tmp_
 
     monkeypatch.setattr(confirmation, "ProcessPool", children)
     found = run_confirmation(url, "one", seeds=1, workers=1)
-    wanted = len(searched.frontier())
+    wanted = len(searched.frontier(searched=True))
     assert len(complete(url)) == wanted - failed and len(marks.read_text()) == wanted + 1 - failed
     assert found.failed == ["the trial's process died of SIGSEGV"] * failed
 
@@ -180,7 +180,7 @@ def test_a_failed_run_is_reported_and_retried_by_the_next_call(searched, url):
     """A failed run keeps its reason and is retried by the next call, not by the same one."""
     database = open_for_writing(url)
     study = find_study(database, "one")
-    front = study.frontier()
+    front = study.frontier(searched=True)
     wanted = {Wanted(trial.digest, 1, seed): trial for seed in (1, 2) for trial in front}
 
     def work(job, report):

@@ -132,7 +132,7 @@ def test_wrong_settings_are_rejected_before_anything_is_written(space, url, tmp_
 
 def test_limits_that_cannot_be_enforced_are_reported(space, caplog):
     """In the current process a trial's time and memory cannot be limited, and the search warns about such limits."""
-    assert search(space, trials=1, trial_seconds=5).study.counts()["complete"] == 1
+    assert search(space, trials=1, trial_seconds=5, workers=1).study.counts()["complete"] == 1
     assert "a trial's time and memory are not limited" in caplog.text
 
 

@@ -145,7 +145,10 @@ class Fork(Nested):
 
     def _unequal(self, shapes: list[TensorShape], needed: str) -> ArchitectureError:
         found = ", ".join(f"path {number} {shape}" for number, shape in enumerate(shapes, 1))
-        return ArchitectureError(f"the paths of {self.spelling} need {needed}; their outputs are {found}")
+        has_equal_sides = all(shape[1:] == shapes[0][1:] for shape in shapes)
+        fix = "the same output channels" if has_equal_sides else "the same stride, and an odd kernel"
+        message = f"the paths of {self.spelling} need {needed}; their outputs are {found}"
+        return ArchitectureError(f"{message}; give the last conv of each path {fix}")
 
     def cost(self, x: TensorShape) -> OpCost:
         total = FREE

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
-from explorer.export.fork_drawing import column, drawn
-from explorer.networks.architecture import Architecture
 from explorer.networks.block import Step, steps
+from explorer.networks.fork_drawing import column, drawn
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.nested.fork import Fork, Part
 from explorer.networks.ops.nested.nesting import Nested, inner_of
@@ -77,19 +78,16 @@ def _lines(given: Iterable[Step]) -> tuple[str, ...]:
     return tuple(drawn(given, lambda step: op_name(step.op, step.x)))
 
 
-def stage_diagrams(architecture: Architecture) -> list[list[Diagram]]:
+def stage_diagrams(blocks: Iterable[PlacedBlock]) -> list[list[Diagram]]:
     """Return the diagrams of all blocks.
 
     Args:
-        architecture: The network.
+        blocks: The blocks of a network, in the order of computation.
 
     Returns:
         For each stage the diagrams of its blocks.
     """
-    stages: list[list[Diagram]] = [[] for _ in architecture.stages]
-    for placed in architecture.blocks():
-        stages[placed.stage - 1].append(block_diagram(placed))
-    return stages
+    return [[block_diagram(placed) for placed in stage] for _, stage in groupby(blocks, attrgetter("stage"))]
 
 
 def op_names(given: Iterable[Step]) -> list[str]:

@@ -1,0 +1,120 @@
+"""Engines for PostgreSQL servers, and their URLs without passwords."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import URL, Connection, Engine, event, func, select
+from sqlalchemy.exc import NoSuchModuleError
+
+from explorer.errors import StoreError
+from explorer.store.storage_url import parse_storage, shown_storage
+
+# Parameters of libpq, so that a connection to a host that vanished fails after half a minute, not after hours.
+_CONNECTION: dict[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+_reached: dict[str, URL] = {}  # the servers that this process has connected to, by their URL without password
+
+
+def server_engine(url: URL, **options: Any) -> Engine:
+    """Create an engine for a PostgreSQL server, also behind a pooler that keeps no state of a session.
+
+    Args:
+        url: The URL.
+        **options: Options of SQLAlchemy's engine.
+
+    Raises:
+        StoreError: The driver is not installed.
+    """
+    connect_args = {name: value for name, value in _CONNECTION.items() if name not in url.query}
+    if url.get_driver_name() == "psycopg":
+        connect_args["prepare_threshold"] = None  # a prepared statement belongs to a session
+    try:
+        # In other isolation levels a transaction that has waited for a lock would not see what it waited for.
+        engine = sqlalchemy.create_engine(url, connect_args=connect_args, isolation_level="READ COMMITTED", **options)
+        event.listen(engine, "connect", lambda *_: _reached.setdefault(portable_storage(url), url))
+        return engine
+    except (ImportError, NoSuchModuleError) as error:
+        raise StoreError(
+            f"{shown_storage(url)}: its driver is not installed ({error}); install the extra 'postgres', which installs"
+            " psycopg, and write postgresql://..."
+        ) from None
+
+
+def was_reached(url: URL) -> bool:
+    """Return whether this process has connected to the server with this URL."""
+    return portable_storage(url) in _reached
+
+
+def check_creation(connection: Connection, shown: str) -> None:
+    """Raise StoreError if the user of a PostgreSQL connection may not create tables.
+
+    Args:
+        connection: A connection.
+        shown: The database in messages.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    if not connection.scalar(select(func.has_schema_privilege(func.current_schema(), "CREATE"))):
+        raise StoreError(
+            f"{shown}: the database has no tables yet, and its user may not create them; run the first search as the "
+            "owner of the database"
+        )
+
+
+def check_privileges(connection: Connection, tables: Iterable[str], shown: str) -> None:
+    """Raise StoreError if the user of a PostgreSQL connection may not write to the explorer's tables.
+
+    Args:
+        connection: A connection.
+        tables: The names of the tables.
+        shown: The database in messages.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    if connection.scalar(select(func.current_setting("transaction_read_only"))) == "on":
+        raise StoreError(
+            f"{shown}: this database, or its user, is read-only; give the URL of one that can be written to"
+        )
+    needed = [(table, privilege) for table in tables for privilege in ("INSERT", "UPDATE")]
+    allowed = connection.execute(select(*(func.has_table_privilege(*each) for each in needed))).one()
+    missing = next((each for each, is_allowed in zip(needed, allowed) if not is_allowed), None)
+    if missing is not None:
+        raise StoreError(
+            f"{shown}: the user may not {missing[1]} rows of the table {missing[0]}; its owner grants this: "
+            "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO the user"
+        )
+
+
+def portable_storage(url: URL) -> str:
+    """Return the URL of a server as text without passwords, for another process."""
+    secret = [name for name in url.query if "pass" in name.lower() and name.lower() != "passfile"]
+    bare = URL.create(url.drivername, url.username, None, url.host, url.port, url.database, url.query)
+    return bare.difference_update_query(secret).render_as_string(hide_password=False)
+
+
+def with_password(storage: str) -> str:
+    """Return the URL of a server with its password, if this process knows it.
+
+    Args:
+        storage: The URL, from ``portable_storage``.
+
+    Returns:
+        The URL with which this process has connected to the server, else that of ``EXPLORER_STORAGE`` if it is the same
+        apart from the password, else ``storage``: then libpq takes the password from ``PGPASSWORD`` or a file.
+    """
+    if storage in _reached:
+        return _reached[storage].render_as_string(hide_password=False)
+    try:
+        url = parse_storage(os.environ.get("EXPLORER_STORAGE", ""))
+    except StoreError:
+        return storage
+    return url.render_as_string(hide_password=False) if portable_storage(url) == storage else storage

@@ -1,0 +1,63 @@
+"""Find what a worker has written in a transaction whose answer was lost with the connection.
+
+If the connection is lost during a commit, the transaction may have been applied, and it runs again. A worker's name is
+unique, so its name in the rows shows whether it was. Otherwise a trial would run that no worker knows of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import ColumnElement, Connection, or_, select
+
+from explorer.store.schema import trials
+
+
+def begun_before(
+    connection: Connection, study_id: int, worker: str, held: Collection[int], *conditions: ColumnElement[bool]
+) -> int | None:
+    """Return the number of a trial that a worker has begun without knowing it; None if there is none.
+
+    Args:
+        connection: A connection of a transaction that has locked the study.
+        study_id: The study's row.
+        worker: The worker.
+        held: The numbers of the trials that the worker knows to run.
+        *conditions: Conditions on the trial.
+    """
+    mine = (trials.c.study_id == study_id, trials.c.worker == worker, trials.c.state == "running")
+    unknown = (*mine, trials.c.same_as.is_(None), trials.c.number.not_in(list(held)), *conditions)
+    return connection.scalar(select(trials.c.number).where(*unknown).order_by(trials.c.number).limit(1))
+
+
+def added_before(connection: Connection, study_id: int, worker: str, number: int, digest: str) -> bool:
+    """Return whether a worker has added the trial ``number`` with this network.
+
+    Args:
+        connection: A connection of a transaction that has locked the study.
+        study_id: The study's row.
+        worker: The worker.
+        number: The trial's number.
+        digest: The network's digest.
+    """
+    mine = (trials.c.study_id == study_id, trials.c.number == number, trials.c.worker == worker)
+    return connection.execute(select(trials.c.number).where(*mine, trials.c.digest == digest)).first() is not None
+
+
+def ended_before(
+    connection: Connection, study_id: int, number: int, held: Collection[ColumnElement[bool]], state: str
+) -> list[int]:
+    """Return the numbers of a trial and of those that ended with it; empty unless it has ended in this state.
+
+    Args:
+        connection: A connection.
+        study_id: The study's row.
+        number: The trial's number.
+        held: Conditions that select the trial if the worker's attempt was its last.
+        state: The state in which the worker ended it.
+    """
+    revision = connection.scalar(select(trials.c.revision).where(*held, trials.c.state == state, ~trials.c.resumable))
+    with_it = or_(trials.c.number == number, trials.c.same_as == number)
+    same = (trials.c.study_id == study_id, with_it, trials.c.revision == revision)
+    found = list(connection.scalars(select(trials.c.number).where(*same).order_by(trials.c.number)))
+    return sorted(found, key=lambda each: each != number)

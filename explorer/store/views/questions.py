@@ -1,0 +1,75 @@
+"""Questions to a study: its usual axes, and checks of the names of quantities, of fractions and of latencies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from explorer.analysis.latency_environments import mixed_environments
+from explorer.analysis.limits import Limit, parse_limit
+from explorer.analysis.quantities import BEFORE_TRAINING, COSTS, FRACTIONS, LATENCY, TRAINED
+from explorer.errors import StoreError, did_you_mean
+from explorer.records import TrialRecord
+
+
+def default_plane(objectives: Mapping[str, str], own_costs: Iterable[str]) -> tuple[str, str]:
+    """Return the quantities (x, y) of a study's frontier, as ``Study.plane`` describes them.
+
+    Args:
+        objectives: Objective -> "max" or "min".
+        own_costs: Names of the caller's cost functions.
+    """
+    costs = {*BEFORE_TRAINING, *own_costs}
+    measured = [name for name in objectives if name not in costs] or list(objectives)
+    y = next((name for name in measured if objectives[name] == "max"), measured[0])
+    minimised = [name for name, way in objectives.items() if way == "min" and name not in (y, *TRAINED)]
+    return next((name for name in minimised if name in costs), next(iter(minimised), "macs")), y
+
+
+def limits_of(limits: Iterable[Limit | str] | Limit | str) -> tuple[Limit, ...]:
+    """Return one or several limits, as text or as Limit, as a tuple of them."""
+    return tuple(map(parse_limit, (limits,) if isinstance(limits, (str, Limit)) else limits))
+
+
+def require_known(
+    study: str,
+    objectives: Iterable[str],
+    fingerprint: Mapping[str, Any],
+    names: Iterable[str],
+    records: list[TrialRecord],
+) -> None:
+    """Raise StoreError for a quantity that a study does not have.
+
+    Args:
+        study: The name of the study.
+        objectives: Its objectives.
+        fingerprint: Its settings.
+        names: The quantities.
+        records: Its complete trials; without any, it has its objectives and all costs.
+    """
+    known = {*objectives, *(name for record in records for name in (*record.objectives, *record.costs))}
+    if not records:
+        known |= {*COSTS, *fingerprint.get("costs", ())}
+    for name in names:
+        if name not in known:
+            hint = f"it has {', '.join(sorted(known))}{did_you_mean(name, known)}"
+            raise StoreError(f"study {study!r} has no quantity {name!r}; {hint}")
+
+
+def require_fractions(study: str, limits: Iterable[Limit], records: list[TrialRecord]) -> None:
+    """Raise StoreError for a limit above 1 on a quantity whose values are fractions."""
+    for limit in limits:
+        values = [value for record in records if (value := record.value(limit.cost)) is not None]
+        if limit.cost in FRACTIONS and limit.bound > 1 and values and max(values) <= 1:
+            share = f"{limit.cost}{limit.comparison}{limit.bound / 100:g}"
+            meant = f"; did you mean {share!r} ({limit.bound:g}%)?" if limit.bound <= 100 else ""
+            raise StoreError(f"limit {limit}: {limit.cost} of study {study!r} is a fraction of 1{meant}")
+
+
+def require_one_environment(study: str, names: Iterable[str], records: list[TrialRecord]) -> None:
+    """Raise StoreError if latency is among the quantities and was measured in several environments."""
+    if LATENCY in names and (found := mixed_environments(records)):
+        raise StoreError(
+            f"study {study!r}: {LATENCY} was measured in {found}; such numbers compare machines, not networks;"
+            " --mix-environments (in Python mix_environments=True) compares them anyway"
+        )

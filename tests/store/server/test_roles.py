@@ -1,0 +1,59 @@
+"""The roles of docs/storage.md: a worker that creates nothing, and a dashboard that writes nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from explorer.errors import StoreError
+from explorer.store.database import open_for_writing
+from explorer.store.studies import list_studies, open_study
+from explorer.study.search import run_search
+from tests.store.conftest import make_study
+from tests.study.evaluations import good
+
+PAGE = Path(__file__).parents[3] / "docs" / "storage.md"
+
+
+@pytest.fixture
+def roles(postgresql, postgresql_url) -> dict[str, str]:
+    """The storages of the two roles, made by the statements of the page after the owner created the tables."""
+    make_study(postgresql_url).database.close()
+    (statements,) = re.findall(r"<!-- roles -->\n```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    database = postgresql_url.rpartition("/")[2]
+    postgresql.execute(*filter(None, map(str.strip, re.sub(r"--.*", "", statements).split(";"))), database=database)
+    names = ("explorer_worker", "explorer_dashboard")
+    yield {name: postgresql.url(database, name) for name in names}
+    for name in names:
+        postgresql.execute(f"DROP OWNED BY {name}", f"DROP ROLE {name}", database=database)
+
+
+def test_a_worker_creates_no_table(roles, postgresql, space):
+    """The worker's role searches, in a new study too, but cannot create a table in an empty database."""
+    found = run_search(space, evaluate=good, storage=roles["explorer_worker"], study="two", trials=3)
+    assert found.study.counts()["complete"] == 3
+    with postgresql.database() as empty, pytest.raises(StoreError, match="may not create them") as raised:
+        run_search(space, evaluate=good, storage=postgresql.url(empty, "explorer_worker"), trials=1)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_dashboard_only_reads(roles, space):
+    """The dashboard's role lists and reads studies; a search as this role ends at once in one line."""
+    run_search(space, evaluate=good, storage=roles["explorer_worker"], study="two", trials=2)
+    storage = roles["explorer_dashboard"]
+    assert {each.name for each in list_studies(storage)} == {"one", "two"}
+    assert [record.state for record in open_study(storage, "two").trials()] == ["complete"] * 2
+    with pytest.raises(StoreError, match="may not INSERT rows of the table") as raised:
+        run_search(space, evaluate=good, storage=storage, study="two", trials=3)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("storage", ["mysql://me@host/db", "mysql+pymysql://me:secret@host/db", "oracle://me@host/db"])
+def test_other_servers_are_refused(storage):
+    """A server other than PostgreSQL gives one line, without its password."""
+    for opening in (open_study, open_for_writing):
+        with pytest.raises(StoreError, match=r"expected a path, sqlite:///FILE or postgresql://") as raised:
+            opening(storage)
+        assert "\n" not in str(raised.value) and "secret" not in str(raised.value)
