@@ -21,8 +21,8 @@ from explorer.costs.analytic import count_cost
 from explorer.errors import SpaceError
 from explorer.networks.ops import registry
 from explorer.networks.ops.base import Argument, Op
-from explorer.networks.ops.fork import JOINS
 from explorer.networks.ops.merge import MERGES, Merge
+from explorer.networks.ops.nested.fork import JOINS
 from explorer.settings.settings import Setting, Settings
 from explorer.space.json_schema import SCHEMA_FILE, schema_text
 from explorer.space.search_space import parse_space

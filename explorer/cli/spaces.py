@@ -85,6 +85,7 @@ def space(space: str, exact: bool, as_json: bool, override: Input | None) -> Non
                 "costs_exact": ranges.exact,
                 "costs_rows": ranges.rows,
                 "costs_median_ci95": ranges.median_ci95,
+                "where": [condition.text for condition in read.where],
                 "limits": [str(limit) for limit in read.limits],
                 "feasible_share": ranges.feasible,
                 "feasible_share_ci95": ranges.feasible_ci95,
@@ -114,6 +115,9 @@ def space(space: str, exact: bool, as_json: bool, override: Input | None) -> Non
     print_table({f"cost ({source})": "left", "min": "right", "median": "right", "max": "right"}, [
         (key, *(format_count(r[name]) for name in ("min", "median", "max"))) for key, r in ranges.costs.items()
     ])  # fmt: skip
+    if read.where:
+        conditions = "; ".join(condition.text for condition in read.where)
+        out.print(f"\nconditions (counts and samples are exact): {conditions}", markup=False)
     if read.limits:
         limits = ", ".join(map(str, read.limits))
         out.print(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple, TypeAlias
 
@@ -13,7 +13,7 @@ from explorer.networks.block import Block, MergeStep, Parts, Step, steps
 from explorer.networks.dead_layers import without_dead_layers
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Merge
-from explorer.networks.ops.nesting import WEIGHT_LAYERS, Nested, depth_of
+from explorer.networks.ops.nested.nesting import WEIGHT_LAYERS, Nested, depth_of
 from explorer.networks.ops.window import sides
 from explorer.networks.walk import PlacedBlock
 from explorer.system.plain_text import html_table
@@ -159,6 +159,25 @@ def count_cost(architecture: Architecture, batch: int = 1, dtype: str = "float32
     larger, elements = max(field, wide_field), batch * peak
     totals = Totals(params, macs, activations, weight_layers, larger, elements, BYTES_PER_ELEMENT[dtype])
     return Cost(**costs_of(totals))
+
+
+def joined_cost(costs: Iterable[SegmentCost]) -> SegmentCost:
+    """Return the cost of segments that follow each other, of which there is at least one."""
+    first, *others = costs
+    for other in others:
+        first = SegmentCost(
+            other.shape,
+            first.params + other.params,
+            first.macs + other.macs,
+            first.activations + other.activations,
+            first.weight_layers + other.weight_layers,
+            first.growth + other.growth * first.jump,
+            first.jump * other.jump,
+            first.wide_growth + other.wide_growth * first.wide_jump,
+            first.wide_jump * other.wide_jump,
+            max(first.peak, other.peak),
+        )
+    return first
 
 
 def ops_cost(ops: tuple[Op, ...], x: TensorShape) -> SegmentCost:

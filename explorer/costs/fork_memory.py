@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from explorer.networks.ops.base import Op, TensorShape
-from explorer.networks.ops.fork import Cat, Fork
-from explorer.networks.ops.taps import From, Tap, Tapped
+from explorer.networks.ops.nested.fork import Cat, Fork
+from explorer.networks.ops.nested.taps import From, Tap, Tapped
 
 
 def peak_elements(op: Op, x: TensorShape, is_held: bool) -> int:

@@ -13,15 +13,15 @@ from explorer.errors import ArchitectureError
 from explorer.networks.block import Step, steps
 from explorer.networks.ops.base import Argument, Context, Op, TensorShape
 from explorer.networks.ops.conv import Conv, DepthwiseConv
-from explorer.networks.ops.fork import Fork
 from explorer.networks.ops.merge import Merge
-from explorer.networks.ops.nesting import Nested
+from explorer.networks.ops.nested.fork import Fork
+from explorer.networks.ops.nested.nesting import Nested
+from explorer.networks.ops.nested.taps import From, Tap, Tapped
 from explorer.networks.ops.pool import GLOBAL_POOLS
-from explorer.networks.ops.taps import From, Tap, Tapped
 from explorer.networks.ops.window import Size, spell_size
 from explorer.space.derive.binding import strides_by_rule
 from explorer.space.derive.layer import Layer, Paths
-from explorer.space.fork_nodes import TapItem
+from explorer.space.further_nodes import TapItem
 
 # Fields that are written relative to the stage's width or the block's input channels if the ratio is simple.
 RELATIVE = ("out", "squeeze", "groups")

@@ -23,7 +23,7 @@ from explorer.networks.drawing import stage_diagrams
 from explorer.networks.ops import registry
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import merge_from_json
-from explorer.networks.ops.nesting import op_count
+from explorer.networks.ops.nested.nesting import op_count
 from explorer.networks.walk import Layer, PlacedBlock, Segment, at_place, walk
 from explorer.system.strict_json import parse_json
 

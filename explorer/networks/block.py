@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Add, Merge
-from explorer.networks.ops.nesting import op_count
+from explorer.networks.ops.nested.nesting import op_count
 
 T = TypeVar("T")
 

@@ -23,10 +23,10 @@ from typing import Any, NamedTuple
 from explorer.networks.block import Block
 from explorer.networks.ops.activation import Activation
 from explorer.networks.ops.base import Op, TensorShape
-from explorer.networks.ops.fork import Fork
 from explorer.networks.ops.merge import Merge
+from explorer.networks.ops.nested.fork import Fork
+from explorer.networks.ops.nested.taps import Tapped
 from explorer.networks.ops.scale import Scale
-from explorer.networks.ops.taps import Tapped
 from explorer.networks.walk import PlacedBlock, Segment
 
 

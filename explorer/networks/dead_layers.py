@@ -11,12 +11,12 @@ from dataclasses import replace
 
 from explorer.networks.block import Block, steps
 from explorer.networks.ops.base import Op, TensorShape
-from explorer.networks.ops.fork import JOINS, Fork, Sum
 from explorer.networks.ops.merge import Add, Concatenate, Gate
-from explorer.networks.ops.nesting import Nested, leaves
+from explorer.networks.ops.nested.fork import JOINS, Fork, Sum
+from explorer.networks.ops.nested.nesting import Nested, leaves
+from explorer.networks.ops.nested.taps import Tapped
 from explorer.networks.ops.pool import Subsample
 from explorer.networks.ops.scale import Scale, ShortcutGate
-from explorer.networks.ops.taps import Tapped
 from explorer.networks.ops.window import Size, product
 from explorer.networks.ops.zero import Zero
 

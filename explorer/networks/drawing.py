@@ -10,8 +10,8 @@ from typing import NamedTuple
 from explorer.networks.block import Step, steps
 from explorer.networks.fork_drawing import column, drawn
 from explorer.networks.ops.base import Op, TensorShape
-from explorer.networks.ops.fork import Fork, Part
-from explorer.networks.ops.nesting import Nested, inner_of
+from explorer.networks.ops.nested.fork import Fork, Part
+from explorer.networks.ops.nested.nesting import Nested, inner_of
 from explorer.networks.walk import PlacedBlock
 
 GAP = 4  # spaces between branch and shortcut

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from explorer.networks.block import Step, steps
-from explorer.networks.ops.fork import Fork
-from explorer.networks.ops.nesting import inner_of
+from explorer.networks.ops.nested.fork import Fork
+from explorer.networks.ops.nested.nesting import inner_of
 
 GAP = 3  # spaces between paths
 

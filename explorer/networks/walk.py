@@ -13,9 +13,9 @@ from explorer.errors import ArchitectureError
 from explorer.networks.block import Block, Parts, Stage, Step, steps
 from explorer.networks.dead_layers import without_dead_layers
 from explorer.networks.ops.base import Op, TensorShape
-from explorer.networks.ops.fork import Fork
 from explorer.networks.ops.merge import Merge
-from explorer.networks.ops.nesting import Nested
+from explorer.networks.ops.nested.fork import Fork
+from explorer.networks.ops.nested.nesting import Nested
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -21,6 +21,37 @@ class Choice(NamedTuple):
     name: str
     options: tuple[str, ...]
 
+    @property
+    def closed(self) -> frozenset[str]:
+        """The alternatives that no network has with the choices before, because of the conditions of the space."""
+        return frozenset()
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The other alternatives."""
+        return self.options
+
+
+class NarrowedChoice(Choice):
+    """A choice of which the conditions of the space close some alternatives."""
+
+    _closed: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, choice: Choice, closed: frozenset[str]) -> NarrowedChoice:
+        """Return a choice with closed alternatives."""
+        made = cls(*choice)
+        made._closed = closed
+        return made
+
+    @property
+    def closed(self) -> frozenset[str]:
+        return self._closed
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        return tuple(option for option in self.options if option not in self._closed)
+
 
 Chooser = Callable[[Choice], str]  # answers a choice with one of its options
 Lookup = Callable[[Point], int]  # the chosen option of a choice point, as a number from 0

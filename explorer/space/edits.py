@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from explorer.errors import SpaceError
 from explorer.space.choices import Choice, Derivation
 from explorer.space.search_space import SearchSpace
 
@@ -38,18 +39,36 @@ def current_choices(space: SearchSpace, derivation: Derivation) -> list[Choice]:
 def change_choice(space: SearchSpace, derivation: Derivation, name: str, option: str) -> Derivation:
     """Return the derivation with one choice changed and all others kept.
 
-    Choices that occur only then take their first alternative.
+    Choices that occur only then take the first alternative that the conditions of the space allow.
+
+    Raises:
+        SpaceError: If the conditions exclude it.
     """
 
     def choose(choice: Choice) -> str:
-        return option if choice.name == name else derivation.choices.get(choice.name, choice.options[0])
+        if choice.name == name:
+            return option
+        return derivation.choices.get(choice.name) or (choice.allowed or choice.options)[0]
 
     return space.derive(choose)
 
 
 def neighbours(space: SearchSpace, derivation: Derivation) -> Iterator[Neighbour]:
-    """Yield one derivation for every other alternative of every choice, in order."""
+    """Yield one derivation for every other alternative of every choice, in order, as far as conditions allow it."""
     for choice in current_choices(space, derivation):
-        for option in choice.options:
-            if option != derivation.choices[choice.name]:
-                yield Neighbour(choice.name, option, change_choice(space, derivation, choice.name, option))
+        for option in choice.allowed:
+            if option == derivation.choices[choice.name]:
+                continue
+            changed = neighbour_at(space, derivation, choice.name, option)
+            if changed is not None:
+                yield Neighbour(choice.name, option, changed)
+
+
+def neighbour_at(space: SearchSpace, derivation: Derivation, name: str, option: str) -> Derivation | None:
+    """Return the derivation with one choice changed; None if the conditions of the space exclude it."""
+    try:
+        return change_choice(space, derivation, name, option)
+    except SpaceError:
+        if not space.where:
+            raise
+        return None

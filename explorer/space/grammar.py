@@ -15,11 +15,12 @@ from explorer.errors import Edit, Problem, SpaceError
 from explorer.networks.ops.base import Argument, Op, TensorShape
 from explorer.networks.ops.merge import Merge
 from explorer.networks.ops.window import Size
+from explorer.space.arithmetic import compute
+from explorer.space.condition import Condition
 
 Place = tuple[int, int]  # line and column in the space file, from 1
 WHOLE: Place = (1, 1)  # an error of the whole file, or of what is asked of its space
 SCOPES = ("network", "stage", "block", "use")  # scopes of a choice, from the largest to the smallest
-MAX_NUMBER = 10**30  # numerators and denominators above it are errors
 
 
 class Fault(Exception):
@@ -148,6 +149,25 @@ class MergeItem(Node):
 
 
 @dataclass(eq=False, slots=True)
+class ByPlace(Node):
+    """``by_block(a, b)`` or ``by_stage(a, b)``: one of several layers or values, by the number of its place.
+
+    Attributes:
+        of: ``block``, the number of the block in its stage, or ``stage``, the number of the stage; both from 1.
+        options: One for each place.
+        place: Its place in the file.
+    """
+
+    of: str
+    options: tuple[Node, ...]
+    place: Place
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return self.options
+
+
+@dataclass(eq=False, slots=True)
 class Copied(Node):
     """``post`` in a stem or ``pre`` in a head: layers copied from the first or the last block."""
 
@@ -184,16 +204,8 @@ class Number(Node):
 
 
 @dataclass(eq=False, slots=True)
-class Pair(Node):
-    """A size of unequal sides, ``2x1``: height and width."""
-
-    value: tuple[int, int]
-    place: Place
-
-
-@dataclass(eq=False, slots=True)
 class Variable(Node):
-    """One of the variables ``w``, ``in``, ``c``, ``s``, ``d``, ``i``, ``n``."""
+    """One of the variables ``w``, ``in``, ``c``, ``s``, ``d``, ``i``, ``n``, ``j``, ``m``."""
 
     name: str
     place: Place
@@ -211,9 +223,10 @@ class Arithmetic(Node):
     """An operation on two values.
 
     Attributes:
-        operator: + - * / or ``round``: to the nearest multiple of ``right``, at least one.
+        operator: + - * / // **, ``max``, ``min``, ``ceil``, ``log2``, ``sqrt``, or ``round``: to the nearest multiple
+            of ``right``, at least one.
         left: The first value.
-        right: The second value.
+        right: The second value; 1 for functions of one value.
         place: Its place in the file.
         text: The expression as the file spells it.
     """
@@ -235,42 +248,27 @@ class Arithmetic(Node):
         return None if right is None else compute(self.operator, left, right)
 
 
-def compute(operator: str, left: Fraction, right: Fraction) -> Fraction:
-    """Return the exact result of one operation.
+def walk(node: Node, stage: int = 0) -> Iterator[Node]:
+    """Yield ``node`` and all nodes in it, without following references to rules.
 
-    Raises:
-        ArithmeticError: For a division by zero, or a result beyond ``MAX_NUMBER``.
+    Args:
+        node: The root.
+        stage: The number of a stage, to skip what ``by_stage`` has for others; 0 for all.
     """
-    if operator == "+":
-        value = left + right
-    elif operator == "-":
-        value = left - right
-    elif operator == "*":
-        value = left * right
-    elif right == 0:
-        raise ZeroDivisionError("division by zero")
-    elif operator == "/":
-        value = left / right
-    else:
-        value = max(right, (left / right + Fraction(1, 2)).__floor__() * right)
-    if abs(value.numerator) > MAX_NUMBER or value.denominator > MAX_NUMBER:
-        raise OverflowError("the number is too large or too precise")
-    return value
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """Yield ``node`` and all nodes in it, without following references to rules."""
     yield node
-    for child in node.children:
-        yield from walk(child)
+    children = node.children
+    if stage and isinstance(node, ByPlace) and node.of == "stage":
+        children = children[stage - 1 : stage]
+    for child in children:
+        yield from walk(child, stage)
 
 
-def reachable(rules: Mapping[str, Node], roots: Iterable[Node]) -> Iterator[Node]:
-    """Yield all nodes that can be reached from ``roots``, following each rule once."""
+def reachable(rules: Mapping[str, Node], roots: Iterable[Node], stage: int = 0) -> Iterator[Node]:
+    """Yield all nodes that can be reached from ``roots``, following each rule once. ``stage``: as in ``walk``."""
     seen: set[str] = set()
     pending = list(roots)
     while pending:
-        for node in walk(pending.pop()):
+        for node in walk(pending.pop(), stage):
             yield node
             if isinstance(node, Reference) and node.name not in seen:
                 seen.add(node.name)
@@ -361,6 +359,7 @@ class Grammar:
         rules: Rule name -> expression.
         points: All choice points.
         limits: The bounds on costs in a search.
+        where: The conditions that every network satisfies.
         places: The places of sections (``input``) and rules (``grammar.attn``) in the file.
         allowed: The names of the warnings that the file silences.
     """
@@ -380,6 +379,7 @@ class Grammar:
     limits: tuple[Limit, ...]
     places: Mapping[str, Place]
     allowed: frozenset[str]
+    where: tuple[Condition, ...] = ()
 
     @property
     def roots(self) -> list[Node]:

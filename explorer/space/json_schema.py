@@ -10,11 +10,12 @@ import json
 from typing import Any
 
 from explorer.analysis.quantities import BEFORE_TRAINING
-from explorer.networks.ops import registry
 from explorer.space.grammar import SCOPES
-from explorer.space.language.names import BRACKETED, KEYWORDS, VARIABLES
+from explorer.space.language.conditions import MAX_CONDITIONS
+from explorer.space.language.names import RESERVED
 from explorer.space.language.parse import KEYS, REQUIRED
-from explorer.space.language.sections import MAX_STAGES, SHORTCUT_KEYS, SOURCES, STAGE_KEYS, STAGE_NUMBERS
+from explorer.space.language.shortcuts import SHORTCUT_KEYS, SOURCES
+from explorer.space.language.stages import MAX_STAGES, STAGE_KEYS, STAGE_NUMBERS
 from explorer.space.lint.names import LINTS
 
 SCHEMA_FILE = "space.schema.json"
@@ -28,12 +29,13 @@ ABOUT = {
     "classes": "the number of classes; a data set chosen at run time overrides it",
     "stem": "layers before the first stage; `post` copies the norms and activations after the first block's last conv",
     "stages": "blocks, width, stride, dilation: one value for all stages or a list; or a list of mappings, one a stage",
-    "block": "every block: the residual branch, one merge (+, cat, gate), the layers after it",
+    "block": "every block: the residual branch, one merge (+, cat, gate), the layers after it; `;` separates units",
     "shortcut": "`same` where a block keeps its shape, `changed` where it does not, `from`; or by rules' names",
-    "transition": "layers before every stage but the first; they have the stage's stride",
+    "transition": "layers before every stage but the first; they have the stage's stride if one of them takes a stride",
     "head": "layers after the last stage; `pre` copies the norms and activations that open the last block",
     "grammar": "rules: name and expression; `|` separates alternatives",
     "vary": "scope of a rule: one choice per network, per stage, per block, or per use",
+    "where": "conditions that every network satisfies, as in width@stage2 >= width@stage1",
     "limits": "bounds on costs in a search, as in <= 50M",
     "allow": "names of warnings that are not shown for this file",
 }
@@ -43,6 +45,7 @@ def schema() -> dict[str, Any]:
     """Return the schema of a space file, draft 2020-12."""
     expression = {"$ref": "#/$defs/expression"}
     shortcut = {"$ref": "#/$defs/shortcut"}
+    condition = {"type": "string", "minLength": 1}
     entries = {key: expression for key in STAGE_KEYS if key != "shortcut"} | {"shortcut": shortcut}
 
     def listed(entry: dict[str, Any]) -> dict[str, Any]:
@@ -64,6 +67,7 @@ def schema() -> dict[str, Any]:
             "additionalProperties": expression,
         },
         "vary": {"type": "object", "additionalProperties": {"enum": list(SCOPES)}},
+        "where": {"anyOf": [condition, {"type": "array", "items": condition, "maxItems": MAX_CONDITIONS}]},
         "limits": {
             "type": "object",
             "properties": {cost: {"type": "string", "pattern": BOUND} for cost in BEFORE_TRAINING},
@@ -102,7 +106,7 @@ def _shortcut_parts(expression: dict[str, Any]) -> dict[str, Any]:
 
 def _taken() -> list[str]:
     """Return the names that the language uses itself; ops with a size (``conv3x3``) are left to the parser."""
-    return sorted({*VARIABLES, *KEYWORDS, *registry.by_spelling} - {*BRACKETED})
+    return sorted(RESERVED)
 
 
 def schema_text() -> str:

@@ -19,6 +19,7 @@ from explorer.errors import Problem, SpaceError, did_you_mean
 from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import TensorShape
 from explorer.space.choices import Choice, Chooser, Derivation, named_choices
+from explorer.space.count.constrained import ConstrainedDecisions
 from explorer.space.count.decisions import Decisions
 from explorer.space.derive.architecture import Deriver
 from explorer.space.derive.layers import Program
@@ -125,7 +126,7 @@ class SearchSpace(Grammar):
     @cached_property
     def decisions(self) -> Decisions:
         """Counts, ranks and walks the derivations."""
-        return Decisions(self)
+        return ConstrainedDecisions(self) if self.where else Decisions(self)
 
     @cached_property
     def deriver(self) -> Deriver:
@@ -150,7 +151,7 @@ class SearchSpace(Grammar):
     @cached_property
     def warnings(self) -> tuple[Lint, ...]:
         """What is valid but probably not meant, by its place in the file, without what the file allows."""
-        return find_lints(self, lambda: self.architecture(0))
+        return find_lints(self, lambda: self.architecture(0), self.decisions)
 
     def count(self) -> int:
         """Return the exact number of derivations. A choice counts only if it occurs, given the other choices.
@@ -235,14 +236,14 @@ class SearchSpace(Grammar):
         texts = {name: " ".join(str(alternative).split()) for name, alternative in wanted.items()}
         used: set[str] = set()
 
-        def choose(choice: Choice) -> str:
+        def fixed(choice: Choice) -> str | None:
             for name in (choice.name, choice.name.split("@")[0]):
                 if name in texts:
                     used.add(name)
                     return self._option(choice, texts[name])
-            return choice.options[0]
+            return None
 
-        derivation = self.derive(choose)
+        derivation = self.decisions.first_with(fixed)
         for name in texts:
             if name in used:
                 continue

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable
+from dataclasses import replace
 
 from explorer.errors import Problem, SpaceError
 from explorer.space.count.automaton import Automaton
+from explorer.space.count.constrained import ConstrainedDecisions
 from explorer.space.count.coverage import Coverage
 from explorer.space.count.decisions import Decisions
 from explorer.space.derive.architecture import Deriver
@@ -17,6 +20,7 @@ MAX_WORK_FOR_MORE = 20_000  # to find more errors than the first
 MAX_SAMPLED_WORK = 25_000  # some 0.06 s
 SAMPLES = 1_000
 WHOLE_SAMPLES = 10
+EXACT_SAMPLES = 100_000  # without a bound on work, if conditions exclude units that cannot be built
 MAX_PROBLEMS = 20
 
 
@@ -42,13 +46,29 @@ def validate(
             others.
     """
     problems = list(found)
-    complete = _all_units(grammar, problems, max_work)
+    excluded: list[Problem] = []  # conditions may exclude the networks with these errors
+    if grammar.where and not problems:
+        _require_networks(grammar, decisions)
+    complete = _all_units(grammar, excluded if grammar.where else problems, max_work) and not excluded
     if not problems:
         # Whole networks: the head, copied layers, and the bounds on the sum of all blocks.
-        _sample(decisions, deriver, WHOLE_SAMPLES if complete else SAMPLES, problems)
+        exact = bool(excluded) and math.isinf(max_work)
+        count, most = (EXACT_SAMPLES, math.inf) if exact else (WHOLE_SAMPLES if complete else SAMPLES, MAX_SAMPLED_WORK)
+        complete |= _sample(decisions, deriver, count, problems, most) and bool(excluded)
     if problems:
         raise SpaceError(problems)
     return "all" if complete else "sampled"
+
+
+def _require_networks(grammar: Grammar, decisions: Decisions) -> None:
+    """Raise SpaceError if the conditions exclude every network."""
+    if decisions.count():
+        return
+    for number, condition in enumerate(grammar.where, 1):
+        if not ConstrainedDecisions(replace(grammar, where=grammar.where[:number])).count():
+            others = " together with the conditions before it" if number > 1 else ""
+            message = f"no network satisfies the condition '{condition.text}'{others}"
+            raise grammar.error(message, condition.place)
 
 
 def _all_units(grammar: Grammar, problems: list[Problem], max_work: float) -> bool:
@@ -78,15 +98,21 @@ def _all_units(grammar: Grammar, problems: list[Problem], max_work: float) -> bo
     return True
 
 
-def _sample(decisions: Decisions, deriver: Deriver, count: int, problems: list[Problem]) -> None:
-    """Build ``count`` derivations, including the first, or all if there are fewer."""
+def _sample(
+    decisions: Decisions, deriver: Deriver, count: int, problems: list[Problem], most: float = MAX_SAMPLED_WORK
+) -> bool:
+    """Build ``count`` derivations, including the first, or all if there are fewer, with the work ``most``.
+
+    Returns:
+        Whether all were built.
+    """
     total = decisions.count()
     draw = random.Random(0)
     indices = range(total) if total <= count else (draw.randrange(total) if k else 0 for k in range(count))
-    work, most = 0, MAX_SAMPLED_WORK
+    work = 0
     for number, index in enumerate(indices):
         if work > most and number >= WHOLE_SAMPLES:
-            return
+            return False
         choices = decisions.unrank(index).choices
         work += len(choices)
         try:
@@ -97,7 +123,8 @@ def _sample(decisions: Decisions, deriver: Deriver, count: int, problems: list[P
             work += len(choices)  # the number of layers of a failed network is unknown
             _add(problems, error)
             if len(problems) >= MAX_PROBLEMS:
-                return
+                return False
+    return total <= count
 
 
 def _add(problems: list[Problem], error: SpaceError) -> None:

@@ -15,11 +15,11 @@ from explorer.networks.ops import registry
 from explorer.networks.ops.activation import ReLU, Sigmoid
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.conv import Conv
-from explorer.networks.ops.fork import MAX_NESTED, Cat, Part, Product, Sum
 from explorer.networks.ops.linear import Linear
+from explorer.networks.ops.nested.fork import MAX_NESTED, Cat, Part, Product, Sum
+from explorer.networks.ops.nested.taps import From, Tap, Tapped
 from explorer.networks.ops.norm import BatchNorm
 from explorer.networks.ops.pool import GlobalAveragePool
-from explorer.networks.ops.taps import From, Tap, Tapped
 from tests.forks.families import family
 from tests.networks.ops.modules import built
 from tests.space.spaces import only

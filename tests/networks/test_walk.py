@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from explorer.networks.architecture import Architecture
 from explorer.networks.build import Network
 from explorer.networks.ops.base import TensorShape
-from explorer.networks.ops.fork import Fork
 from explorer.networks.ops.merge import Add
+from explorer.networks.ops.nested.fork import Fork
 from explorer.space.search_space import load_space, parse_space
 from explorer.space.shipped import shipped_spaces
 from tests.space.spaces import random_space

@@ -33,6 +33,12 @@ VALID = [path.read_text() for name, path in sorted(shipped_spaces().items()) if 
         head="pre gap fc",
         limits="{params: <= 2M}",
     ),
+    text(
+        {"dil": "by_stage(1, by_block(1, 2))", "act": "relu | silu"},
+        {"act": "block"},
+        block="conv3x3(d=dil) act + ; conv1x1(max(8, w//2)) act conv1x1 +",
+        transition="none | conv2x2",
+    ),
     text(block="bn relu conv3x3 cat", shortcut="{changed: avgpool}"),
     text(
         {"k": "conv3x3 | conv5x5"},
@@ -42,9 +48,11 @@ VALID = [path.read_text() for name, path in sorted(shipped_spaces().items()) if 
 SEEDS = st.integers(0, 10**9)
 WORDS = """
 conv3x3 dwconv5x5 conv1x1 maxpool3x3 avgpool avgpool2x2 none identity post pre cat gate round range
-w in s d i n act attn block r0 0 1 2 1/2 0.5 16 1e-3 99999 -1
-( ) { } | ? + - * / = , : [ ] ' " # & * ! % @ ` ~ << --- ... \\ é
+by_block by_stage max floor log2
+w in s d i n j m act attn block r0 0 1 2 1/2 0.5 16 1e-3 99999 -1
+( ) { } | ? + - * / ** // ; = , : [ ] ' " # & * ! % @ ` ~ << --- ... \\ é
 conv3x3(16) conv3x3(w*2,s=s) se(r=4) se(act=silu) {1,2} {0} {3,1} droppath(0.2*i/n) range(1,3,1)
+by_block(1,2) by_stage(relu,silu)
 input: classes: stem: stages: block: shortcut: head: grammar: vary: limits: transition: same: changed: from:
 sum( product( split( cat( part(2,4) tap(a) from(a) c sum(conv3x3,identity)
 blocks: width: stride: dilation: first: network stage use true no 0x1f 010 null 3x32x32

@@ -148,6 +148,12 @@ class RandomSpaces:
             return self.random.choice(FORKS).format(inner, self.layers(depth - 1, rules))
         return f"{inner} {self.layers(depth - 1, rules)}"
 
+    def placed(self, rules: list[str], blocks: int) -> str:
+        """Return layers that differ between blocks or stages, for stages of at most ``blocks`` blocks."""
+        by_block = f"by_block({', '.join(self.layers(1, rules) for _ in range(blocks))})"
+        other = self.layers(1, rules)
+        return self.random.choice([by_block, f"by_stage({by_block}, {other})", f"by_stage({other}, conv3x3(4*j))"])
+
     def text(self) -> str:
         """Return one file, which may be rejected (two equal alternatives, for instance)."""
         draw = self.random
@@ -161,15 +167,28 @@ class RandomSpaces:
         vary = {name: draw.choice(scopes) for name in rules if draw.random() < 0.6}
         if draw.random() < 0.4:
             vary["block"] = draw.choice(scopes)
+        blocks, placed = draw.choice(["1", "depth", "depth"]), ""
+        if draw.random() < 0.4:
+            rules["p0"] = self.placed(structural, 2 if blocks == "depth" else 1)
+            if draw.random() < 0.5:
+                rules["p0"] += " | silu"
+                vary |= {"p0": draw.choice(scopes)}
+            placed = "p0"
+        inside = [*structural, placed] if placed else structural  # in blocks and in the paths of their forks
+        block = f"{self.layers(1, inside)} conv3x3 bn {placed} {self.layers(2, inside)} conv3x3 + relu"
+        if draw.random() < 0.3:
+            second = f"{self.layers(1, inside)} conv1x1(w*wide) {placed} conv1x1 + {self.layers(0, structural)}"
+            block += draw.choice([f"; {second}", f"; ({second} ;)?", f"; ({second} ;){{1,2}}"])
         sections: dict[str, str] = {
-            "block": f"{self.layers(1, structural)} conv3x3 bn {self.layers(2, structural)} conv3x3 + relu",
-            "stages": f"{{blocks: {draw.choice(['1', 'depth', 'depth'])}, width: [4, {draw.choice(['4', '8'])}]}}",
+            "block": block,
+            "stages": f"{{blocks: {blocks}, width: [4, {draw.choice(['4', '8', '4*j', '2*j + 2*m'])}]}}",
             "stem": f"conv3x3({draw.choice(['4', '8'])}) {self.layers(0, structural)}",
             "head": f"{self.layers(1, structural)} gap fc" if draw.random() < 0.3 else "gap fc",
             "input": "3x8x8",
         }
         if draw.random() < 0.3:
-            sections["transition"] = f"conv1x1 {self.layers(1, structural)}"
+            sections["transition"] = draw.choice([f"conv1x1 {self.layers(1, structural)}", "none | conv2x2", "bn?"])
+            sections["stages"] = sections["stages"][:-1] + ", stride: [1, 2]}"
         if draw.random() < 0.6:
             same = draw.choice(
                 ["none", "none | scale(0.5)", "r0", f"(bn {self.layers(1, structural)})?", "conv1x1(d=far)"]

@@ -43,7 +43,7 @@ def test_rank_order():
     ]
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(150))
 def test_counting_agrees_with_enumeration(seed):
     """On random small spaces, counting, ranking and iteration agree with an enumeration by deriving, and each network
     can be built."""

@@ -17,6 +17,28 @@ CONV = "conv3x3 bn +"
 # Name, sections with the warning, its line and column, words of it, sections that mean something else and have none.
 WARNED = [
     (
+        "condition-without-effect",
+        {"grammar": {"wide": "8 | 16"}, "block": "conv1x1(wide) conv3x3 bn +", "where": "wide <= 16"},
+        (7, 8),
+        "the condition 'wide <= 16' excludes no network; remove it, or correct it",
+        {
+            "grammar": {"wide": "8 | 16", "act": "bn | relu"},
+            "block": "conv1x1(wide) act conv3x3 +",
+            "where": "wide <= 8 or act == bn",
+        },
+    ),
+    (
+        "unused-alternative",
+        {"grammar": {"act": "relu | silu", "n1": "bn | none"}, "block": "n1 act conv3x3 +", "where": "act != silu"},
+        (9, 8),
+        "the conditions allow no network that takes silu of 'act'; remove the alternative, or correct the conditions",
+        {
+            "grammar": {"act": "relu | silu", "n1": "bn | none"},
+            "block": "n1 act conv3x3 +",
+            "where": "not (act == silu and n1 == bn)",
+        },
+    ),
+    (
         "nothing-before-merge",
         {"grammar": {"op": f"skip | {CONV}", "skip": "none +"}, "block": "op", "stages": SAME},
         (9, 14),

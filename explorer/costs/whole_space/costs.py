@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 
 import numpy as np
 
-from explorer.costs.analytic import BYTES_PER_ELEMENT, SegmentCost, Totals, block_cost, costs_of, ops_cost
+from explorer.costs.analytic import BYTES_PER_ELEMENT, SegmentCost, Totals, block_cost, costs_of, joined_cost, ops_cost
 from explorer.costs.whole_space.choices import ChoiceColumns
 from explorer.costs.whole_space.grouping import Numbered, Part, group_rows
 from explorer.costs.whole_space.identities import LANES, hash_texts, repeated
@@ -22,10 +22,10 @@ from explorer.networks.canonical import Extended, OpenEnd, add_block, add_ops, s
 from explorer.networks.dead_layers import without_dead_layers
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.space.choices import Lookup
-from explorer.space.derive.architecture import StageNumbers, stage_numbers
+from explorer.space.derive.architecture import StageNumbers, stage_numbers, stage_resolver
 from explorer.space.derive.binding import bind
-from explorer.space.derive.blocks import copied, post_layers, pre_layers
-from explorer.space.derive.layers import Resolver
+from explorer.space.derive.blocks import post_layers, pre_layers
+from explorer.space.derive.outer_parts import copied
 from explorer.space.grammar import Copied, Fault, reachable
 from explorer.space.search_space import SearchSpace
 
@@ -102,9 +102,11 @@ class NetworkCosts:
 
     def table(self, unit: Unit, what: str) -> Table:
         """Return the table of this kind of units. Its key has ``counts``, as choices differ between places."""
-        return self._tables.setdefault((unit.kind, unit.stage, unit.counts, what), Table())
+        return self._tables.setdefault((unit.kind, unit.stage, unit.block, unit.counts, what), Table())
 
-    def values(self, cost: SegmentCost, layers: int, added: Extended, copies: Copies = NO_COPIES) -> Values:
+    def values(
+        self, cost: SegmentCost, layers: int, added: Extended, copies: Copies = NO_COPIES, takes_stride: bool = False
+    ) -> Values:
         """Return a row of a table. Raises Fault if sums of such rows could overflow int64."""
         self.made += 1
         if self.most_units is not None and self.made > self.most_units:
@@ -114,7 +116,8 @@ class NetworkCosts:
         number = self.copies.number(copies if self.copying else NO_COPIES)
         texts, end = added
         end_number = self.ends.number(end) if self.with_hashes else 0
-        return (*cost[1:], self.shapes.number(cost.shape), layers, number, end_number, *hash_texts(texts))
+        shape = self.shapes.number(cost.shape)
+        return (*cost[1:], shape, layers, number, end_number, int(takes_stride), *hash_texts(texts))
 
 
 class _Rows:
@@ -150,7 +153,7 @@ class _Rows:
     def walk(self) -> None:
         """Add up the costs of all units. Raises Fault if a network cannot be built."""
         known, last = self.known, len(self.space.stages)
-        self.header, self.blocks = zip(*map(self._numbers, range(1, last + 1)))
+        self.header, self.blocks = map(list, zip(*map(self._numbers, range(1, last + 1))))
         self.total: np.ndarray = np.sum(self.blocks, axis=0)
         stem = known.units.unit("stem")
         table, places = self._look_up(
@@ -160,7 +163,9 @@ class _Rows:
         for k in range(1, last + 1):
             if k > 1 and self.space.transition is not None:
                 unit = known.units.unit("transition", k)
-                self._advance(*self._look_up(unit, self.all, self._inputs(k, self.all), self._transition, 1), self.all)
+                table, places = self._look_up(unit, self.all, self._inputs(k, self.all), self._transition, 1)
+                self._advance(table, places, self.all)
+                self._take_stride(k, table["takes_stride"][places] == 1)
             self._stage(k)
             self.place = self.place + self.blocks[k - 1]
         head = known.units.unit("head")
@@ -179,7 +184,7 @@ class _Rows:
             table, places = self._look_up(unit, rows, inputs, self._block, j)
             left = self.blocks[k - 1][rows] - j
             times = np.ones_like(left)
-            if j > 1 and not unit.varies:
+            if j > 1 and not unit.varies and not unit.block:
                 same = (table["shape"][places] == self.shape[rows]) & (table["jump"][places] == 1)
                 same &= (table["wide_jump"][places] == 1) & (table["end"][places] == self.end[rows])
                 times += same * left
@@ -203,10 +208,18 @@ class _Rows:
         groups, first = group_rows(known.units.choices(unit, self.codes), len(self.all))
         made = []
         for row in first.tolist():
-            resolver = Resolver(self.space.deriver.program, self._answers(unit, row), {})
+            resolver = stage_resolver(self.space.deriver.program, self._answers(unit, row), k)
             made.append(stage_numbers(self.space.stages[k - 1], resolver, k))
         headers = np.array([known.headers.number(numbers._replace(blocks=0)) for numbers in made])
         return headers[groups], np.array([numbers.blocks for numbers in made])[groups]
+
+    def _take_stride(self, k: int, is_taken: np.ndarray) -> None:
+        """Set the stride of stage ``k`` to 1 in rows whose transition has taken it."""
+        numbers, known = self.header[k - 1], self.known.headers
+        without = np.arange(len(known.values))
+        for number in np.unique(numbers).tolist():
+            without[number] = known.number(known.values[number]._replace(stride=1))
+        self.header[k - 1] = np.where(is_taken, without[numbers], numbers)
 
     def _header(self, k: int, rows: np.ndarray) -> Part:
         return Part(self.header[k - 1][rows], len(self.known.headers.values))
@@ -241,6 +254,8 @@ class _Rows:
             parts.append(_counter_part(self.place[rows] + place))
         if unit.by_total:
             parts.append(_counter_part(self.total[rows]))
+        if unit.by_depth:
+            parts.append(_counter_part(self.blocks[unit.stage - 1][rows]))
         groups, first = group_rows(parts, len(rows))
         table = self.known.table(unit, what)
         places = []
@@ -298,19 +313,30 @@ class _Rows:
     def _transition(self, unit: Unit, row: int, place: int) -> Values:
         x, stage, total = self._at(unit.stage, row)
         i = int(self.place[row]) + place
-        ops, _ = self.space.deriver.transition(self._answers(unit, row), unit.stage, stage, x, i, total)
-        return self._values(ops, x, row)
+        if unit.by_depth:
+            stage = stage._replace(blocks=int(self.blocks[unit.stage - 1][row]))
+        (ops, _), left = self.space.deriver.transition(self._answers(unit, row), unit.stage, stage, x, i, total)
+        return self._values(ops, x, row, takes_stride=left != stage.stride)
 
     def _block(self, unit: Unit, row: int, place: int, placed: bool = True) -> Values:
         x, stage, total = self._at(unit.stage, row)
         i = int(self.place[row]) + place
-        block, _ = self.space.deriver.block(self._answers(unit, row), unit.stage, place, stage, x, i, total)
-        copies = tuple(post_layers(block)), tuple(pre_layers(block))
-        if not placed:
-            return self.known.values(block_cost(block, x), 1, NOTHING, copies)
-        live = without_dead_layers(block, x)
-        added = self._added(row, lambda end: add_block(end, live))
-        return self.known.values(block_cost(block, x), max(1, block.layer_count), added, copies)
+        if unit.by_depth:
+            stage = stage._replace(blocks=int(self.blocks[unit.stage - 1][row]))
+        blocks, _ = self.space.deriver.block(self._answers(unit, row), unit.stage, place, stage, x, i, total)
+        copies = tuple(post_layers(blocks[0])), tuple(pre_layers(blocks[-1]))
+        costs: list[SegmentCost] = []
+        added = NOTHING
+        if is_added := placed and self.known.with_hashes:
+            added = (), self.known.ends.values[int(self.end[row])]
+        for block in blocks:
+            if is_added:
+                texts, end = add_block(added[1], without_dead_layers(block, x))
+                added = (*added[0], *texts), end
+            costs.append(block_cost(block, x))
+            x = costs[-1].shape
+        layers = sum(max(1, block.layer_count) for block in blocks) if placed else 1
+        return self.known.values(joined_cost(costs), layers, added, copies)
 
     def _block_without_end(self, unit: Unit, row: int, place: int) -> Values:
         return self._block(unit, row, place, placed=False)
@@ -318,17 +344,19 @@ class _Rows:
     def _head(self, unit: Unit, row: int, place: int) -> Values:
         x, stage, total = self._at(len(self.space.stages), row)
         pres = self._copies_at(row)[1]
-        ops, _ = self.space.deriver.head(self._answers(unit, row), x, stage.width, total, pres)
+        ops, _ = self.space.deriver.head(self._answers(unit, row), x, stage.at(-1).width, total, pres)
         return self._values(ops, x, row, is_last=True)
 
     def _answers(self, unit: Unit, row: int) -> Lookup:
         return self.known.units.answers(unit, self.codes, row)
 
-    def _values(self, ops: tuple[Op, ...], x: TensorShape, row: int, is_last: bool = False) -> Values:
+    def _values(
+        self, ops: tuple[Op, ...], x: TensorShape, row: int, is_last: bool = False, takes_stride: bool = False
+    ) -> Values:
         texts, end = self._added(row, lambda end: add_ops(end, ops))
         if is_last:
             texts = (*texts, *end.texts())
-        return self.known.values(ops_cost(ops, x), len(ops), (texts, end))
+        return self.known.values(ops_cost(ops, x), len(ops), (texts, end), takes_stride=takes_stride)
 
     def _added(self, row: int, add: Callable[[OpenEnd], Extended]) -> Extended:
         """Return what a unit adds to the canonical sequence of a row; nothing if identities are not computed."""

@@ -21,7 +21,7 @@ from explorer.costs.whole_space.identities import count_distinct
 from explorer.costs.whole_space.table import draw, rank_batches
 from explorer.networks.ops.base import OpCost
 from explorer.space.choices import Derivation
-from explorer.space.edits import change_choice, current_choices
+from explorer.space.edits import current_choices, neighbour_at
 from explorer.space.search_space import SearchSpace
 
 Z_95 = 1.96  # standard deviations on either side of a 95% interval
@@ -125,12 +125,15 @@ def _spellings(space: SearchSpace, derivation: Derivation, draws: random.Random)
     choices = current_choices(space, derivation)
     tested = choices if len(choices) <= TESTED_CHOICES else draws.sample(choices, TESTED_CHOICES)
     logarithm, work = 0.0, 0
-    for name, options in tested:
-        others = [option for option in options if option != derivation.choices[name]]
+    for choice in tested:
+        others = [option for option in choice.allowed if option != derivation.choices[choice.name]]
         drawn = others if len(others) <= TESTED_OPTIONS else draws.sample(others, 2)
         alike = 0
         for option in drawn:
-            changed = space.architecture(change_choice(space, derivation, name, option))
+            neighbour = neighbour_at(space, derivation, choice.name, option)
+            if neighbour is None:
+                continue
+            changed = space.architecture(neighbour)
             alike += changed.digest == own.digest
             work += WORK_PER_NETWORK + changed.layer_count
         logarithm += math.log(1 + alike * len(others) / max(1, len(drawn)))

@@ -14,7 +14,17 @@ from explorer.networks.dead_layers import makes_zeros
 from explorer.networks.ops.base import Op
 from explorer.space.choices import Lookup
 from explorer.space.count.questions import Question, reach
-from explorer.space.grammar import Alternatives, Group, Node, OpItem, Point, Reference, Variable, reachable
+from explorer.space.derive.relevance import depends_on_block
+from explorer.space.grammar import (
+    Alternatives,
+    Group,
+    Node,
+    OpItem,
+    Point,
+    Reference,
+    Variable,
+    reachable,
+)
 from explorer.space.search_space import SearchSpace
 
 
@@ -30,6 +40,8 @@ class Unit:
         counts: How many of ``columns`` belong to each choice point.
         by_place: Whether it uses the variable ``i``.
         by_total: Whether it uses the variable ``n``.
+        by_depth: Whether it uses the variable ``m``.
+        block: The number of the block in its stage if the unit depends on it, else 0.
         varies: Whether the next block of the stage may differ for the same input shape.
     """
 
@@ -40,6 +52,8 @@ class Unit:
     counts: tuple[int, ...]
     by_place: bool
     by_total: bool
+    by_depth: bool
+    block: int
     varies: bool
 
 
@@ -82,10 +96,10 @@ class Units:
             name = f"stage{stage}.block{block}"
         key = kind, stage, name
         if key not in self._units:
-            questions, roots = self._reads(kind, stage)
+            questions, roots = self._reads(kind, stage, block)
             points = sorted(reach(questions), key=self.space.points.index)
             own = [[c for c in self.columns.of(point, name) if self._matters(c)] for point in points]
-            read = {node.name for node in reachable(self.space.rules, roots) if isinstance(node, Variable)}
+            read = {node.name for node in reachable(self.space.rules, roots, stage) if isinstance(node, Variable)}
             varies = any(columns and point.scope in ("block", "use") for point, columns in zip(points, own))
             self._units[key] = Unit(
                 kind,
@@ -95,11 +109,18 @@ class Units:
                 counts=tuple(map(len, own)),
                 by_place="i" in read,
                 by_total="n" in read,
+                by_depth="m" in read,
+                block=block if block and self._counts_blocks(stage, roots) else 0,
                 varies=varies or "i" in read,
             )
         return self._units[key]
 
-    def _reads(self, kind: str, stage: int) -> tuple[Iterable[Question], list[Node]]:
+    def _counts_blocks(self, stage: int, roots: list[Node]) -> bool:
+        """Whether a block with the expressions ``roots`` depends on its number in its stage."""
+        rule = self.space.stages[stage - 1]
+        return depends_on_block(self.space.rules, [*roots, rule.width, rule.dilation], stage)
+
+    def _reads(self, kind: str, stage: int, block: int = 0) -> tuple[Iterable[Question], list[Node]]:
         """Return the questions of a unit and the expressions that it reads."""
         space, known = self.space, self.space.decisions.automaton.questions
         if kind == "stem":
@@ -108,17 +129,14 @@ class Units:
             return known.head, [space.head]
         if kind == "transition":
             assert space.transition is not None
-            return known.transition, [space.transition]
+            return known.transitions[max(1, stage) - 1], [space.transition]
         rule = space.stages[stage - 1]
         if kind == "numbers":
             return known.numbers[stage - 1], [rule.blocks, rule.width, rule.stride, rule.dilation]
         shortcuts = known.shortcuts[stage - 1]
-        questions = known.firsts if kind == "first" else known.blocks
         item = rule.first if kind == "first" else rule.block
-        return [*questions[stage - 1], *(question for part in shortcuts.values() for question in part)], [
-            item,
-            *shortcuts,
-        ]
+        asked = [question for part in (item, *shortcuts) for question in known.of(part, (stage, block))]
+        return asked, [item, *shortcuts]
 
     # Choices
 
@@ -180,8 +198,9 @@ class Table:
     """The costs of the distinct units of one kind, in the order in which they are added.
 
     ``table[row]`` is an array with one integer per unit. ``shape`` is the number of the output shape, ``copies`` the
-    number of the layers that stem and head may copy, ``end`` the number of the end of the canonical sequence. Factors
-    and summands are those of ``hash_texts``; the other rows are those of ``SegmentCost``.
+    number of the layers that stem and head may copy, ``end`` the number of the end of the canonical sequence, and
+    ``takes_stride`` 1 for a transition that takes the stride of its stage. Factors and summands are those of
+    ``hash_texts``; the other rows are those of ``SegmentCost``.
 
     Attributes:
         places: Key of a unit -> its index.
@@ -202,6 +221,7 @@ class Table:
             "layers",
             "copies",
             "end",
+            "takes_stride",
         ),
         *(f"{what}{lane}" for what in ("factor", "summand") for lane in range(LANES)),
     )

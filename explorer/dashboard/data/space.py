@@ -59,12 +59,12 @@ def space_file(study: Study) -> str:
 def address_of(study: Study, space: SearchSpace, derivation: Derivation) -> str:
     """Return ``SPACE#choice=alternative,...``, or ``SPACE#index`` if choices alone do not name the derivation.
 
-    Choices with their first alternative are left out, because it is the default.
+    Choices with their first alternative that is allowed are left out, because it is the default.
     """
     first: dict[str, str] = {}
 
     def choose(choice: Choice) -> str:
-        first[choice.name] = choice.options[0]
+        first[choice.name] = choice.allowed[0]
         return derivation.choices[choice.name]
 
     space.derive(choose)

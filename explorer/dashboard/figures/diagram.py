@@ -16,9 +16,9 @@ from explorer.networks.architecture import Architecture
 from explorer.networks.block import Block
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.conv import Conv
-from explorer.networks.ops.fork import Fork
-from explorer.networks.ops.nesting import leaves
-from explorer.networks.ops.taps import Tapped
+from explorer.networks.ops.nested.fork import Fork
+from explorer.networks.ops.nested.nesting import leaves
+from explorer.networks.ops.nested.taps import Tapped
 from explorer.networks.ops.window import sides, spell_size
 
 LINE = "#808080"

@@ -17,8 +17,8 @@ from explorer.export.model_py.printing import Written, literal, one_line, sequen
 from explorer.networks.block import Step, steps
 from explorer.networks.ops.base import Call, TensorShape
 from explorer.networks.ops.conv import Conv
-from explorer.networks.ops.fork import Product, Sum
-from explorer.networks.ops.nesting import Nested
+from explorer.networks.ops.nested.fork import Product, Sum
+from explorer.networks.ops.nested.nesting import Nested
 
 Column = tuple[Any, ...]  # one value for each block of a class
 

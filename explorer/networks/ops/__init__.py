@@ -5,7 +5,6 @@ from explorer.networks.ops import (  # noqa: F401
     context_attention,
     conv,
     convolutional_attention,
-    fork,
     linear,
     norm,
     normalised_activation,
@@ -16,11 +15,9 @@ from explorer.networks.ops import (  # noqa: F401
     space_to_depth,
     split_attention,
     squeeze_excitation,
-    standardised_conv,
-    taps,
     zero,
-    zero_padding,
 )
-from explorer.networks.ops.base import registry
+from explorer.networks.ops.nested import fork, taps  # noqa: F401
+from explorer.networks.ops.registry import registry
 
 __all__ = ["registry"]

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, registry
+from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape
+from explorer.networks.ops.registry import registry
 
 
 class Activation(Op):

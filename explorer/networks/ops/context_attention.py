@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from explorer.networks.ops.base import Argument, Call, Context, Op, OpCost, TensorShape, registry
+from explorer.networks.ops.base import Argument, Call, Context, Op, OpCost, TensorShape
 from explorer.networks.ops.norm import require_several_values
+from explorer.networks.ops.registry import registry
 from explorer.networks.ops.squeeze_excitation import nearest_multiple
 from explorer.networks.ops.window import Size
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from explorer.networks.ops.base import Argument, Call, Context, Op, OpCost, TensorShape, registry
+from explorer.networks.ops.base import Argument, Call, Context, Op, OpCost, TensorShape
+from explorer.networks.ops.registry import registry
 from explorer.networks.ops.window import Size
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.networks.ops.base import Argument, Call, Context, Op, OpCost, TensorShape, registry
+from explorer.networks.ops.base import Argument, Call, Context, Op, OpCost, TensorShape
 from explorer.networks.ops.conv import BIAS
+from explorer.networks.ops.registry import registry
 from explorer.networks.ops.window import Size
 
 

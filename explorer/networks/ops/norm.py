@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, registry, zero_or_any
+from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, zero_or_any
+from explorer.networks.ops.registry import registry
 
 EPS = Argument("eps", "eps", "number", "added to the variance", 1e-12, 1.0)
 

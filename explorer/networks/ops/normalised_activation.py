@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Call, OpCost, TensorShape, registry
+from explorer.networks.ops.base import Argument, Call, OpCost, TensorShape
 from explorer.networks.ops.norm import EPS, Norm, require_several_values
+from explorer.networks.ops.registry import registry
 
 
 def filter_response_norm() -> type:

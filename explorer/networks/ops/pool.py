@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Call, Context, Op, TensorShape, registry
+from explorer.networks.ops.base import Argument, Call, Context, Op, TensorShape
 from explorer.networks.ops.conv import PAD, STRIDE
+from explorer.networks.ops.registry import registry
 from explorer.networks.ops.window import (
     Axis,
     Padding,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from explorer.networks.ops.base import Argument, Call, Op, TensorShape, registry
+from explorer.networks.ops.base import Argument, Call, Op, TensorShape
+from explorer.networks.ops.registry import registry
 
 PROBABILITY = Argument("p", "p", "number", "probability of dropping", 0.0, 0.999)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, registry, zero_or_any
+from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, zero_or_any
+from explorer.networks.ops.registry import registry
 
 
 def constant_scale() -> type:

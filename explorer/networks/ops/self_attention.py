@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass, replace
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import MAX_KERNEL, Argument, Call, Op, OpCost, TensorShape, registry, zero_or_any
+from explorer.networks.ops.base import MAX_KERNEL, Argument, Call, Op, OpCost, TensorShape, zero_or_any
 from explorer.networks.ops.conv import BIAS, Conv
+from explorer.networks.ops.registry import registry
 
 HEADS = Argument("heads", "heads", "whole", "attention heads; must divide the channels", 1, 1_024)
 MAX_PART = 4_096  # the longest side of a map

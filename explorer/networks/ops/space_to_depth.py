@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Call, Op, TensorShape, registry
+from explorer.networks.ops.base import Argument, Call, Op, TensorShape
+from explorer.networks.ops.registry import registry
 from explorer.networks.ops.window import Size
 
 

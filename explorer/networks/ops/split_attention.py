@@ -8,9 +8,10 @@ from fractions import Fraction
 from typing import Any
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Call, Context, Op, OpCost, TensorShape, registry
+from explorer.networks.ops.base import Argument, Call, Context, Op, OpCost, TensorShape
 from explorer.networks.ops.context_attention import MULTIPLE, RATIO, SQUEEZE, with_squeeze
 from explorer.networks.ops.conv import DILATION, STRIDE, Conv
+from explorer.networks.ops.registry import registry
 from explorer.networks.ops.window import Size, spell_size
 
 OUT = Argument("out", "out", "whole", "output channels; by default the stage's width `w`")

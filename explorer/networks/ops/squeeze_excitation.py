@@ -9,8 +9,9 @@ from typing import Any
 
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.activation import Hardsigmoid, ReLU, Sigmoid
-from explorer.networks.ops.base import MAX_CHANNELS, Argument, Call, Context, Op, OpCost, TensorShape, registry
+from explorer.networks.ops.base import MAX_CHANNELS, Argument, Call, Context, Op, OpCost, TensorShape
 from explorer.networks.ops.norm import BatchNorm
+from explorer.networks.ops.registry import registry
 from explorer.networks.ops.window import Size
 
 

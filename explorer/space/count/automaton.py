@@ -12,7 +12,7 @@ from typing import NamedTuple
 from explorer.networks.ops.base import TensorShape
 from explorer.space.count.questions import END, Answers, Reachability, State, UnitQuestions
 from explorer.space.count.unit_shapes import UnitShapes
-from explorer.space.derive.relevance import Relevance
+from explorer.space.derive.relevance import Relevance, depends_on_block
 from explorer.space.grammar import Fault, Grammar, Node
 
 
@@ -38,7 +38,7 @@ class Automaton:
 
     Attributes:
         questions: The questions of each unit.
-        place_variables: Those of the variables ``i`` and ``n`` that affect the shapes in states.
+        place_variables: Those of the variables ``i``, ``n``, ``j``, ``m`` that affect the shapes in states.
         entry: The beginning of the first unit.
 
     Raises:
@@ -57,6 +57,7 @@ class Automaton:
             grammar.rules, (name for rule in grammar.stages for name in rule.shortcuts)
         )
         self.place_variables = relevance.place_variables(roots) if self.carries_shapes else set()
+        self._counted = [self._counts_blocks(k) for k in range(1, len(grammar.stages) + 1)]
         shaping = relevance.points(roots) if self.carries_shapes else None
         self.reachability = Reachability(grammar, questions, shaping)
         self.shapes = UnitShapes(grammar, questions, relevance, self.reachability.here)
@@ -93,7 +94,8 @@ class Automaton:
     def alike(self, state: State) -> tuple[int, ...]:
         """Return for each option of the open question the first option that leads to the same state."""
         question = state.question
-        if question.point in self.reachability.exact[state.kind, state.stage]:
+        is_exact = question.point in self.reachability.exact[state.kind, state.stage]
+        if is_exact or self.questions.differs_by_place(question.point):
             return tuple(range(len(question.options)))
         first = {following: option for option, following in reversed(list(enumerate(question.options)))}
         return tuple(first[following] for following in question.options)
@@ -166,7 +168,7 @@ class Automaton:
         Raises:
             SpaceError: If it cannot be built.
         """
-        kind, stage, left, place, shape, numbers, _, own = state
+        kind, stage, left, place, shape, numbers, _, own, block = state
         questions, listed, shapes = self.questions, self.questions.listed, self.shapes
         try:
             if kind == "numbers" and not self.carries_shapes:
@@ -180,6 +182,8 @@ class Automaton:
                 if kind in ("first", "block") and (of_shortcut := shapes.shortcut_questions(state)):
                     return state._replace(kind=f"{kind}'s shortcut", pending=listed(of_shortcut))
                 shape = shapes.after(state)
+                if kind == "transition" and numbers is not None:
+                    numbers = numbers._replace(stride=shapes.stride_after(state))
         except Fault as fault:
             raise self.grammar.error(str(fault), fault.place) from None
         later = self.reachability.later[kind, stage]
@@ -194,18 +198,33 @@ class Automaton:
                 answers = tuple(sorted({*answers, *network, *local}))
             return State("numbers", 1, 0, place, shape, None, listed(questions.numbers[0]), answers)
         # ``left`` has the number of blocks already
-        carried = numbers._replace(blocks=0) if self.carries_shapes and numbers is not None else None
+        carried = numbers if self.carries_shapes else None
+        if carried is not None and "m" not in self.place_variables:
+            carried = carried._replace(blocks=0)
         if kind == "numbers" and stage > 1 and self.grammar.transition is not None:
-            return State("transition", stage, left, place, shape, carried, listed(questions.transition), answers)
+            asked = questions.transitions[stage - 1]
+            return State("transition", stage, left, place, shape, carried, listed(asked), answers)
         if kind in ("numbers", "transition"):
             return State("first", stage, left, place, shape, carried, listed(questions.firsts[stage - 1]), answers)
-        place += bool(self.place_variables)
+        place += not self.place_variables.isdisjoint(("i", "n"))
         if left > 1:
-            return State("block", stage, left - 1, place, shape, carried, listed(questions.blocks[stage - 1]), answers)
+            block += self._counted[stage - 1]
+            asked = questions.block(stage, block + 1)
+            return State("block", stage, left - 1, place, shape, carried, listed(asked), answers, block)
         answers = tuple(a for a in answers if self._is_network(a[0]))
         if stage < len(self.grammar.stages):
             return State("numbers", stage + 1, 0, place, shape, None, listed(questions.numbers[stage]), answers)
         return State("head", 0, 0, place, shape, carried, listed(questions.head), answers)
+
+    def _counts_blocks(self, k: int) -> bool:
+        """Whether states need the number of the block in stage ``k``."""
+        rule = self.grammar.stages[k - 1]
+        if self.questions.by_block[k - 1] or not self.carries_shapes:
+            return self.questions.by_block[k - 1] > 0
+        roots = [rule.block, rule.first, *rule.shortcut_parts]
+        return "j" in self._relevance.place_variables(roots) or depends_on_block(
+            self.grammar.rules, [rule.width, rule.dilation], k
+        )
 
     def output(self, state: State) -> TensorShape:
         """Return the output shape of a finished unit. Raises SpaceError if it cannot be built."""

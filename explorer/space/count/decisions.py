@@ -6,15 +6,20 @@ integers: answers that no longer affect anything are dropped, so that states mer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 
+from explorer.errors import SpaceError
 from explorer.space.choices import Choice, Chooser, Derivation, choice_name
+from explorer.space.condition import names_in
+from explorer.space.conditions.memory import NOTHING_OPEN, Memory
 from explorer.space.count.automaton import Automaton
 from explorer.space.count.questions import BLOCK_KINDS, END, State
 from explorer.space.grammar import Grammar, Point
 
+Fixed = Callable[[Choice], str | None]
 MAX_COUNTED = 500_000
+MAX_SHOWN = 8  # choices in an error of a condition
 Uses = tuple[tuple[Point, int], ...]  # number of uses so far in the unit, of points with the scope "use"
 
 
@@ -30,13 +35,17 @@ class Decision:
         choice: The choice; None at the end.
         following: The next decision for each option; None before ``Decisions.follow``, empty at the end.
         sizes: The number of walks from each of those; empty before ``Decisions.measure`` and at the end.
+        memory: The open conditions of the space.
+        violated: The number of the condition that the choices violate; None if they violate none.
     """
 
-    __slots__ = ("blocks", "choice", "following", "point", "sizes", "state", "unit", "uses")
+    __slots__ = ("blocks", "choice", "following", "memory", "point", "sizes", "state", "unit", "uses", "violated")
 
-    def __init__(self, state: State, blocks: int, uses: Uses):
-        self.state, self.blocks, self.uses = state, blocks, uses
-        self.unit = _unit(state, blocks)
+    def __init__(
+        self, state: State, blocks: int, uses: Uses, memory: Memory = NOTHING_OPEN, violated: int | None = None
+    ):
+        self.state, self.blocks, self.uses, self.memory, self.violated = state, blocks, uses, memory, violated
+        self.unit = unit_of(state, blocks)
         self.point: Point | None = None
         self.choice: Choice | None = None
         self.following: tuple[Decision, ...] | None = ()
@@ -112,6 +121,14 @@ class Decisions:
 
         return self._walk(option)
 
+    def first_with(self, fixed: Fixed) -> Derivation:
+        """Return the derivation of the lowest rank with some options.
+
+        Args:
+            fixed: Returns the wanted option of a choice, None for any.
+        """
+        return self.walk(lambda choice: fixed(choice) or choice.options[0])
+
     def unrank(self, index: int) -> Derivation:
         """Return derivation number ``index`` in [0, count): in each decision, earlier options come first."""
         left = index
@@ -146,26 +163,40 @@ class Decisions:
     def _walk(self, option: Callable[[Decision, Choice], int]) -> Derivation:
         choices: dict[str, str] = {}
         decision = self.first
-        while (choice := decision.choice) is not None:
+        while (choice := self.offered(decision)) is not None:
             chosen = option(decision, choice)
             choices[choice.name] = choice.options[chosen]
             decision = (decision.following or self.follow(decision))[chosen]
+        if decision.violated is not None:
+            raise self.excluded(decision.violated, choices)
         return Derivation(choices)
+
+    def offered(self, decision: Decision) -> Choice | None:
+        """Return the choice of a decision, with the alternatives that conditions close; None at the end."""
+        return decision.choice
+
+    def excluded(self, number: int, choices: Mapping[str, str]) -> SpaceError:
+        """Return the error of choices that violate a condition.
+
+        Args:
+            number: The number of the condition, from 0.
+            choices: The choices up to the one that violates it.
+        """
+        condition = self.grammar.where[number]
+        names = {named.name for named in names_in(condition.truth)}
+        about = [f"{name}={text}" for name, text in choices.items() if name.split("@")[0] in names]
+        shown = ", ".join(about[-MAX_SHOWN:]) or str(Derivation(choices))
+        return self.grammar.error(f"the condition '{condition.text}' excludes {shown}", condition.place)
 
     # Decisions: states by name
 
     def follow(self, decision: Decision) -> tuple[Decision, ...]:
         """Return the next decision for each option of a decision."""
         if decision.following is None:
-            state, point = decision.state, decision.point
-            uses = dict(decision.uses)
-            if point is not None and point.scope == "use":
-                uses[point] = uses.get(point, 0) + 1
+            uses = uses_after(decision)
             made = []
-            for following, blocks in self.automaton.step(state):
-                in_same_unit = _place(following) == _place(state)
-                kept = tuple(uses.items()) if in_same_unit else ()
-                made.append(self._decision(following, blocks or decision.blocks, kept))
+            for following, blocks in self.automaton.step(decision.state):
+                made.append(self._decision(following, blocks or decision.blocks, uses(following)))
             decision.following = tuple(made)
         return decision.following
 
@@ -196,13 +227,22 @@ class Decisions:
         return self._decisions[key]
 
 
+def uses_after(decision: Decision) -> Callable[[State], Uses]:
+    """Return a function from the state after a decision to its number of uses so far."""
+    uses = dict(decision.uses)
+    if decision.point is not None and decision.point.scope == "use":
+        uses[decision.point] = uses.get(decision.point, 0) + 1
+    counted, place = tuple(uses.items()), _place(decision.state)
+    return lambda following: counted if _place(following) == place else ()
+
+
 def _place(state: State) -> tuple[str, int, int]:
     """Return the unit of a state. A block's shortcut belongs to the block."""
     return state.kind.removesuffix("'s shortcut"), state.stage, state.left
 
 
-def _unit(state: State, blocks: int) -> str:
-    """Return the name of the unit; ``blocks``: number of blocks of its stage."""
+def unit_of(state: State, blocks: int) -> str:
+    """Return the name of a state's unit; ``blocks``: number of blocks of its stage."""
     if state.kind in BLOCK_KINDS:
         return f"stage{state.stage}.block{blocks - state.left + 1}"
     if state.kind == "transition":

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from explorer.networks.ops.base import TensorShape
 from explorer.space.derive.architecture import StageNumbers
-from explorer.space.fork_nodes import ForkItem
+from explorer.space.further_nodes import ForkItem
 from explorer.space.grammar import (
     SCOPES,
     Alternatives,
     Arithmetic,
+    ByPlace,
     Grammar,
     Group,
     MergeItem,
@@ -25,9 +26,12 @@ from explorer.space.grammar import (
     Point,
     Reference,
     Repeat,
+    StageRule,
+    reachable,
 )
 
 Points = frozenset[Point]
+Numbers = tuple[int, int]  # of a stage and of a block in it
 
 
 class Question:
@@ -38,7 +42,8 @@ class Question:
         options: The questions that follow each option.
         reach: All points that can follow.
         again: The questions that follow each option when the point occurs again in its scope. Those that followed
-            the first answer are answered by then, except points with a smaller scope.
+            the first answer are answered by then, except points with a smaller scope, and those that ``by_block`` or
+            ``by_stage`` has for another place.
         like: For each option the first option with the same ``again``, which can replace it if only
             questions count.
         is_closed: Whether no questions follow when the point occurs again.
@@ -46,8 +51,8 @@ class Question:
 
     __slots__ = ("again", "is_closed", "like", "options", "point", "reach")
 
-    def __init__(self, point: Point, options: tuple[tuple[Question, ...], ...]):
-        breadth = SCOPES.index(point.scope)
+    def __init__(self, point: Point, options: tuple[tuple[Question, ...], ...], differs_by_place: bool = False):
+        breadth = -1 if differs_by_place else SCOPES.index(point.scope)
         self.point = point
         self.options = options
         self.reach: Points = frozenset([point]).union(*(question.reach for option in options for question in option))
@@ -77,53 +82,102 @@ class UnitQuestions:
     Attributes:
         stem: Those of the stem.
         head: Those of the head.
-        transition: Those of a transition.
+        transitions: For each stage, those of its transition.
         numbers: For each stage, those of blocks, width, stride and dilation.
-        blocks: For each stage, those of a later block's branch.
+        blocks: For each stage, those of a later block's branch; of any if ``by_block`` has questions.
         firsts: For each stage, those of the first block's branch.
-        shortcuts: For each stage, the expression of a shortcut -> its questions.
+        shortcuts: For each stage, the expression of a shortcut -> its questions, in any block.
         shortcuts_have_questions: Whether a shortcut has questions.
+        by_block: For each stage, the number of blocks with questions of their own, which ``by_block`` has; 0 for none.
     """
 
     def __init__(self, grammar: Grammar):
         self._rules = grammar.rules
-        self._of_rules: dict[str, tuple[Question, ...]] = {}
-        self._questions: dict[Point, Question] = {}
+        self._stages = grammar.stages
+        self._of_rules: dict[tuple[str, Numbers], tuple[Question, ...]] = {}
+        self._questions: dict[Point, dict[Numbers, Question]] = {}
+        self._places: dict[Node, frozenset[str]] = {}
         self._lists: dict[tuple[int, int], Pending] = {}
         self.stem = self.of(grammar.stem)
         self.head = self.of(grammar.head)
-        self.transition = self.of(grammar.transition) if grammar.transition is not None else ()
-        self.numbers = [_merged(map(self.of, rule.numbers)) for rule in grammar.stages]
-        self.blocks = [self.of(rule.block) for rule in grammar.stages]
-        self.firsts = [self.of(rule.first) for rule in grammar.stages]
-        self.shortcuts = [{part: self.of(part) for part in rule.shortcut_parts} for rule in grammar.stages]
+        between = () if grammar.transition is None else (grammar.transition,)
+        stages = list(enumerate(grammar.stages, 1))
+        self.transitions = [self._of_all(between, (k, 1)) for k, _ in stages]
+        self.numbers = [self._of_all(rule.numbers, (k, 0)) for k, rule in stages]
+        self.blocks = [self.of(rule.block, (k, 0)) for k, rule in stages]
+        self.firsts = [self.of(rule.first, (k, 1)) for k, rule in stages]
+        self.shortcuts = [{part: self.of(part, (k, 0)) for part in rule.shortcut_parts} for k, rule in stages]
         self.shortcuts_have_questions = any(questions for parts in self.shortcuts for questions in parts.values())
+        self.by_block = [self._blocks_with_own_questions(rule, k) for k, rule in stages]
+        for k, rule in stages:
+            for j in range(1, self.by_block[k - 1] + 1):
+                for part in (rule.block, *rule.shortcut_parts):
+                    self.of(part, (k, j))
 
-    def of(self, node: Node) -> tuple[Question, ...]:
-        """Return the questions of an expression in order. A point with one answer in its scope occurs once."""
+    def block(self, k: int, j: int) -> tuple[Question, ...]:
+        """Return those of the branch of block ``j`` of stage ``k``, which is not the first."""
+        return self.of(self._stages[k - 1].block, (k, j)) if self.by_block[k - 1] else self.blocks[k - 1]
+
+    def _blocks_with_own_questions(self, rule: StageRule, k: int) -> int:
+        nodes = reachable(self._rules, [rule.block, *rule.shortcut_parts], k)
+        counts = [len(node.options) for node in nodes if isinstance(node, ByPlace) and node.of == "block"
+                  and self.of(node, (k, 0))]  # fmt: skip
+        return max(counts, default=0)
+
+    def _of_all(self, nodes: Iterable[Node], at: Numbers) -> tuple[Question, ...]:
+        return merged(self.of(node, at) for node in nodes)
+
+    def of(self, node: Node, at: Numbers = (0, 0)) -> tuple[Question, ...]:
+        """Return the questions of an expression in order. A point with one answer in its scope occurs once.
+
+        Args:
+            node: The expression.
+            at: The numbers of the stage and of the block in it, from 1; 0 for any, or outside of them.
+        """
         if isinstance(node, (Group, ForkItem, OpItem, MergeItem, Arithmetic)):
-            return _merged(map(self.of, node.children))
+            return self._of_all(node.children, at)
+        if isinstance(node, ByPlace):
+            number = at[node.of == "block"]
+            return self._of_all(node.options[number - 1 : number] if number else node.options, at)
         if isinstance(node, Alternatives):
-            return (self._question(node.point, tuple(map(self.of, node.options))),)
+            return (self._question(node, tuple(self.of(option, at) for option in node.options), at),)
         if isinstance(node, Repeat):
-            inner = self.of(node.item)
+            inner = self.of(node.item, at)
             each_time = any(point.scope == "use" for point in reach(inner))
-            options = tuple(_merged([inner] * (count if each_time else min(count, 1))) for count in node.counts)
-            return (self._question(node.point, options),) if node.point else options[0]
+            options = tuple(merged([inner] * (count if each_time else min(count, 1))) for count in node.counts)
+            return (self._question(node, options, at),) if node.point else options[0]
         if isinstance(node, Reference):
-            if node.name not in self._of_rules:
-                self._of_rules[node.name] = self.of(self._rules[node.name])
-            return self._of_rules[node.name]
+            key = node.name, self._read(node, at)
+            if key not in self._of_rules:
+                self._of_rules[key] = self.of(self._rules[node.name], at)
+            return self._of_rules[key]
         return ()
 
-    def __getitem__(self, point: Point) -> Question:
-        """Return the question of a choice point."""
-        return self._questions[point]
+    def like(self, point: Point, option: int) -> int:
+        """Return an option that can replace that of an answered point if only questions count: see ``Question``."""
+        return option if self.differs_by_place(point) else next(iter(self._questions[point].values())).like[option]
 
-    def _question(self, point: Point, options: tuple[tuple[Question, ...], ...]) -> Question:
-        if point not in self._questions:
-            self._questions[point] = Question(point, options)
-        return self._questions[point]
+    def differs_by_place(self, point: Point) -> bool:
+        """Whether other questions follow a point in other blocks or stages."""
+        return len(self._questions[point]) > 1
+
+    def _question(
+        self, node: Alternatives | Repeat, options: tuple[tuple[Question, ...], ...], at: Numbers
+    ) -> Question:
+        """Return the question of a point, which is another one where ``by_block`` or ``by_stage`` has others in it."""
+        assert node.point is not None
+        known, key = self._questions.setdefault(node.point, {}), self._read(node, at)
+        if key not in known:
+            known[key] = Question(node.point, options, differs_by_place=bool(self._places[node]))
+        return known[key]
+
+    def _read(self, node: Node, at: Numbers) -> Numbers:
+        """Return the numbers of a place that an expression reads, 0 for those that it does not."""
+        places = self._places.get(node)
+        if places is None:
+            nodes = reachable(self._rules, [node])
+            places = self._places[node] = frozenset(each.of for each in nodes if isinstance(each, ByPlace))
+        return at[0] if "stage" in places else 0, at[1] if "block" in places else 0
 
     def listed(self, questions: tuple[Question, ...], following: Pending | None = None) -> Pending | None:
         """Return the list of ``questions`` before those of ``following``."""
@@ -137,17 +191,21 @@ class UnitQuestions:
 
     def answered_once(self) -> Points:
         """Return the points that follow only one other point of the same scope: no later question reaches them."""
-        top = {question for questions in (self.stem, self.head, self.transition) for question in questions}
+        top = {question for questions in (self.stem, self.head, *self.transitions) for question in questions}
         top.update(q for questions in (*self.numbers, *self.blocks, *self.firsts) for q in questions)
         top.update(q for parts in self.shortcuts for questions in parts.values() for q in questions)
         parents: dict[Question, set[Question]] = {}
-        for parent in self._questions.values():
+        for parent in (each for several in self._questions.values() for each in several.values()):
             for question in {question for option in parent.options for question in option}:
                 parents.setdefault(question, set()).add(parent)
         return frozenset(
             question.point
             for question, above in parents.items()
-            if question.is_closed and question not in top and [p.point.scope for p in above] == [question.point.scope]
+            if question.is_closed
+            and question not in top
+            and not self.differs_by_place(question.point)
+            and not any(question in rest for parent in above for rest in parent.again)
+            and [p.point.scope for p in above] == [question.point.scope]
         )
 
 
@@ -156,7 +214,7 @@ def reach(questions: Iterable[Question]) -> Points:
     return frozenset[Point]().union(*(question.reach for question in questions))
 
 
-def _merged(parts: Iterable[tuple[Question, ...]]) -> tuple[Question, ...]:
+def merged(parts: Iterable[tuple[Question, ...]]) -> tuple[Question, ...]:
     """Join the questions in order. A point that is answered once in its scope is kept at its first place."""
     out: list[Question] = []
     seen: set[Question] = set()
@@ -185,6 +243,7 @@ class State(NamedTuple):
         numbers: The numbers of the stage without those of its blocks; None if states contain no shapes.
         pending: The open questions of the unit.
         answers: The answers that affect the continuation.
+        block: Number of finished blocks of the stage; 0 if nothing depends on it.
     """
 
     kind: str
@@ -195,6 +254,7 @@ class State(NamedTuple):
     numbers: StageNumbers | None
     pending: Pending | None
     answers: Answers
+    block: int = 0
 
     @property
     def question(self) -> Question:
@@ -232,7 +292,7 @@ class Reachability:
         for k in range(stages, 0, -1):
             here["block", k] = here["block's shortcut", k] = reach(questions.blocks[k - 1]) | self._shortcuts[k - 1]
             here["first", k] = here["first's shortcut", k] = reach(questions.firsts[k - 1]) | self._shortcuts[k - 1]
-            here["transition", k] = reach(questions.transition) if k > 1 else frozenset()
+            here["transition", k] = reach(questions.transitions[k - 1]) if k > 1 else frozenset()
             here["numbers", k] = reach(questions.numbers[k - 1])
             in_stage = here["block", k]  # a block can be followed by another
             for kind in ("block", "first", "transition", "numbers"):
@@ -244,7 +304,8 @@ class Reachability:
             after |= in_stage
         self.later["stem", 0] = frozenset(point for point in after if point.scope == "network")
         here["numbers", 1] |= here["stem", 0]  # the stem's shape is known when the first stage's width is
-        needed = [reach(questions.of(rule.blocks)) for rule in grammar.stages]  # how many blocks follow
+        # How many blocks follow.
+        needed = [reach(questions.of(rule.blocks, (k, 0))) for k, rule in enumerate(grammar.stages, 1)]
         if shaping is None:  # nothing else is needed
             here, shaping = dict.fromkeys(here, frozenset()), frozenset()
         else:
@@ -271,7 +332,7 @@ class Reachability:
             if point not in exact:
                 if point in self._answered_once:
                     continue
-                option = self._questions[point].like[option]
+                option = self._questions.like(point, option)
             reached = point.scope != "use" and (point in asked or point in within)
             if reached or point in here or point in later or use < 0:
                 kept.append((number, use, option))

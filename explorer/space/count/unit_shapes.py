@@ -6,13 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from explorer.networks.ops.base import TensorShape
+from explorer.networks.ops.window import Size
 from explorer.space.choices import Lookup
-from explorer.space.count.questions import Answers, Points, Question, State, Unit, UnitQuestions
-from explorer.space.derive.architecture import Deriver, StageNumbers, stage_blocks, stage_numbers
+from explorer.space.count.questions import Answers, Points, Question, State, Unit, UnitQuestions, merged
+from explorer.space.derive.architecture import Deriver, StageNumbers, stage_blocks, stage_numbers, stage_resolver
 from explorer.space.derive.binding import Bound, bind
-from explorer.space.derive.blocks import BlockInputs, bind_head, copied, derive_block, derive_branch
+from explorer.space.derive.blocks import (
+    BlockInputs,
+    derive_branch,
+    derive_unit,
+    derive_units,
+    output_before_shortcut,
+    units_at,
+    units_of,
+)
 from explorer.space.derive.layer import Layer
 from explorer.space.derive.layers import Resolver
+from explorer.space.derive.outer_parts import bind_head, copied
 from explorer.space.derive.relevance import Relevance
 from explorer.space.grammar import Fault, Grammar, Node, Place, Point
 
@@ -46,6 +56,7 @@ class UnitShapes:
         self._faults: dict[Key, tuple[Place, str]] = {}  # not the exceptions: their tracebacks would keep every frame
         self._shortcuts: dict[Key, tuple[Question, ...]] = {}
         self._bound: Bound = {}
+        self._left: dict[Key, Size] = {}  # of transitions: the stride that they leave
         self.total = self._total_blocks()
         self.work = 0
 
@@ -54,14 +65,14 @@ class UnitShapes:
         read = self._here["numbers", stage]
         key = stage, tuple(a for a in answers if self._grammar.points[a[0]] in read)
         if key not in self._numbers:
-            resolver = Resolver(self._deriver.program, self._lookup(answers), {})
+            resolver = stage_resolver(self._deriver.program, self._lookup(answers), stage)
             self._numbers[key] = stage_numbers(self._grammar.stages[stage - 1], resolver, stage)
             self.work += NUMBERS
         return self._numbers[key]
 
     def blocks(self, stage: int, answers: Answers) -> int:
         """Return the number of blocks of a stage. Raises Fault."""
-        resolver = Resolver(self._deriver.program, self._lookup(answers), {})
+        resolver = stage_resolver(self._deriver.program, self._lookup(answers), stage)
         return stage_blocks(self._grammar.stages[stage - 1], resolver, stage)
 
     def after(self, state: State) -> TensorShape:
@@ -84,17 +95,43 @@ class UnitShapes:
             return ()
         key = self._key(state)
         if key not in self._shortcuts:
-            site = self._site(state)
-            branch = derive_branch(site, self._bound)
-            self.work += site.resolver.nodes + BINDING * len(branch.ops)
-            self._shortcuts[key] = () if branch.shortcut is None else parts[branch.shortcut]
+            self._shortcuts[key] = self._shortcut_questions(state)
         return self._shortcuts[key]
+
+    def _shortcut_questions(self, state: State) -> tuple[Question, ...]:
+        """Return the questions of the shortcuts of all units of a block, in order. Raises Fault."""
+        block = self._site(state)
+        units, x, found = units_of(block), block.x, []
+        for site, unit in zip(units_at(block, units), units):
+            site = site._replace(x=x)
+            branch = derive_branch(site, unit, self._bound)
+            self.work += BINDING * len(branch.ops)
+            of_shortcut = () if branch.shortcut is None else self._of_shortcut(branch.shortcut, state)
+            found.append(of_shortcut)
+            if unit is units[-1]:
+                break
+            if of_shortcut:
+                x = output_before_shortcut(site, branch, self._bound)
+            else:
+                x = derive_unit(site, unit, False, self._bound)[1]
+        self.work += block.resolver.nodes
+        return merged(found)
+
+    def _of_shortcut(self, part: Node, state: State) -> tuple[Question, ...]:
+        return self._questions.of(part, (state.stage, block_of(state)))
+
+    def stride_after(self, state: State) -> Size:
+        """Return the stride that a finished transition leaves to the first block of its stage. Raises Fault."""
+        key = self._key(state)
+        if key not in self._left:
+            self.after(state)  # raises the fault if there is one
+        return self._left.get(key, 1)
 
     def _key(self, state: State) -> Key:
         """Return the key of a unit: everything that its shapes depend on."""
         here = self._here[state.kind, state.stage]
         answers = tuple(a for a in state.answers if a[1] < 0 or self._grammar.points[a[0]] in here)
-        return state.kind, state.stage, state.place, state.shape, state.numbers, answers
+        return state.kind, state.stage, state.place, state.block, state.shape, state.numbers, answers
 
     def _derived(self, state: State) -> TensorShape:
         """Derive a unit. Copied layers (``post``, ``pre``) change no shape and are left out."""
@@ -107,27 +144,27 @@ class UnitShapes:
             return bind(layers, x, numbers.width, 1, grammar.classes, "the stem", bound=self._bound)[1]
         lookup = self._lookup(state.answers)
         if state.kind == "head":
-            layers = self._layers(self._deriver.resolver(lookup, x, numbers.width, self.total or 1), grammar.head)
-            return bind_head(layers, x, numbers.width, grammar.classes, self._bound)[1]
+            width = numbers.at(-1).width
+            layers = self._layers(self._deriver.resolver(lookup, x, width, self.total or 1), grammar.head)
+            return bind_head(layers, x, width, grammar.classes, self._bound)[1]
         if state.kind == "transition":
-            assert grammar.transition is not None
-            resolver = self._deriver.resolver(lookup, x, numbers.width, n, i, numbers.stride, numbers.dilation)
-            layers = self._layers(resolver, grammar.transition)
-            where = f"the transition to stage {state.stage}"
-            return bind(layers, x, numbers.width, numbers.stride, grammar.classes, where, bound=self._bound)[1]
+            (ops, y), left = self._deriver.transition(lookup, state.stage, numbers, x, i, n)
+            self.work += BINDING * (1 + len(ops))
+            self._left[self._key(state)] = left
+            return y
         site = self._site(state)
         try:
-            block, y = derive_block(site, False, self._bound)
+            units, y = derive_units(site, False, self._bound)
         except Fault:
             self.work += (1 + BINDING) * site.resolver.nodes  # as many layers as nodes may have been bound
             raise
-        self.work += site.resolver.nodes + BINDING * block.layer_count
+        self.work += site.resolver.nodes + BINDING * sum(unit.layer_count for unit in units)
         return y
 
     def _site(self, state: State) -> BlockInputs:
         assert state.shape is not None and state.numbers is not None
         i, n = state.place + 1, self.total or state.place + 1
-        j = 1 if state.kind.startswith("first") else 2
+        j = block_of(state)
         lookup = self._lookup(state.answers)
         return self._deriver.block_inputs(
             lookup, state.stage, j, state.numbers, state.shape, i, n, f"stage {state.stage}"
@@ -159,10 +196,16 @@ class UnitShapes:
         return lookup
 
     def _total_blocks(self) -> int:
-        if any(self._questions.of(rule.blocks) for rule in self._grammar.stages):
+        stages = list(enumerate(self._grammar.stages, 1))
+        if any(self._questions.of(rule.blocks, (k, 0)) for k, rule in stages):
             return 0
-        resolver = Resolver(self._deriver.program, lambda point: 0, {})
         try:
-            return sum(int(resolver.value(rule.blocks)) for rule in self._grammar.stages)
+            resolvers = [stage_resolver(self._deriver.program, lambda point: 0, k) for k, _ in stages]
+            return sum(int(resolver.value(rule.blocks)) for resolver, (_, rule) in zip(resolvers, stages))
         except Fault as fault:
             raise self._grammar.error(str(fault), fault.place) from None
+
+
+def block_of(state: State) -> int:
+    """Return the number of a state's block in its stage; 2 stands for all later ones if nothing depends on it."""
+    return 1 if state.kind.startswith("first") else max(2, state.block + 1)

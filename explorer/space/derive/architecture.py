@@ -12,18 +12,11 @@ from explorer.networks.ops.base import MAX_CHANNELS, MAX_STRIDE, Op, TensorShape
 from explorer.networks.ops.window import Size
 from explorer.space.choices import Lookup, answers_in, choice_name, with_choices
 from explorer.space.derive.binding import Bound, BoundOps
-from explorer.space.derive.blocks import (
-    BlockInputs,
-    bind_head,
-    bind_path,
-    copied,
-    derive_block,
-    post_layers,
-    pre_layers,
-)
+from explorer.space.derive.blocks import BlockInputs, derive_units, post_layers, pre_layers
 from explorer.space.derive.layer import Layer
 from explorer.space.derive.layers import Program, Resolver
-from explorer.space.derive.relevance import Relevance
+from explorer.space.derive.outer_parts import bind_head, bind_path, copied, has_stride
+from explorer.space.derive.relevance import Relevance, depends_on_block
 from explorer.space.grammar import (
     Copied,
     Fault,
@@ -43,12 +36,28 @@ MAX_BOUND_LAYERS = 50_000
 
 
 class StageNumbers(NamedTuple):
-    """The numbers of a stage."""
+    """The numbers of a stage.
+
+    Attributes:
+        blocks: The number of blocks.
+        width: The width, of its first block if the blocks differ.
+        stride: The stride.
+        dilation: The dilation, of its first block if the blocks differ.
+        of_blocks: Width and dilation of each block; empty if the blocks do not differ.
+    """
 
     blocks: int
     width: int
     stride: Size
     dilation: int
+    of_blocks: tuple[tuple[int, int], ...] = ()
+
+    def at(self, j: int) -> StageNumbers:
+        """Return the numbers with width and dilation of block ``j``, from 1; of the last block for -1."""
+        if not self.of_blocks:
+            return self
+        width, dilation = self.of_blocks[j if j < 0 else j - 1]
+        return self._replace(width=width, dilation=dilation)
 
 
 def stage_numbers(rule: StageRule, resolver: Resolver, k: int) -> StageNumbers:
@@ -58,12 +67,28 @@ def stage_numbers(rule: StageRule, resolver: Resolver, k: int) -> StageNumbers:
         Fault: If one is not a whole number in its range.
     """
     of = f"of stage {k}"
-    return StageNumbers(
-        stage_blocks(rule, resolver, k),
-        resolver.whole(rule.width, "width", of, 1, MAX_CHANNELS, rule.place),
-        resolver.stride(rule.stride, of, MAX_STRIDE, rule.place),
-        resolver.whole(rule.dilation, "dilation", of, 1, MAX_DILATION, rule.place),
-    )
+    blocks = stage_blocks(rule, resolver, k)
+    stride = resolver.stride(rule.stride, of, MAX_STRIDE, rule.place)
+
+    def of_block() -> tuple[int, int]:
+        return (
+            resolver.whole(rule.width, "width", of, 1, MAX_CHANNELS, rule.place),
+            resolver.whole(rule.dilation, "dilation", of, 1, MAX_DILATION, rule.place),
+        )
+
+    if not resolver.program.differs_between_blocks(rule, k):
+        width, dilation = of_block()
+        return StageNumbers(blocks, width, stride, dilation)
+    variables, found = resolver.variables, []
+    for j in range(1, blocks + 1):
+        resolver.variables = {**variables, "j": j, "m": blocks}
+        found.append(of_block())
+    return StageNumbers(blocks, found[0][0], stride, found[0][1], tuple(found))
+
+
+def stage_resolver(program: Program, lookup: Lookup, k: int) -> Resolver:
+    """Return the resolver of the numbers of stage ``k``."""
+    return Resolver(program, lookup, {"stage": k})
 
 
 def stage_blocks(rule: StageRule, resolver: Resolver, k: int) -> int:
@@ -82,6 +107,8 @@ class BlockReads(NamedTuple):
         points: The choice points.
         i: Whether they read the variable ``i``.
         n: Whether they read the variable ``n``.
+        j: Whether they read the number of the block in its stage.
+        m: Whether they read the variable ``m``.
         vary_by_block: Whether blocks with the same input shape can differ, by a choice or by their number.
         vary_by_use: Whether a choice is made at each use.
     """
@@ -89,6 +116,8 @@ class BlockReads(NamedTuple):
     points: tuple[Point, ...]
     i: bool
     n: bool
+    j: bool
+    m: bool
     vary_by_block: bool
     vary_by_use: bool
 
@@ -113,7 +142,7 @@ class Deriver:
         self._reads: dict[tuple[int, bool], BlockReads] = {}
         self._names: dict[tuple[int, int], tuple[str, ...]] = {}
         self._numbers: dict[Hashable, StageNumbers] = {}
-        self._blocks: dict[Hashable, tuple[Block, TensorShape]] = {}
+        self._blocks: dict[Hashable, tuple[tuple[Block, ...], TensorShape]] = {}
         self._bound: Bound = {}
 
     def architecture(self, choices: Mapping[str, str]) -> Architecture:
@@ -152,16 +181,19 @@ class Deriver:
             transition: tuple[Op, ...] = ()
             if k > 1 and grammar.transition is not None:
                 lookup = answers_in(choices, f"stage{k}.transition")
-                transition, x = self.transition(lookup, k, stage, x, i + 1, n)
+                (transition, x), stride = self.transition(lookup, k, stage, x, i + 1, n)
+                stage = stage._replace(stride=stride)
             blocks: list[Block] = []
-            repeats = not self.reads(k, False).vary_by_block
-            while (j := len(blocks) + 1) <= stage.blocks:
+            repeats = not self.reads(k, False).vary_by_block and not stage.of_blocks
+            j = 1
+            while j <= stage.blocks:
                 entered = x
-                block, x = self._known_block(choices, k, j, stage, x, i + 1, n)
+                units, x = self._known_block(choices, k, j, stage, x, i + 1, n)
                 times = stage.blocks + 1 - j if repeats and j > 1 and x == entered else 1
-                blocks += [block] * times
+                blocks += units * times
                 i += times
-                layers += max(1, block.layer_count) * times
+                j += times
+                layers += sum([max(1, unit.layer_count) for unit in units]) * times
                 if layers > MAX_LAYERS:
                     raise Fault(rule.place, f"more than {MAX_LAYERS:,} layers in the first {i} of the {n:,} blocks")
             stages.append(Stage(tuple(blocks), transition))
@@ -169,7 +201,7 @@ class Deriver:
         if posts and any(isinstance(layer.what, Copied) for layer in stem_layers):
             stem, _ = self._stem(stem_layers, posts, width)
         pres = pre_layers(stages[-1].blocks[-1])
-        head, _ = self.head(answers_in(choices, "head"), x, numbers[-1].width, n, pres)
+        head, _ = self.head(answers_in(choices, "head"), x, numbers[-1].at(-1).width, n, pres)
         return Architecture(grammar.input, grammar.classes, stem, tuple(stages), head)
 
     def _known_numbers(self, choices: Mapping[str, str], k: int) -> StageNumbers:
@@ -177,20 +209,21 @@ class Deriver:
         rule, unit = self.grammar.stages[k - 1], f"stage{k}"
         names = self._names.get((k, 0))
         if names is None:
-            points = filter(None, map(point_of, reachable(self.grammar.rules, rule.numbers)))
+            points = filter(None, map(point_of, reachable(self.grammar.rules, rule.numbers, k)))
             names = self._names[k, 0] = tuple(choice_name(point, unit) for point in dict.fromkeys(points))
         answers = tuple(map(choices.get, names))
         found = self._numbers.get((k, answers))
         if found is None:
-            found = stage_numbers(rule, Resolver(self.program, answers_in(choices, unit), {}), k)
+            found = stage_numbers(rule, stage_resolver(self.program, answers_in(choices, unit), k), k)
             if answers == tuple(map(choices.get, names)) and not any(".use" in name for name in names):
                 self._numbers[k, answers] = found
         return found
 
     def _known_block(
         self, choices: Mapping[str, str], k: int, j: int, stage: StageNumbers, x: TensorShape, i: int, n: int
-    ) -> tuple[Block, TensorShape]:
-        """Return block ``j`` of stage ``k`` and its output shape, derived earlier if another network has it."""
+    ) -> tuple[tuple[Block, ...], TensorShape]:
+        """Return the units of block ``j`` of stage ``k`` and its output shape, derived earlier if another network has
+        it."""
         reads = self.reads(k, j == 1)
         unit = f"stage{k}.block{j}"
         if reads.vary_by_use:
@@ -201,8 +234,9 @@ class Deriver:
             names = self._names[place] = tuple(choice_name(point, unit) for point in reads.points)
         answers = tuple(map(choices.get, names))
         opens = _opens(self.grammar.stages[k - 1], i)
-        counted = i if reads.i else 0, n if reads.n else 0
-        key = k, j == 1, x, stage.width, self.stride(k, j, stage), stage.dilation, opens, counted, answers
+        counted = i if reads.i else 0, n if reads.n else 0, j if reads.j else 0, stage.blocks if reads.m else 0
+        here = stage.at(j)
+        key = k, j == 1, x, here.width, stride_of(j, stage), here.dilation, opens, counted, answers
         found = self._blocks.get(key)
         if found is None:
             found = self.block(answers_in(choices, unit), k, j, stage, x, i, n)
@@ -216,15 +250,18 @@ class Deriver:
         if found is None:
             rule = self.grammar.stages[k - 1]
             roots = [rule.first if opens_stage else rule.block, *rule.shortcut_parts]
-            nodes = list(reachable(self.grammar.rules, roots))
+            nodes = list(reachable(self.grammar.rules, roots, k))
             points = dict.fromkeys(point for point in map(point_of, nodes) if point is not None)
             variables = {node.name for node in nodes if isinstance(node, Variable)}
             scopes = {point.scope for point in points}
+            counts = depends_on_block(self.grammar.rules, roots, k)
             found = self._reads[k, opens_stage] = BlockReads(
                 tuple(points),
                 i="i" in variables,
                 n="n" in variables,
-                vary_by_block="i" in variables or not scopes.isdisjoint(("block", "use")),
+                j=counts,
+                m="m" in variables,
+                vary_by_block="i" in variables or counts or not scopes.isdisjoint(("block", "use")),
                 vary_by_use="use" in scopes,
             )
         return found
@@ -248,20 +285,25 @@ class Deriver:
         grammar = self.grammar
         return bind_path(copied(layers, posts), grammar.input, width, 1, grammar.classes, "the stem", self._bound)
 
-    def transition(self, lookup: Lookup, k: int, stage: StageNumbers, x: TensorShape, i: int, n: int) -> BoundOps:
-        """Return the transition that opens stage ``k``, and its output shape. Raises Fault."""
-        resolver = self.resolver(lookup, x, stage.width, n, i, stage.stride, stage.dilation)
+    def transition(
+        self, lookup: Lookup, k: int, stage: StageNumbers, x: TensorShape, i: int, n: int
+    ) -> tuple[BoundOps, Size]:
+        """Return the transition that opens stage ``k`` with its output shape, and the stride that it leaves to the
+        stage's first block: that of the stage if no layer takes it, else 1. Raises Fault."""
+        resolver = self.resolver(lookup, x, stage.width, n, i, stage.stride, stage.dilation, k, 1, stage.blocks)
         assert self.grammar.transition is not None
         layers = copied(resolver.layers(self.grammar.transition))
         where = f"the transition to stage {k}"
-        return bind_path(layers, x, stage.width, stage.stride, self.grammar.classes, where, self._bound)
+        stride = stage.stride if has_stride(layers, stage.stride) else 1
+        made = bind_path(layers, x, stage.width, stride, self.grammar.classes, where, self._bound)
+        return made, 1 if stride != 1 else stage.stride
 
     def block(
         self, lookup: Lookup, k: int, j: int, stage: StageNumbers, x: TensorShape, i: int, n: int
-    ) -> tuple[Block, TensorShape]:
-        """Return block ``j`` of stage ``k``, and its output shape. Raises Fault."""
+    ) -> tuple[tuple[Block, ...], TensorShape]:
+        """Return the units of block ``j`` of stage ``k``, and its output shape. Raises Fault."""
         inputs = self.block_inputs(lookup, k, j, stage, x, i, n, f"stage {k}, block {j}")
-        return derive_block(inputs, i == 1, self._bound)
+        return derive_units(inputs, i == 1, self._bound)
 
     def head(self, lookup: Lookup, x: TensorShape, width: int, n: int, pres: Sequence[Op]) -> BoundOps:
         """Return the head with ``pres`` in place of ``pre``, and its output shape. Raises Fault."""
@@ -273,10 +315,10 @@ class Deriver:
     ) -> BlockInputs:
         """Return the inputs from which block ``j`` of stage ``k`` is derived; ``where``: its name in messages."""
         rule = self.grammar.stages[k - 1]
-        stride = self.stride(k, j, stage)
-        resolver = self.resolver(lookup, x, stage.width, n, i, stride, stage.dilation)
+        stride, here = stride_of(j, stage), stage.at(j)
+        resolver = self.resolver(lookup, x, here.width, n, i, stride, here.dilation, k, j, stage.blocks)
         item = rule.first if j == 1 else rule.block
-        return BlockInputs(rule, item, resolver, x, stage.width, stride, self.grammar.classes, where)
+        return BlockInputs(rule, item, resolver, x, here.width, stride, self.grammar.classes, where)
 
     def resolver(
         self,
@@ -287,16 +329,23 @@ class Deriver:
         i: int | None = None,
         stride: Size = 1,
         dilation: int = 1,
+        k: int = 0,
+        j: int = 0,
+        m: int = 0,
     ) -> Resolver:
-        """Return a resolver with the variables of a unit with the input shape ``x``; stem and head have no ``i``."""
+        """Return a resolver with the variables of a unit with the input shape ``x``.
+
+        Stem and head have no ``i``, no stage ``k``, no block ``j`` in it and no number ``m`` of its blocks.
+        """
         variables: dict[str, Size] = {"w": width, "in": x.channels, "s": stride, "d": dilation, "n": n}
         if i is not None:
-            variables["i"] = i
+            variables.update(i=i, stage=k, j=j, m=m)
         return Resolver(self.program, lookup, variables)
 
-    def stride(self, k: int, j: int, stage: StageNumbers) -> Size:
-        """Return the stride of block ``j`` of stage ``k``: that of the stage if it has no transition and ``j`` is 1."""
-        return stage.stride if j == 1 and (k == 1 or self.grammar.transition is None) else 1
+
+def stride_of(j: int, stage: StageNumbers) -> Size:
+    """Return the stride of block ``j`` of a stage, after its transition."""
+    return stage.stride if j == 1 else 1
 
 
 def _opens(rule: StageRule, i: int) -> bool:

@@ -11,14 +11,14 @@ from typing import NamedTuple
 from explorer.errors import ArchitectureError
 from explorer.networks.ops import registry
 from explorer.networks.ops.base import Context, Op, TensorShape
+from explorer.networks.ops.nested.taps import From, Tap, with_taps
 from explorer.networks.ops.pool import GLOBAL_POOLS
 from explorer.networks.ops.scale import Scale
-from explorer.networks.ops.taps import From, Tap, with_taps
 from explorer.networks.ops.window import Size, sides, spell_size
 from explorer.networks.ops.zero import Zero
 from explorer.space.derive.layer import Layer, Paths, before_from
 from explorer.space.derive.layers import Resolver
-from explorer.space.fork_nodes import TapItem
+from explorer.space.further_nodes import TapItem
 from explorer.space.grammar import Fault, Place
 
 # Ops that have the block's stride by the rule for convolutions.

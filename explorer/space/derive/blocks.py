@@ -1,4 +1,7 @@
-"""Derivation of one block: its residual branch, its merge and its shortcut."""
+"""Derivation of one block: its units, each with residual branch, merge and shortcut.
+
+A unit of a block in the file is a ``Block`` of the network. Most blocks have one unit.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +13,17 @@ from explorer.networks.block import Block
 from explorer.networks.dead_layers import makes_zeros
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Add, Gate, Merge
-from explorer.networks.ops.nesting import Nested, leaves
+from explorer.networks.ops.nested.nesting import Nested, leaves
 from explorer.networks.ops.window import Size, sides
 from explorer.networks.ops.zero import Zero
-from explorer.space.derive.binding import CONVS, Bound, BoundOps, bind, one_pixel, takes_stride
-from explorer.space.derive.layer import Deferred, Layer, Paths, bound_layer
+from explorer.space.derive.binding import CONVS, Bound, bind, one_pixel, takes_stride
+from explorer.space.derive.layer import Deferred, Layer, Paths
 from explorer.space.derive.layers import Resolver
-from explorer.space.grammar import Copied, Fault, Node, Place, StageRule
+from explorer.space.derive.outer_parts import require_no_zero
+from explorer.space.further_nodes import UnitEnd
+from explorer.space.grammar import Fault, Node, Place, StageRule
 
 NORM_ACT = ("norm", "activation")  # the roles of ops that ``post`` and ``pre`` copy
-
-
-def bind_head(
-    layers: Sequence[Layer], x: TensorShape, width: int, classes: int, bound: Bound | None = None
-) -> BoundOps:
-    """Return the head's ops. See ``bind``.
-
-    Raises:
-        Fault: Also if the head does not have one output per class.
-    """
-    ops, y = bind_path(layers, x, width, 1, classes, "the head", bound)
-    if y != (classes, 1, 1):
-        place = layers[-1].place if layers else (1, 1)
-        raise Fault(place, f"the head has the output {y}, {classes} classes need {classes}x1x1; end it with 'fc'")
-    return ops, y
 
 
 class BlockInputs(NamedTuple):
@@ -60,8 +50,20 @@ class BlockInputs(NamedTuple):
     where: str
 
 
+class UnitLayers(NamedTuple):
+    """The layers of one unit of a block.
+
+    Attributes:
+        layers: The layers in order, with the merge.
+        named: The innermost rule with its own shortcuts that it comes from; empty for none.
+    """
+
+    layers: list[Layer]
+    named: str
+
+
 class Branch(NamedTuple):
-    """A block up to its merge, before the shortcut is read.
+    """A unit up to its merge, before the shortcut is read.
 
     Attributes:
         layers: The layers of the residual branch.
@@ -72,7 +74,7 @@ class Branch(NamedTuple):
         after: The layers after the merge.
         source: Where the shortcut starts: ``input`` or ``preact``.
         shortcut: The expression of the shortcut; None for no shortcut.
-        is_changed: Whether the block changes the shape.
+        is_changed: Whether the unit changes the shape.
     """
 
     layers: list[Layer]
@@ -86,17 +88,32 @@ class Branch(NamedTuple):
     is_changed: bool
 
 
-def derive_branch(site: BlockInputs, bound: Bound | None = None) -> Branch:
-    """Return the residual branch and the expression of the shortcut.
+def units_of(site: BlockInputs) -> list[UnitLayers]:
+    """Return the units of a block. An empty one, as after a last ``;``, is left out. Raises Fault."""
+    resolver = site.resolver
+    layers = resolver.layers(site.item)
+    named = [span for span in resolver.through if span.name in site.rule.shortcuts]
+    ends = [number for number, layer in enumerate(layers) if isinstance(layer.what, UnitEnd)]
+    if not ends:
+        return [UnitLayers(layers, named[-1].name if named else "")]
+    units = []
+    for start, end in zip([0, *(number + 1 for number in ends)], [*ends, len(layers)]):
+        if end > start:
+            within = [span.name for span in named if span.start < end and span.end > start]
+            units.append(UnitLayers(layers[start:end], within[-1] if within else ""))
+    return units
+
+
+def derive_branch(site: BlockInputs, unit: UnitLayers, bound: Bound | None = None) -> Branch:
+    """Return the residual branch of a unit, and the expression of its shortcut. ``site`` has its input and stride.
 
     Raises:
         Fault: If the branch cannot exist.
     """
-    rule, item, resolver, x, width, stride, classes, where = site
-    layers, merge_layer, after = _split_at_merge(resolver.layers(item))
+    rule, _, resolver, x, width, stride, classes, where = site
+    layers, merge_layer, after = _split_at_merge(unit.layers)
     ops, y = bind(layers, x, width, stride, classes, where, resolver, True, merge_layer.place, bound)
-    named = [name for name in resolver.through if name in rule.shortcuts]
-    shortcuts = rule.shortcuts[named[-1] if named else ""]
+    shortcuts = rule.shortcuts[unit.named]
     merge_class = merge_layer.what
     assert isinstance(merge_class, type) and issubclass(merge_class, Merge)
     merge = merge_class(**{name: float(value) for name, value in merge_layer.given.items()})
@@ -108,8 +125,10 @@ def derive_branch(site: BlockInputs, bound: Bound | None = None) -> Branch:
     return Branch(layers, ops, y, merge, merge_layer.place, after, shortcuts.source, shortcut, is_changed)
 
 
-def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = None) -> tuple[Block, TensorShape]:
-    """Return the block and its output shape.
+def derive_units(
+    site: BlockInputs, opens_network: bool, bound: Bound | None = None
+) -> tuple[tuple[Block, ...], TensorShape]:
+    """Return the units of a block, each as a block of the network, and the output shape. The first has the stride.
 
     Args:
         site: The inputs of the block.
@@ -117,15 +136,47 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
         bound: Layers that were bound earlier.
 
     Raises:
+        Fault: If one of them cannot exist.
+    """
+    units, x = units_of(site), site.x
+    made: list[Block] = []
+    for inputs, unit in zip(units_at(site, units), units):
+        block, x = derive_unit(inputs._replace(x=x), unit, opens_network and not made, bound)
+        made.append(block)
+    return tuple(made), x
+
+
+def units_at(site: BlockInputs, units: Sequence[UnitLayers]) -> list[BlockInputs]:
+    """Return the inputs of each unit of a block, with the input shape of the block."""
+    if len(units) == 1:
+        return [site]
+    named = [site._replace(where=f"{site.where}, unit {number}") for number in range(1, len(units) + 1)]
+    return [unit if place == 0 else unit._replace(stride=1) for place, unit in enumerate(named)]
+
+
+def derive_unit(
+    site: BlockInputs, unit: UnitLayers, opens_network: bool, bound: Bound | None = None
+) -> tuple[Block, TensorShape]:
+    """Return one unit as a block, and its output shape.
+
+    Args:
+        site: The inputs of the block, for this unit.
+        unit: The layers of the unit.
+        opens_network: Whether it is the first unit of the network.
+        bound: Layers that were bound earlier.
+
+    Raises:
         Fault: If the block cannot exist.
     """
     _, _, resolver, x, width, stride, classes, where = site
-    branch = derive_branch(site, bound)
+    branch = derive_branch(site, unit, bound)
     takes_pre = branch.source == "preact" and (branch.is_changed or opens_network)
     shared = initial_norm_act(branch.ops) if takes_pre else 0
     shortcut, shortcut_shape, y = None, x, branch.output
     layers: list[Layer] = []
     if branch.shortcut is not None:
+        if resolver.variables["s"] != stride:
+            resolver.variables = {**resolver.variables, "s": stride}
         layers = resolver.layers(branch.shortcut)
         of = f"{where}, shortcut"
         if stride != 1 and not branch.is_changed and not any(map(takes_stride, layers)):
@@ -154,7 +205,7 @@ def derive_block(site: BlockInputs, opens_network: bool, bound: Bound | None = N
             " shortcut, as in changed: conv1x1 bn, or open the stage with a block without zero (first: ...)",
         )
     after, y = bind(branch.after, y, width, 1, classes, where, resolver, bound=bound)
-    _require_no_zero(after, branch.merge_place, f"{resolver.with_choices()}{where}, after the merge")
+    require_no_zero(after, branch.merge_place, f"{resolver.with_choices()}{where}, after the merge")
     return Block(branch.ops, branch.merge, after, shortcut, shared), y
 
 
@@ -163,29 +214,16 @@ def _is_zero(op: Op) -> bool:
     return isinstance(op, Zero) or (isinstance(op, Nested) and makes_zeros(op))
 
 
-def _require_no_zero(ops: Sequence[Op], place: Place, where: str) -> None:
-    """Raise Fault if ``zero`` is among ops that every image passes."""
-    if any(isinstance(op, Zero) for op in leaves(ops)):
-        raise Fault(place, f"{where}: 'zero' is allowed only before the merge of a block, and in its shortcut")
-
-
-def bind_path(
-    layers: Sequence[Layer],
-    x: TensorShape,
-    width: int,
-    stride: Size,
-    classes: int,
-    where: str,
-    bound: Bound | None = None,
-) -> BoundOps:
-    """Return the ops of a stem, a transition or a head. See ``bind``.
+def output_before_shortcut(site: BlockInputs, branch: Branch, bound: Bound | None = None) -> TensorShape:
+    """Return the output shape of a unit whose shortcut is not known yet.
 
     Raises:
-        Fault: Also if one of them is ``zero``.
+        Fault: If it depends on the shortcut, or the layers after the merge do not fit.
     """
-    ops, y = bind(layers, x, width, stride, classes, where, bound=bound)
-    _require_no_zero(ops, layers[0].place if layers else (1, 1), where)
-    return ops, y
+    if not isinstance(branch.merge, (Add, Gate)):
+        message = f"{site.where}: a shortcut with choices at {branch.merge.spelling!r} before ';'"
+        raise Fault(branch.merge_place, f"{message}; write '+', or a shortcut without choices")
+    return bind(branch.after, branch.output, site.width, 1, site.classes, site.where, site.resolver, bound=bound)[1]
 
 
 def _origins(branch: Branch, of_shortcut: Sequence[Layer], x: TensorShape, shortcut: TensorShape) -> str:
@@ -255,14 +293,3 @@ def post_layers(block: Block) -> list[Op]:
 def pre_layers(block: Block) -> list[Op]:
     """Return what ``pre`` copies: the norms and activations that a block begins with."""
     return list(block.branch[: initial_norm_act(block.branch)])
-
-
-def copied(layers: Sequence[Layer], copies: Sequence[Op] = ()) -> list[Layer]:
-    """Return ``layers`` with ``post`` or ``pre`` replaced by the ops that they copy."""
-    out: list[Layer] = []
-    for layer in layers:
-        if isinstance(layer.what, Copied):
-            out.extend(bound_layer(op, layer.place) for op in copies)
-        else:
-            out.append(layer)
-    return out

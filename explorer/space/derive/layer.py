@@ -8,14 +8,15 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Context, Op, check_argument
-from explorer.networks.ops.fork import JOINS, Cat, Part
+from explorer.networks.ops.base import Argument, Context, Op, TensorShape, check_argument
 from explorer.networks.ops.merge import Merge
+from explorer.networks.ops.nested.fork import JOINS, Cat, Part
 from explorer.networks.ops.window import Size
-from explorer.space.derive.arithmetic import computed
-from explorer.space.fork_nodes import TapItem
+from explorer.space.arithmetic import computed
+from explorer.space.further_nodes import TapItem, UnitEnd
 from explorer.space.grammar import Copied, Place
 
+ANY_CONTEXT = Context(TensorShape(1, 1, 1), 1, 1, 1)  # for ops that are equal in every context
 Formula = int | Fraction | str | tuple[str, Any, Any]  # see ``Deferred``
 
 
@@ -73,11 +74,11 @@ class Paths(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """An op, a fork, a merge or ``Copied`` with the values of its arguments, not yet bound to a shape.
+    """An op, a fork, a merge, a tap, ``Copied`` or the end of a unit with its arguments, not yet bound to a shape.
 
     Attributes:
         what: The class of the op or merge; the paths of a fork; an op itself if it was copied or is equal in every
-            context.
+            context; a tap; the end of a unit.
         kernel: The kernel size; None for an op without one.
         given: Field name -> value.
         uses_stride: Whether its stride is written with the variable ``s``.
@@ -90,7 +91,7 @@ class Layer(NamedTuple):
         has_taps: Whether it is a tap, or a fork with one.
     """
 
-    what: type[Op] | Op | type[Merge] | Copied | TapItem | Paths
+    what: type[Op] | Op | type[Merge] | Copied | TapItem | UnitEnd | Paths
     kernel: Size | None
     given: dict[str, Any]
     uses_stride: bool
@@ -101,6 +102,11 @@ class Layer(NamedTuple):
     pools: bool = False
     is_deferred: bool = False
     has_taps: bool = False
+
+    @property
+    def is_op(self) -> bool:
+        """Whether it is an op."""
+        return isinstance(self.what, Op) or (isinstance(self.what, type) and issubclass(self.what, Op))
 
     def bind(self, context: Context) -> Op:
         """Return the op in its context.

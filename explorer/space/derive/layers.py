@@ -6,22 +6,24 @@ unit of a network.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple, assert_never
+from typing import Any, TypeVar, assert_never
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Context, Op, TensorShape, check_argument
+from explorer.networks.ops.base import Argument, check_argument
 from explorer.networks.ops.window import Size, spell_size
+from explorer.space.arithmetic import computed
 from explorer.space.choices import Lookup, with_choices
-from explorer.space.derive.arithmetic import computed
-from explorer.space.derive.layer import Deferred, Formula, Layer, Paths, before_from, bound_layer, checked
-from explorer.space.derive.relevance import Relevance
-from explorer.space.fork_nodes import ForkItem, TapItem
+from explorer.space.derive.layer import ANY_CONTEXT, Deferred, Formula, Layer, Paths, before_from, bound_layer, checked
+from explorer.space.derive.relevance import Relevance, depends_on_block
+from explorer.space.derive.steps import ByNumber, ForkSteps, Loop, Named, Span, Steps, Switch
+from explorer.space.further_nodes import ForkItem, Pair, TapItem, UnitEnd
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
     Broken,
+    ByPlace,
     Copied,
     Fault,
     Group,
@@ -29,54 +31,18 @@ from explorer.space.grammar import (
     Node,
     Number,
     OpItem,
-    Pair,
     Place,
     Point,
     Reference,
     Repeat,
+    StageRule,
     Variable,
     Word,
     reachable,
 )
 
 MAX_INLINE_STEPS = 32  # larger rules are references: rules that use each other twice would grow without bound
-ANY_CONTEXT = Context(TensorShape(1, 1, 1), 1, 1, 1)  # for ops that are equal in every context
-
-
-class Switch(NamedTuple):
-    """A choice between layers: the steps of each option."""
-
-    point: Point
-    options: tuple[Steps, ...]
-
-
-class ForkSteps(NamedTuple):
-    """A fork: the steps of each path, and the join as in ``ForkItem``."""
-
-    join: str
-    paths: tuple[Steps, ...]
-    place: Place
-
-
-class Loop(NamedTuple):
-    """Steps that are taken ``counts[option]`` times; without a choice, ``counts[0]`` times."""
-
-    point: Point | None
-    counts: tuple[int, ...]
-    steps: Steps
-
-
-class Steps(NamedTuple):
-    """An expression as flat steps.
-
-    Attributes:
-        steps: Finished layers, ops and merges whose arguments depend on choices or variables, choices, loops, the
-            steps of a long rule, errors, and the names of rules that have their own shortcuts.
-        nodes: Number of nodes of the tree that they represent.
-    """
-
-    steps: tuple[Layer | OpItem | MergeItem | Switch | Loop | ForkSteps | Steps | Broken | str, ...]
-    nodes: int
+Entry = TypeVar("Entry")
 
 
 class Program:
@@ -95,6 +61,7 @@ class Program:
         self._steps: dict[Node, Steps] = {}
         self._keys: dict[Hashable, int] = {}
         self._deferred: dict[Node, bool] = {}
+        self._differs: dict[int, bool] = {}  # by stage
 
     def steps(self, node: Node) -> Steps:
         """Return the steps of an expression."""
@@ -105,6 +72,13 @@ class Program:
             made = self._steps[node] = Steps(tuple(out), nodes)
         return made
 
+    def differs_between_blocks(self, rule: StageRule, stage: int) -> bool:
+        """Whether width or dilation of a stage read the number of the block."""
+        known = self._differs.get(stage)
+        if known is None:
+            known = self._differs[stage] = depends_on_block(self.rules, (rule.width, rule.dilation), stage)
+        return known
+
     def _flatten(self, node: Node, out: list[Any]) -> int:
         """Append the steps of a node; return the number of nodes that they represent."""
         if self.only is not None and self.only.is_neutral(node):
@@ -112,9 +86,10 @@ class Program:
         if isinstance(node, Group):
             return 1 + sum([self._flatten(item, out) for item in node.items])
         if isinstance(node, Reference):
-            if node.name in self.named:
-                out.append(node.name)
             inner = self.steps(self.rules[node.name])
+            if node.name in self.named:
+                out.append(Named(node.name, inner))
+                return 1
             if len(inner.steps) > MAX_INLINE_STEPS:
                 out.append(inner)
                 return 1
@@ -122,6 +97,8 @@ class Program:
             return 1 + inner.nodes
         if isinstance(node, Alternatives):
             out.append(Switch(node.point, tuple(self.steps(option) for option in node.options)))
+        elif isinstance(node, ByPlace):
+            out.append(ByNumber(node, tuple(self.steps(option) for option in node.options)))
         elif isinstance(node, Repeat):
             out.append(Loop(node.point, node.counts, self.steps(node.item)))
         elif isinstance(node, ForkItem):
@@ -133,8 +110,8 @@ class Program:
         elif isinstance(node, (OpItem, MergeItem)):
             out.append(self.settled(node) or node)
         else:
-            assert isinstance(node, Broken)
-            out.append(node)  # raised where a network uses it
+            assert isinstance(node, (Broken, UnitEnd))
+            out.append(node)  # an error is raised where a network uses it
         return 1
 
     def settled(self, node: OpItem | MergeItem) -> Layer | None:
@@ -174,10 +151,11 @@ class Resolver:
     Args:
         program: The flattened expressions.
         lookup: Returns the chosen option of a choice point.
-        variables: The numbers of w, in, s, d, i, n, as far as they are defined here; s can be a pair.
+        variables: The numbers of w, in, s, d, i, n, j, m, as far as they are defined here, and that of the ``stage``;
+            s can be a pair.
 
     Attributes:
-        through: The noted rules that were read, outermost first.
+        through: The noted rules that were read, outermost first, with the layers that they gave.
         taken: The choices that were read: choice point -> option.
         nodes: Number of nodes that were read.
     """
@@ -186,7 +164,7 @@ class Resolver:
         self.program = program
         self.lookup = lookup
         self.variables = variables
-        self.through: list[str] = []
+        self.through: list[Span] = []
         self.taken: dict[Point, int] = {}
         self.nodes = 0
         self._read: set[str] = set()  # variables
@@ -219,6 +197,8 @@ class Resolver:
             return self.value(self.program.rules[node.name])
         if isinstance(node, Alternatives):
             return self.value(node.options[self.choose(node.point)])
+        if isinstance(node, ByPlace):
+            return self.value(self.here(node, node.options))
         if isinstance(node, Arithmetic):
             try:
                 return computed(node.operator, self.value(node.left), self.value(node.right))
@@ -227,6 +207,20 @@ class Resolver:
         if isinstance(node, Broken):
             raise Fault(node.place, node.message)
         raise AssertionError(node)
+
+    def here(self, node: ByPlace, options: Sequence[Entry]) -> Entry:
+        """Return the entry of ``by_block`` or ``by_stage`` that is for this place.
+
+        Raises:
+            Fault: If there is none.
+        """
+        number = self.variables.get("j" if node.of == "block" else "stage")
+        if not isinstance(number, (int, Fraction)):
+            raise Fault(node.place, f"by_{node.of} is not defined here")
+        if number > len(options):
+            message = f"by_{node.of} has {len(options)} entries, and none for {node.of} {number}"
+            raise Fault(node.place, f"{self.with_choices()}{message}; write one for each {node.of}")
+        return options[int(number) - 1]
 
     def size(self, node: Node) -> Fraction | Size:
         """Return the number of a value, or the pair that it is. Raises Fault as ``value``."""
@@ -239,6 +233,8 @@ class Resolver:
             return self.size(self.program.rules[node.name])
         if isinstance(node, Alternatives):
             return self.size(node.options[self.choose(node.point)])
+        if isinstance(node, ByPlace):
+            return self.size(self.here(node, node.options))
         return self.value(node)
 
     def stride(self, node: Node, of: str, high: int, place: Place) -> Size:
@@ -297,23 +293,32 @@ class Resolver:
                 for _ in range(step.counts[self.choose(step.point) if step.point else 0]):
                     self._follow(step.steps, out)
             elif isinstance(step, ForkSteps):
-                out.append(self.fork(step))
+                out.append(self.fork(step, len(out)))
             elif isinstance(step, Steps):
                 self._follow(step, out)
-            elif isinstance(step, str):
-                self.through.append(step)
+            elif isinstance(step, ByNumber):
+                self._follow(self.here(step.node, step.options), out)
+            elif isinstance(step, Named):
+                outer, start = len(self.through), len(out)
+                self._follow(step.steps, out)
+                self.through.insert(outer, Span(step.name, start, len(out)))
+            elif isinstance(step, UnitEnd):
+                out.append(Layer(step, None, {}, False, step.place, None))
+                self.variables = {**self.variables, "s": 1}  # the stride is that of the first unit
             elif isinstance(step, Broken):
                 raise Fault(step.place, step.message)
             else:
                 assert_never(step)
 
-    def fork(self, step: ForkSteps) -> Layer:
-        """Return a fork as a layer. Raises Fault if a layer of its paths is invalid."""
+    def fork(self, step: ForkSteps, number: int = 0) -> Layer:
+        """Return a fork as a layer, before which ``number`` layers are. Raises Fault if one of its paths is invalid."""
         paths: list[tuple[Layer, ...]] = []
+        outer = len(self.through)
         for path in step.paths:
             out: list[Layer] = []
             self._follow(path, out)
             paths.append(tuple(out))
+        self.through[outer:] = [Span(span.name, number, number + 1) for span in self.through[outer:]]
         key = step.join, *(tuple((layer.key, layer.uses_stride) for layer in path) for path in paths)
         pools = any(layer.uses_stride or layer.pools for path in paths for layer in before_from(path))
         has_taps = any(layer.has_taps for path in paths for layer in path)
@@ -354,6 +359,8 @@ class Resolver:
             return self._formula(self.program.rules[node.name])
         if isinstance(node, Alternatives):
             return self._formula(node.options[self.choose(node.point)])
+        if isinstance(node, ByPlace):
+            return self._formula(self.here(node, node.options))
         if isinstance(node, Arithmetic):
             return node.operator, self._formula(node.left), self._formula(node.right)
         return "c"
@@ -365,7 +372,7 @@ class Resolver:
         try:
             if argument.kind == "activation":
                 inner = self.layers(value)
-                if len(inner) != 1 or not _is_op(inner[0].what):
+                if len(inner) != 1 or not inner[0].is_op:
                     raise ArchitectureError(f"{argument.name} of {spelling} must be one activation")
                 return check_argument(spelling, argument, inner[0].bind(ANY_CONTEXT))
             if argument.kind == "size" and isinstance(size := self.size(value), tuple):
@@ -389,7 +396,3 @@ class Resolver:
     def with_choices(self) -> str:
         """Return the beginning of an error message that names the choices read so far."""
         return with_choices({point.name: point.options[option] for point, option in self.taken.items()})
-
-
-def _is_op(what: object) -> bool:
-    return isinstance(what, Op) or (isinstance(what, type) and issubclass(what, Op))

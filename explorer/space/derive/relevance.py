@@ -13,16 +13,16 @@ from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Op, check_argument
 from explorer.networks.ops.conv import Conv
 from explorer.networks.ops.window import sides, spell_size
-from explorer.space.fork_nodes import ForkItem
+from explorer.space.further_nodes import ForkItem, Pair
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
+    ByPlace,
     Copied,
     Group,
     MergeItem,
     Node,
     OpItem,
-    Pair,
     Point,
     Reference,
     Repeat,
@@ -31,6 +31,16 @@ from explorer.space.grammar import (
     point_of,
     reachable,
 )
+
+PLACE_VARIABLES = ("i", "n", "j", "m")
+
+
+def depends_on_block(rules: Mapping[str, Node], roots: Iterable[Node], stage: int = 0) -> bool:
+    """Whether expressions read the number of the block in its stage: by ``j`` or ``by_block``."""
+    return any(
+        (isinstance(node, Variable) and node.name == "j") or (isinstance(node, ByPlace) and node.of == "block")
+        for node in reachable(rules, roots, stage)
+    )
 
 
 class Relevance:
@@ -61,7 +71,7 @@ class Relevance:
         if isinstance(node, OpItem):
             return _keeps_shape(node.op) and all(self.is_settled(argument, value) for argument, value in node.arguments)
         keeps_shape = isinstance(node, ForkItem) and node.join in ("sum", "product")
-        if keeps_shape or isinstance(node, (Group, Alternatives, Repeat)):
+        if keeps_shape or isinstance(node, (Group, Alternatives, ByPlace, Repeat)):
             return all(map(self.is_neutral, node.children))
         return isinstance(node, Copied)
 
@@ -105,7 +115,7 @@ class Relevance:
         if argument.kind == "activation" and isinstance(value, OpItem):
             is_activation = value.op.role == "activation"
             return None if is_activation and all(self.is_settled(*pair) for pair in value.arguments) else ""
-        if isinstance(value, Alternatives) or (isinstance(value, Group) and len(value.items) == 1):
+        if isinstance(value, (Alternatives, ByPlace)) or (isinstance(value, Group) and len(value.items) == 1):
             found = [self.fault(argument, option, spelling) for option in value.children]
             return next(filter(None, found), "" if "" in found else None)
         if argument.kind == "activation":
@@ -127,13 +137,21 @@ class Relevance:
         if isinstance(value, Reference):
             return self._uses_place(self.rules[value.name])
         if isinstance(value, Variable):
-            return value.name in ("i", "n")
-        return isinstance(value, (Arithmetic, Alternatives)) and any(map(self._uses_place, value.children))
+            return value.name in PLACE_VARIABLES
+        return isinstance(value, (Arithmetic, Alternatives, ByPlace)) and any(map(self._uses_place, value.children))
 
     def place_variables(self, roots: Iterable[Node]) -> set[str]:
-        """Return those of the variables ``i`` and ``n`` that affect shapes in the expressions ``roots``."""
-        found = (node.name for node in self._relevant(roots) if isinstance(node, Variable))
-        return {name for name in found if name in ("i", "n")}
+        """Return those of the variables ``i``, ``n``, ``j``, ``m`` that affect shapes in the expressions ``roots``.
+
+        ``by_block`` reads ``j``.
+        """
+        found: set[str] = set()
+        for node in self._relevant(roots):
+            if isinstance(node, Variable) and node.name in PLACE_VARIABLES:
+                found.add(node.name)
+            elif isinstance(node, ByPlace) and node.of == "block":
+                found.add("j")
+        return found
 
     def points(self, roots: Iterable[Node]) -> frozenset[Point]:
         """Return the choice points that affect shapes in the expressions ``roots``."""
@@ -161,7 +179,7 @@ class Relevance:
         """Whether the first layer of each choice that is not neutral is a dense convolution; False if none is."""
         if isinstance(node, Reference):
             return self._starts_dense(self.rules[node.name])
-        if isinstance(node, Alternatives):
+        if isinstance(node, (Alternatives, ByPlace)):
             return all(map(self._starts_dense, node.options))
         if isinstance(node, ForkItem):
             return node.join != "split" and all(map(self._starts_dense, node.paths))

@@ -1,34 +1,29 @@
 """Checks on the expressions of a space before any network is derived.
 
-Rules have no cycles, constants are valid, sizes are within bounds, and every block has exactly one merge.
+Rules have no cycles, constants are valid, sizes are within bounds. ``block_checks.py`` has the checks on blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from explorer.errors import Edit
-from explorer.networks.ops.fork import MAX_NESTED
 from explorer.space.derive.relevance import Relevance
-from explorer.space.fork_nodes import ForkItem
+from explorer.space.further_nodes import ForkItem
 from explorer.space.grammar import (
     Alternatives,
     Broken,
-    Group,
+    ByPlace,
     MergeItem,
     Node,
     Number,
     OpItem,
-    Place,
     Reference,
     Repeat,
     StageRule,
     walk,
 )
-from explorer.space.language.foreign.residual import one_merge
 from explorer.space.language.sections import Sections
-from explorer.space.language.yaml import Entry, Mapping, Scalar, edit_of
+from explorer.space.language.yaml import Entry, Mapping, Scalar
 
 MAX_DEPTH = 160
 MAX_LAYERS = 10_000
@@ -60,8 +55,6 @@ class Checks:
         self.entries = entries
         self._heights: dict[str, int] = {}
         self._sizes: dict[str, Size] = {}
-        self._merges: dict[str, frozenset[int]] = {}
-        self._depths: dict[str, int] = {}  # of forks
 
     def cycles(self, texts: dict[str, Scalar]) -> None:
         """Report each cycle of rules and break it, because all later checks follow rules.
@@ -176,7 +169,7 @@ class Checks:
                 self._sizes[tree.name] = self._size(self.rules[tree.name])
             return self._sizes[tree.name]
         inner = [self._size(child) for child in tree.children]
-        if isinstance(tree, Alternatives):
+        if isinstance(tree, (Alternatives, ByPlace)):
             return Size(
                 min(s.min_layers for s in inner), max(s.max_layers for s in inner), 1 + max(s.steps for s in inner)
             )
@@ -197,113 +190,15 @@ class Checks:
         """Return the smallest constant that a value can be; 1 if it is not plain."""
         if isinstance(value, Reference):
             return self._fewest(self.rules[value.name])
-        if isinstance(value, Alternatives):
+        if isinstance(value, (Alternatives, ByPlace)):
             return min(map(self._fewest, value.options))
         return max(1, int(value.value)) if isinstance(value, Number) else 1
-
-    def merges(self, stages: tuple[StageRule, ...]) -> bool:
-        """Report blocks that can have no merge or more than one; return whether there are none."""
-        trees = {stage.first: "first" for stage in stages}
-        trees.update({stage.block: "block" for stage in stages})
-        is_valid = True
-        texts = dict(self.trees)
-        for tree, what in trees.items():
-            for name, option in self._spelled_options(tree):
-                if wrong := self._merge_counts(option) - {1}:
-                    found = "no merge" if 0 in wrong else "more than one merge"
-                    one = "a block has exactly one of +, cat, gate(b)"
-                    hint = "" if 0 in wrong else "; write a block for each sum, or leave one of them"
-                    at = f"the rule {name!r}" if name else f"{what!r}"
-                    scalar = texts.get(self.rules[name] if name else tree)
-                    is_valid = False
-                    if scalar is not None and scalar.is_translated:
-                        continue  # what the file has is reported
-                    edits = [] if scalar is None else self._one_merge(scalar)
-                    self.problems.add(
-                        self._place_of(name, texts.get(tree, self.root)),
-                        f"{at} gives a block with {found}; {one}{hint}",
-                        *edits,
-                    )
-        return is_valid
-
-    def forks(self) -> None:
-        """Report merges in paths of forks, and forks that are nested too deep."""
-        for tree, scalar in self.trees:
-            for node in () if scalar.is_translated else walk(tree):
-                if not isinstance(node, ForkItem):
-                    continue
-                for number, path in enumerate(node.paths, 1):
-                    if self._merge_counts(path) - {0}:
-                        message = f"path {number} of {node.join} has a merge; no shortcut is there"
-                        self.problems.add(node.place, f"{message}, write sum(..., identity), or cat(identity, ...)")
-                if (depth := self._nested(node)) > MAX_NESTED:
-                    message = f"forks are nested {depth} levels deep, with the rules in them; at most {MAX_NESTED}"
-                    self.problems.add(node.place, f"{message} are allowed")
-                    return
-
-    def _nested(self, tree: Node) -> int:
-        """Return how many forks are in each other."""
-        if isinstance(tree, Reference):
-            if tree.name not in self._depths:
-                self._depths[tree.name] = self._nested(self.rules[tree.name])
-            return self._depths[tree.name]
-        return isinstance(tree, ForkItem) + max(map(self._nested, tree.children), default=0)
-
-    def _one_merge(self, scalar: Scalar) -> list[Edit]:
-        """Return the edit that leaves or writes one merge in each alternative of an expression."""
-        new = one_merge(scalar.text, self.rules)
-        return [] if new == scalar.text else [edit_of(self.problems.text, scalar, new)]
-
-    def _merge_counts(self, tree: Node) -> frozenset[int]:
-        """Return the possible numbers of merges of an expression, 2 for more than one."""
-        if isinstance(tree, MergeItem):
-            return frozenset([1])
-        if isinstance(tree, Broken):
-            return frozenset()  # unknown
-        if isinstance(tree, Reference):
-            if tree.name not in self._merges:
-                self._merges[tree.name] = self._merge_counts(self.rules[tree.name])
-            return self._merges[tree.name]
-        if isinstance(tree, Group):
-            total = frozenset([0])
-            for item in tree.items:
-                inner = self._merge_counts(item)
-                total = frozenset(min(a + b, 2) for a in total for b in inner)
-            return total
-        if isinstance(tree, Alternatives):
-            return frozenset[int]().union(*map(self._merge_counts, tree.options))
-        if isinstance(tree, Repeat):
-            inner = self._merge_counts(tree.item)
-            return frozenset(min(count * m, 2) for count in (tree.counts[0], tree.counts[-1]) for m in inner)
-        return frozenset([0])
-
-    def _spelled_options(self, tree: Node) -> Iterator[tuple[str, Node]]:
-        """Yield the alternative blocks of a tree, each with the rule that contains it, "" for none."""
-        pending, seen = [("", tree)], set()
-        while pending:
-            name, tree = pending.pop()
-            if isinstance(tree, Reference):
-                if tree.name not in seen:
-                    seen.add(tree.name)
-                    pending.append((tree.name, self.rules[tree.name]))
-            elif isinstance(tree, Alternatives):
-                pending.extend((name, option) for option in tree.options)
-            elif isinstance(tree, Group) and len(tree.items) == 1:
-                pending.append((name, tree.items[0]))
-            else:
-                yield name, tree
 
     def _section_of(self, what: str) -> Entry:
         """Return the section of the file for ``what`` ("the stem", "a block of stage 2")."""
         words = ("stem", "head", "transition", "shortcut", "block")
         section = next((key for key in words if key in what.split(" of ")[0]), "stages")
         return self.entries.get(section, self.root)
-
-    def _place_of(self, rule: str, default: Entry) -> Place:
-        grammar = self.entries.get("grammar")
-        node = grammar.get(rule) if isinstance(grammar, Mapping) and rule else default
-        node = default if node is None else node
-        return node.line, node.column
 
 
 def _large(number: int) -> str:

@@ -1,11 +1,12 @@
 """Parser of expressions: from text to a tree.
 
     expr    := seq { "|" seq }
-    seq     := { item }                                   `none`, or `identity`, is the empty sequence
+    seq     := { item | ";" }                             `none`, or `identity`, is the empty sequence
     item    := atom [ "?" | "{" n [ "," m ] "}" ]
     atom    := name [ "(" arg { "," arg } ")" ] | "(" expr ")" | fork | tap | "+" | "cat" | "gate(b=-6)"
-    tap     := ( "tap" | "from" ) "(" name ")"
+             | by_block "(" expr { "," expr } ")"
     fork    := ( "sum" | "cat" | "product" | "split" ) "(" expr "," expr { "," expr } ")"
+    tap     := ( "tap" | "from" ) "(" name ")"
     arg     := [ name "=" ] ( sum | item | word )         a number (``values.py``), an activation, or one of some words
 
 Arguments follow their name without a blank (``conv3x3(16)``); a bracket after a blank is a group.
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterable
 from explorer.errors import Edit, did_you_mean, similar_names
 from explorer.networks.ops.base import Argument
 from explorer.networks.ops.merge import MERGES
-from explorer.space.fork_nodes import ForkItem, TapItem
+from explorer.space.further_nodes import ForkItem, TapItem, UnitEnd
 from explorer.space.grammar import (
     Alternatives,
     Broken,
@@ -34,7 +35,17 @@ from explorer.space.grammar import (
     Repeat,
     Word,
 )
-from explorer.space.language.names import BRACKETED, FORKS, TAPS, USUAL, VARIABLES, Names, find_op, nearest_size
+from explorer.space.language.names import (
+    BY_PLACE,
+    FORKS,
+    FUNCTIONS,
+    TAPS,
+    USUAL,
+    VARIABLES,
+    Names,
+    find_op,
+    nearest_size,
+)
 from explorer.space.language.tokens import ExpressionError, Token
 from explorer.space.language.values import ValueParser
 
@@ -76,10 +87,10 @@ class Parser(ValueParser):
             self.need("end", "a layer, '|' or the end")
         return self.named(tree)
 
-    def structure(self) -> Node:
-        """Parse sequences between '|'."""
+    def structure(self, ends: tuple[str, ...] = ()) -> Node:
+        """Parse sequences between '|'. ``ends``: tokens after which the expression ends, besides ')'."""
         start = self.now.offset
-        options, labels = self.options(self.sequence)
+        options, labels = self.options(lambda: self.sequence(ends))
         if len(options) == 1:
             return options[0]
         if not all(labels) and self.owner in ("block", "first"):
@@ -103,13 +114,19 @@ class Parser(ValueParser):
         gaps = re.finditer(r"\s*\|(?=\s*(?:\||$))", self.text[start : self.now.offset])
         return [Edit(start + gap.start(), start + gap.end(), "") for gap in gaps]
 
-    def sequence(self) -> Group:
-        """Parse items up to '|', ')' or the end; in a fork also up to ','."""
+    def sequence(self, ends: tuple[str, ...] = ()) -> Group:
+        """Parse items up to '|', ')', one of ``ends`` or the end."""
         items = []
-        ends = ("end", "|", ")", ",") if self.forks else ("end", "|", ")")
-        while self.now.kind not in ends:
-            items.append(self.item())
+        while self.now.kind not in ("end", "|", ")", *ends):
+            items.append(self.unit_end() if self.now.kind == ";" else self.item())
         return Group(tuple(items))
+
+    def unit_end(self) -> Node:
+        """Parse ';'."""
+        end = self.need(";", "';'")
+        if self.forks:
+            raise ExpressionError(end.offset, "';' ends a unit of a block; write it outside of forks")
+        return UnitEnd(self.place(end.offset))
 
     def item(self) -> Node:
         """Parse an atom with its '?' or '{n,m}'."""
@@ -157,6 +174,13 @@ class Parser(ValueParser):
         if token.kind == "number":
             raise ExpressionError(token.offset, self.mixed(token.text))
         name = self.need("name", "a layer, a rule, '+' or '('").text
+        if self.is_rule(name):
+            return self.rule(token, place)
+        if name in BY_PLACE and self.adjacent_bracket():
+            self.deeper(token.offset)
+            made = self.by_place(name, place, lambda: self.structure(ends=(",",)))
+            self.depth -= 1
+            return made
         if name in ("none", "identity"):
             return Group(())
         if name in FORKS and self.adjacent_bracket():
@@ -177,15 +201,18 @@ class Parser(ValueParser):
                 removed = Edit(start - 1, end, "") if start else Edit(start, end + 1, "")
                 return self.fault(token.offset, f"{name!r} is allowed only in {home}", removed)
             return Copied(name, place)
-        if name in self.names.rules and not (name in BRACKETED and self.adjacent_bracket()):
-            if self.names.rules[name] and name not in self.names.broken:
-                raise ExpressionError(token.offset, self.mixed(name))
-            if self.adjacent_bracket():
-                end = self.text.find(")", self.now.offset) + 1
-                brackets = [Edit(self.now.offset, end, "")] if end else []
-                return self.fault(self.now.offset, f"the rule {name!r} takes no arguments", *brackets)
-            return Reference(name, place)
         return self.op(name, token.offset, place)
+
+    def rule(self, token: Token, place: Place) -> Node:
+        """Return the reference to a rule whose name was read."""
+        name = token.text
+        if self.names.rules[name] and name not in self.names.broken:
+            raise ExpressionError(token.offset, self.mixed(name))
+        if self.adjacent_bracket():
+            end = self.text.find(")", self.now.offset) + 1
+            brackets = [Edit(self.now.offset, end, "")] if end else []
+            return self.fault(self.now.offset, f"the rule {name!r} takes no arguments", *brackets)
+        return Reference(name, place)
 
     def op(self, name: str, offset: int, place: Place) -> Node:
         """Parse the arguments of an op whose name was read."""
@@ -198,7 +225,7 @@ class Parser(ValueParser):
             if name in (*FORKS, *TAPS):
                 example = f"{name}(conv3x3 bn, identity)" if name in FORKS else f"{name}(a)"
                 raise ExpressionError(offset, f"{name!r} needs its brackets directly after it, as in {example}")
-            if name in VARIABLES or name in ("round", "range"):
+            if name in VARIABLES or name in FUNCTIONS or name in BY_PLACE or name == "range":
                 raise ExpressionError(offset, self.mixed(name))
             known = self.names.structural()
             message = f"unknown name {name[:64]!r}{self.context(offset)}{did_you_mean(name, known)}"
@@ -222,7 +249,7 @@ class Parser(ValueParser):
         paths: list[Node] = []
         while True:
             is_empty = self.now.kind in (",", ")")
-            paths.append(self.structure())
+            paths.append(self.structure(ends=(",",)))
             if is_empty and (len(paths) > 1 or self.now.kind == ","):
                 empty = Edit(self.now.offset, self.now.offset, "identity")
                 message = f"path {len(paths)} of {name} is empty; write 'identity' for a path without layers"

@@ -12,19 +12,38 @@ from explorer.networks.ops.window import Size, size_of
 VARIABLES = {
     "w": "the stage's width",
     "in": "the input channels of the block",
+    "c": "the channels that arrive at the row of layers",
     "s": "the block's stride",
     "d": "the stage's dilation",
     "i": "the number of the block in the network, from 1",
     "n": "the number of blocks in the network",
+    "j": "the number of the block in its stage, from 1",
+    "m": "the number of blocks in the stage",
 }
+BY_PLACE = {"by_block": "block", "by_stage": "stage"}  # functions that choose by place -> by the place of what
 # Usual values of arguments that have no default, for suggestions.
 USUAL = {"r": "16", "p": "0.1", "g": "8", "heads": "4", "x": "0.5", "init": "1e-6", "slope": "0.01"}
+# Functions of numbers: the smallest and largest number of arguments, and how they are written.
+FUNCTIONS = {
+    "round": (1, 2, "round(x, m): the nearest multiple of m, by default 1"),
+    "max": (2, 100, "max(a, b)"),
+    "min": (2, 100, "min(a, b)"),
+    "floor": (1, 1, "floor(x)"),
+    "ceil": (1, 1, "ceil(x)"),
+    "log2": (1, 1, "log2(x)"),
+    "sqrt": (1, 1, "sqrt(x)"),
+}
 KEYWORDS = ("none", "identity", "cat", "gate", "round", "range", "post", "pre")
-ARRIVING = "c"  # a variable too, unless the file has a rule of this name, as files of earlier versions may have
 FORKS = ("sum", "cat", "product", "split")
 TAPS = ("tap", "from")
-# Names that have their meaning only before a bracket: files of earlier versions may have rules with these names.
-BRACKETED = ("sum", "product", "split", "part", *TAPS)
+# Names that no rule may have. Every other name of the language came later: earlier files may have a rule of that name,
+# which comes first but before a bracket, as rules take no arguments. A new op, variable or function is not added here.
+RESERVED = frozenset((
+    "avgpool", "blurpool", "bn", "cat", "cbam", "conv", "d", "drop", "droppath", "dwconv", "eca", "elu", "fc", "gap",
+    "gate", "gelu", "gn", "hardsigmoid", "hardswish", "i", "identity", "in", "in_", "layerscale", "leaky_relu", "ln",
+    "maxpool", "mhsa", "mish", "n", "none", "post", "pre", "prelu", "range", "relu", "relu6", "round", "s", "scale",
+    "se", "shortcut_gate", "shuffle", "sigmoid", "silu", "subsample", "w", "zero",
+))  # fmt: skip
 _SIZED = re.compile(r"([A-Za-z_]+?)(\d{1,4})x(\d{1,4})", re.ASCII)
 
 
@@ -46,11 +65,12 @@ class Names:
         """Return the names of layers, for suggestions."""
         sized = [f"{spelling}3x3" for spelling, op in registry.by_spelling.items() if op.sized is not False]
         plain = [spelling for spelling, op in registry.by_spelling.items() if op.sized is not True]
-        return [*(name for name, numeric in self.rules.items() if not numeric), *plain, *sized, "none", *FORKS, "gate"]
+        rules = [name for name, numeric in self.rules.items() if not numeric]
+        return [*rules, *plain, *sized, "none", *FORKS, "gate", *BY_PLACE]
 
     def numeric(self) -> list[str]:
         """Return the names of numbers, for suggestions."""
-        return [*(name for name, numeric in self.rules.items() if numeric), *VARIABLES, "round", "range"]
+        return [*(name for name, numeric in self.rules.items() if numeric), *VARIABLES, *FUNCTIONS, *BY_PLACE, "range"]
 
 
 def find_op(name: str) -> tuple[type[Op], Size | None] | None:
@@ -87,9 +107,20 @@ def nearest_size(name: str) -> str:
     return f"{sized[1]}{height}x{width}"
 
 
-def is_reserved(name: str) -> bool:
+def is_known(name: str) -> bool:
     """Whether ``name`` is an op, also one with a wrong kernel size, or a keyword."""
     try:
         return find_op(name) is not None or name in KEYWORDS
     except ValueError:
         return True
+
+
+def takes_bracket(name: str) -> bool:
+    """Whether ``name`` directly before a bracket is of the language, also if there is a rule of this name."""
+    return name in (*FORKS, *TAPS, *BY_PLACE, *FUNCTIONS, "range") or is_known(name)
+
+
+def is_reserved(name: str) -> bool:
+    """Whether no rule may have this name: see ``RESERVED``. A name with a kernel size is that of its op."""
+    sized = _SIZED.fullmatch(name)
+    return (sized[1] if sized else name) in RESERVED

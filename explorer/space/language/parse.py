@@ -13,19 +13,16 @@ from explorer.analysis.quantities import BEFORE_TRAINING
 from explorer.errors import Edit, ExplorerError, Problem, did_you_mean, similar_names
 from explorer.networks.ops.base import TensorShape
 from explorer.space.grammar import SCOPES, Broken, Grammar, Node, Point, Reference, StageRule, point_of, reachable, walk
+from explorer.space.language.block_checks import BlockChecks
 from explorer.space.language.checks import Checks
+from explorer.space.language.conditions import read_conditions
 from explorer.space.language.foreign import keys as foreign_keys
 from explorer.space.language.foreign import sections as foreign_sections
 from explorer.space.language.known_keys import read_keys
-from explorer.space.language.names import BRACKETED, VARIABLES, is_reserved
-from explorer.space.language.sections import (
-    SHORTCUT_KEYS,
-    STAGE_NUMBERS,
-    Sections,
-    default_shortcuts,
-    read_shortcuts,
-    read_stages,
-)
+from explorer.space.language.names import VARIABLES, is_reserved
+from explorer.space.language.sections import Sections
+from explorer.space.language.shortcuts import SHORTCUT_KEYS, default_shortcuts, read_shortcuts
+from explorer.space.language.stages import STAGE_NUMBERS, read_stages
 from explorer.space.language.values import numeric_rules
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, kind_of, read_yaml
 from explorer.space.lint.names import LINTS
@@ -43,6 +40,7 @@ KEYS = (
     "head",
     "grammar",
     "vary",
+    "where",
     "limits",
     "allow",
 )
@@ -134,15 +132,17 @@ class _Reader:
         limits, allowed = self._limits(), self._allowed()
         checks.depths()
         checks.arguments()
-        checks.forks()
+        blocks = BlockChecks(sections, self.root, self.entries)
+        blocks.forks()
         if not sections.has_gaps:
             checks.sizes(stem, head, between, stages)
-        if sections.has_gaps or not checks.merges(stages):
+        if sections.has_gaps or not blocks.merges(stages):
             self.problems.check()
+        blocks.places(stem, head, between, stages)
         stages = tuple(map(self._with_used_shortcuts, stages))
         title = self.entries.get("name")
         about = self.entries.get("about")
-        return Grammar(
+        grammar = Grammar(
             name=title.text if isinstance(title, Scalar) and title.text else Path(self.source).stem,
             about=about.text if isinstance(about, Scalar) else "",
             text=self.text,
@@ -160,6 +160,8 @@ class _Reader:
             | {f"grammar.{name}": (scalar.line, scalar.column) for name, scalar in rules.items()},
             allowed=allowed,
         )
+        where = self.entries.get("where")
+        return grammar if where is None else replace(grammar, where=read_conditions(where, grammar, self.problems))
 
     def _set_numeric(self, rules: dict[str, Scalar]) -> None:
         """Note which rules are numeric."""
@@ -204,9 +206,9 @@ class _Reader:
         characters = all(c.isascii() and (c.isalnum() or c in "_-") for c in name)
         if not (name[:1].isascii() and name[:1].isalpha() and len(name) <= 64 and characters):
             return "write a letter, then at most 63 letters, digits, '_' or '-'"
-        if name in VARIABLES:
-            return f"it is a variable, {VARIABLES[name]}"
-        return "the language uses it already" if is_reserved(name) and name not in BRACKETED else ""
+        if not is_reserved(name):
+            return ""
+        return f"it is a variable, {VARIABLES[name]}" if name in VARIABLES else "the language uses it already"
 
     def _vary(self) -> None:
         node = self.entries.get("vary")

@@ -15,7 +15,7 @@ MAX_TOKENS = 50_000  # tokens and alternatives in all expressions of a file
 MAX_DIGITS = 18
 
 _TOKEN = re.compile(
-    r"(?P<size>\d{1,4}x\d{1,4}(?![\w.]))|(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d{1,2})?(?![\w.]))|(?P<name>[A-Za-z][A-Za-z0-9_]*)|(?P<sign>[-+*/(){}|?=,])",
+    r"(?P<size>\d{1,4}x\d{1,4}(?![\w.]))|(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d{1,2})?(?![\w.]))|(?P<name>[A-Za-z][A-Za-z0-9_]*)|(?P<sign>\*\*|//|[-+*/(){}|?=,;])",
     re.ASCII,
 )
 _HYPHENATED = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -77,7 +77,7 @@ def tokens(text: str, rules: Container[str] = ()) -> list[Token]:
             raise ExpressionError(
                 at,
                 f"{(unknown[0] if unknown else text[at])[:40]!r} is neither a name nor a number nor one of"
-                " + - * / ( ) { } | ? = ,",
+                " + - * / ( ) { } | ? = , ;",
             )
         kind, spelled = match.lastgroup or "", match[0]
         if kind == "number" and len(spelled) > MAX_DIGITS:

@@ -2,10 +2,12 @@
 
     value   := sum { "|" sum }                            a whole rule, or in brackets
     sum     := product { ( "+" | "-" ) product }
-    product := factor { ( "*" | "/" ) factor }
-    factor  := "-" factor | number | size | rule | variable | "(" value ")" | round(x, m) | range(lo, hi, step)
+    product := factor { ( "*" | "/" | "//" ) factor }
+    factor  := "-" factor | atom [ "**" factor ]
+    atom    := number | size | rule | variable | "(" value ")" | range(lo, hi, step) | function "(" sum { "," sum } ")"
+             | by_block "(" value { "," value } ")"
 
-Arithmetic is exact. Alternatives become a ``Point``.
+Arithmetic is exact, see ``arithmetic.py``. Alternatives become a ``Point``.
 """
 
 from __future__ import annotations
@@ -16,14 +18,15 @@ from fractions import Fraction
 from typing import TypeVar
 
 from explorer.errors import Edit, did_you_mean, similar_names
+from explorer.space.further_nodes import Pair
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
     Broken,
+    ByPlace,
     Group,
     Node,
     Number,
-    Pair,
     Place,
     Point,
     Reference,
@@ -31,7 +34,7 @@ from explorer.space.grammar import (
     Variable,
     walk,
 )
-from explorer.space.language.names import ARRIVING, BRACKETED, VARIABLES, Names, is_reserved
+from explorer.space.language.names import BY_PLACE, FUNCTIONS, VARIABLES, Names, is_known, takes_bracket
 from explorer.space.language.tokens import Cursor, ExpressionError, NumberError, Token, tokens
 
 MAX_OPTIONS = 10_000
@@ -101,7 +104,7 @@ class ValueParser(Cursor):
         """Parse a product of factors."""
         start = self.now.offset
         left = self.factor()
-        while token := self.take("*", "/"):
+        while token := self.take("*", "/", "//"):
             left = self.arithmetic(token, left, self.factor(), start)
         return left
 
@@ -114,7 +117,7 @@ class ValueParser(Cursor):
         return Arithmetic(operator.kind, left, right, self.place(start), text)
 
     def factor(self) -> Node:
-        """Parse a number, a name, a call of round or range, or a value in brackets."""
+        """Parse an atom with its sign and its power. As in Python, -2**2 is -(2**2), and 2**3**2 is 2**(3**2)."""
         token = self.now
         place = self.place(token.offset)
         if self.take("-"):
@@ -122,6 +125,17 @@ class ValueParser(Cursor):
             inner = self.factor()
             self.depth -= 1
             return Arithmetic("-", Number(Fraction(0)), inner, place, self.spelled(token.offset, self.now.offset))
+        base = self.value_atom()
+        if power := self.take("**"):
+            self.deeper(power.offset)
+            base = self.arithmetic(power, base, self.factor(), token.offset)
+            self.depth -= 1
+        return base
+
+    def value_atom(self) -> Node:
+        """Parse a number, a name, a call of a function, or a value in brackets."""
+        token = self.now
+        place = self.place(token.offset)
         if self.take("number"):
             return Number(Fraction(token.text))
         if self.take("size"):
@@ -134,17 +148,20 @@ class ValueParser(Cursor):
             self.need(")", "')' or an operator")
             return inner
         name = self.need("name", "a number, a rule, a variable or '('").text
-        if name in ("round", "range") and self.now.kind == "(":
+        if self.now.kind == "(" and name in (*FUNCTIONS, *BY_PLACE, "range"):
             self.deeper(token.offset)
-            value = self.rounded(token, place) if name == "round" else self.numeric_range(token)
+            if name in BY_PLACE:
+                value: Node = self.by_place(name, place, self.value_alternatives)
+            else:
+                value = self.numeric_range(token) if name == "range" else self.function(token)
             self.depth -= 1
             return value
-        is_layer = name in BRACKETED and self.adjacent_bracket()
-        if not is_layer and (self.names.rules.get(name) or name in self.names.broken):
+        is_rule = self.is_rule(name)
+        if is_rule and (self.names.rules[name] or name in self.names.broken):
             return Reference(name, place)
-        if name in VARIABLES or (name == ARRIVING and name not in self.names.rules):
+        if name in VARIABLES and not is_rule:
             return Variable(name, place)
-        if is_layer or name in self.names.rules or is_reserved(name):
+        if is_rule or is_known(name) or (self.adjacent_bracket() and takes_bracket(name)):
             context = self.context(token.offset)
             raise ExpressionError(token.offset, f"{name!r} is a layer, expected a number{context}")
         known = self.names.numeric() if self.owner else []
@@ -154,14 +171,40 @@ class ValueParser(Cursor):
             token.offset, message, *(Edit(token.offset, token.offset + len(name), best) for best in near[:1])
         )
 
-    def rounded(self, token: Token, place: Place) -> Node:
-        """Parse the arguments of ``round(x, m)``."""
+    def is_rule(self, name: str) -> bool:
+        """Whether a name that was read is that of a rule: rules take no arguments."""
+        return name in self.names.rules and not (self.adjacent_bracket() and takes_bracket(name))
+
+    def by_place(self, name: str, place: Place, read: Callable[[], Node]) -> Node:
+        """Parse the entries of ``by_block`` or ``by_stage``, each with ``read``."""
         self.take("(")
-        value = self.sum()
-        self.need(",", "',' and the multiple to round to")
-        multiple = self.sum()
-        self.need(")", "')'")
-        return Arithmetic("round", value, multiple, place, self.spelled(token.offset, self.now.offset))
+        options = [read()]
+        while self.take(","):
+            options.append(read())
+        self.count_tokens(len(options), self.last.offset)
+        self.need(")", "',' or ')'")
+        return ByPlace(BY_PLACE[name], tuple(options), place)
+
+    def function(self, token: Token) -> Node:
+        """Parse the arguments of a function whose name was read."""
+        name = token.text
+        least, most, form = FUNCTIONS[name]
+        self.take("(")
+        values = [self.sum()]
+        while self.take(","):
+            values.append(self.sum())
+        if self.now.kind == ")" and not least <= len(values) <= most:
+            raise ExpressionError(
+                token.offset, f"{name} has {len(values)} argument{'s'[: len(values) > 1]}; write {form}"
+            )
+        self.need(")", "',' or ')'" if len(values) < most else "')'")
+        if len(values) == 1:
+            values.append(Number(Fraction(1)))
+        operator = token._replace(kind="//" if name == "floor" else name)
+        made = values[0]
+        for value in values[1:]:
+            made = self.arithmetic(operator, made, value, token.offset)
+        return made
 
     def numeric_range(self, token: Token) -> Node:
         """Parse the arguments of ``range(lo, hi, step)``: a choice of numbers."""
@@ -279,6 +322,6 @@ def _begins_as_a_number(text: str) -> bool:
     if not text.lstrip()[:1].isdigit():
         return False
     try:
-        return not any(token.kind == "name" and is_reserved(token.text) for token in tokens(text))
+        return not any(token.kind == "name" and is_known(token.text) for token in tokens(text))
     except ExpressionError:
         return True

@@ -16,7 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from explorer.errors import Edit
 from explorer.space.grammar import Place
-from explorer.space.language.names import is_reserved
+from explorer.space.language.names import is_known
 from explorer.space.language.source_text import applied, in_yaml, line_of
 
 MAX_CHARACTERS = 100_000  # of a text whose repairs are tried
@@ -205,7 +205,7 @@ def _two_keys(line: str) -> Repair | None:
     if before_colon := entry["value"][: colon.start()].count("(") - entry["value"][: colon.start()].count(")"):
         value = re.sub(r"(?<=\w):\s+", "=", entry["value"]) if before_colon > 0 else entry["value"]
         return Repair(column, f"{entry['key']}: {value}", "':' after an argument; write name=value")
-    if any(map(is_reserved, entry["value"][: colon.start()].split()[-1:])):
+    if any(map(is_known, entry["value"][: colon.start()].split()[-1:])):
         value = re.sub(r"\s*:\s+", " ", re.sub(r":\s+(\d+),?", r"(\1)", entry["value"]))
         message = "':' in an expression; layers are separated by blanks, and arguments follow in brackets"
         return Repair(column, f"{entry['key']}: {value}", message)

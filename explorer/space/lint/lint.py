@@ -12,6 +12,10 @@ from typing import NamedTuple
 from explorer.networks.architecture import Architecture
 from explorer.networks.ops.merge import Concatenate, Gate
 from explorer.networks.ops.zero import Zero
+from explorer.space.condition import names_in
+from explorer.space.constants import constants
+from explorer.space.count.constrained import ConstrainedDecisions
+from explorer.space.count.decisions import Decisions
 from explorer.space.grammar import (
     IDENTITY,
     Copied,
@@ -25,7 +29,7 @@ from explorer.space.grammar import (
     reachable,
     walk,
 )
-from explorer.space.lint.constants import constants
+from explorer.space.lint.conditions import unused_alternatives, without_effect
 from explorer.space.lint.names import LINTS
 from explorer.space.lint.paths import Path, PathReader
 
@@ -57,14 +61,15 @@ class Lint(NamedTuple):
         return {"file" if key == "source" else key: value for key, value in self._asdict().items()}
 
 
-def find_lints(grammar: Grammar, first: Callable[[], Architecture]) -> tuple[Lint, ...]:
+def find_lints(grammar: Grammar, first: Callable[[], Architecture], decisions: Decisions) -> tuple[Lint, ...]:
     """Return the warnings of a space by their place, without those that the file allows.
 
     Args:
         grammar: The space.
         first: Returns the network of index 0.
+        decisions: Its derivations.
     """
-    finder = _Finder(grammar, first)
+    finder = _Finder(grammar, first, decisions)
     assert finder.checks.keys() == LINTS.keys()
     found = [
         Lint(name, grammar.source, *place, message, fix)
@@ -81,14 +86,16 @@ Found = Iterator[tuple[Place, str, str]]  # place, message, fix
 class _Finder:
     """The checks of one space."""
 
-    def __init__(self, grammar: Grammar, first: Callable[[], Architecture]):
-        self.grammar, self.first = grammar, first
+    def __init__(self, grammar: Grammar, first: Callable[[], Architecture], decisions: Decisions):
+        self.grammar, self.first, self.decisions = grammar, first, decisions
         self.checks: dict[str, Callable[[], Found]] = {
             "input-order": self.input_order,
             "unused-rule": self.unused_rules,
             "nothing-before-merge": self.nothing_before_merge,
             "default-identity": self.default_identity,
             "share-ratio": self.share_ratios,
+            "condition-without-effect": lambda: self.of_conditions(without_effect),
+            "unused-alternative": lambda: self.of_conditions(unused_alternatives),
             "copied-from-zero": self.copied_from_zero,
         }
 
@@ -107,10 +114,15 @@ class _Finder:
         """Find rules that no network uses."""
         nodes = reachable(self.grammar.rules, self.grammar.roots)
         used = {node.name for node in nodes if isinstance(node, Reference)}
+        used.update(named.name for condition in self.grammar.where for named in names_in(condition.truth))
         for name in self.grammar.rules:
             if name not in used:
                 message = f"no stem, stage, shortcut, transition or head uses the rule {name!r}, so it has no effect"
                 yield self.grammar.places[f"grammar.{name}"], message, "remove it, or name it where it belongs"
+
+    def of_conditions(self, check: Callable[[ConstrainedDecisions], Found]) -> Found:
+        """Find what a check of the conditions finds, if there are any."""
+        return check(self.decisions) if isinstance(self.decisions, ConstrainedDecisions) else iter(())
 
     def nothing_before_merge(self) -> Found:
         """Find residual blocks without a layer before the merge."""

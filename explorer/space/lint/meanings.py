@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from explorer.networks.ops.pool import BlurPool
 from explorer.networks.ops.scale import Scale
+from explorer.space.constants import constants
 from explorer.space.grammar import Grammar, Node, OpItem, reachable
-from explorer.space.lint.constants import constants
 
 
 def changed_meanings(grammar: Grammar) -> dict[str, str]:

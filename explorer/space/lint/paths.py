@@ -8,8 +8,8 @@ from typing import NamedTuple
 from explorer.networks.ops.conv import Conv
 from explorer.networks.ops.regularisation import Dropout, DropPath
 from explorer.networks.ops.scale import Scale
-from explorer.space.fork_nodes import ForkItem
-from explorer.space.grammar import Alternatives, Group, MergeItem, Node, OpItem, Reference, Repeat, reachable
+from explorer.space.further_nodes import ForkItem, UnitEnd
+from explorer.space.grammar import Alternatives, ByPlace, Group, MergeItem, Node, OpItem, Reference, Repeat, reachable
 
 
 class Path(NamedTuple):
@@ -46,17 +46,24 @@ class PathReader:
     def __init__(self, rules: Mapping[str, Node], named: Iterable[str]):
         self.rules = rules
         self.named = frozenset(named)
+        self._finished: set[Path] = set()  # of units before the last ';'
+        self._inside = ""  # the innermost rule with its own shortcuts that is being read
 
     def paths(self, block: Node) -> Paths:
-        """Return the paths of a block that differ in what a ``Path`` holds."""
-        return self._extended(frozenset([Path()]), block)
+        """Return the paths of the units of a block that differ in what a ``Path`` holds."""
+        self._finished.clear()
+        last = self._extended(frozenset([Path()]), block)
+        return frozenset(path for path in (*self._finished, *last) if path.merge is not None)
 
     def _extended(self, paths: Paths, node: Node) -> Paths:
         if isinstance(node, Group):
             for item in node.items:
                 paths = self._extended(paths, item)
             return paths
-        if isinstance(node, Alternatives):
+        if isinstance(node, UnitEnd):
+            self._finished |= paths
+            return frozenset([Path(named=self._inside)])
+        if isinstance(node, (Alternatives, ByPlace)):
             return frozenset[Path]().union(*(self._extended(paths, option) for option in node.options))
         if isinstance(node, Repeat):
             times = [paths, self._extended(paths, node.item)]
@@ -64,7 +71,12 @@ class PathReader:
             return frozenset[Path]().union(*(times[min(count, 2)] for count in node.counts))
         if isinstance(node, Reference):
             if node.name in self.named:
-                paths = frozenset(path._replace(named=node.name) for path in paths)
+                outer, self._inside = self._inside, node.name
+                paths = self._extended(
+                    frozenset(path._replace(named=node.name) for path in paths), self.rules[node.name]
+                )
+                self._inside = outer
+                return paths
             return self._extended(paths, self.rules[node.name])
         if isinstance(node, MergeItem):
             return frozenset(path if path.merge else path._replace(merge=node) for path in paths)

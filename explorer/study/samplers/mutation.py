@@ -13,8 +13,8 @@ from explorer.space.search_space import SearchSpace
 def mutate(space: SearchSpace, derivation: Derivation, draw: random.Random) -> Derivation:
     """Return the derivation with another option at one random choice point.
 
-    Choice points that no longer occur are left out; new ones are drawn at random. A derivation without choices is
-    returned as it is.
+    Choice points that no longer occur are left out; new ones are drawn at random, and those whose option the conditions
+    of the space do not allow any more. A derivation without choices is returned as it is.
     """
     if not derivation.choices:
         return derivation
@@ -23,9 +23,9 @@ def mutate(space: SearchSpace, derivation: Derivation, draw: random.Random) -> D
     def choose(choice: Choice) -> str:
         kept = derivation.choices.get(choice.name)
         if choice.name == changed:
-            others = [option for option in choice.options if option != kept]
-            return draw.choice(others or choice.options)
-        return draw.choice(choice.options) if kept is None else kept
+            others = [option for option in choice.allowed if option != kept]
+            return draw.choice(others or choice.allowed)
+        return kept if kept in choice.allowed else draw.choice(choice.allowed)
 
     return space.derive(choose)
 
@@ -33,13 +33,14 @@ def mutate(space: SearchSpace, derivation: Derivation, draw: random.Random) -> D
 def shuffled_neighbours(space: SearchSpace, parents: list[Derivation], draw: random.Random) -> Iterator[Derivation]:
     """Yield, in random order, every derivation that differs from a parent in the option of one choice point.
 
-    Choice points that no longer occur are left out; new ones are drawn at random.
+    Choice points that no longer occur are left out; new ones are drawn at random, and those whose option the conditions
+    of the space do not allow any more.
     """
     changes = [
         (parent, choice.name, option)
         for parent in parents
         for choice in current_choices(space, parent)
-        for option in choice.options
+        for option in choice.allowed
         if option != parent.choices[choice.name]
     ]
     draw.shuffle(changes)
@@ -49,6 +50,6 @@ def shuffled_neighbours(space: SearchSpace, parents: list[Derivation], draw: ran
 def _changed(space: SearchSpace, parent: Derivation, name: str, option: str, draw: random.Random) -> Derivation:
     def choose(choice: Choice) -> str:
         kept = option if choice.name == name else parent.choices.get(choice.name)
-        return draw.choice(choice.options) if kept is None else kept
+        return kept if kept in choice.allowed else draw.choice(choice.allowed)
 
     return space.derive(choose)

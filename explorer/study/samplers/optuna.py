@@ -6,6 +6,7 @@ a resumed search needs no special case, and there is no second database that cou
 
 from __future__ import annotations
 
+import random
 import statistics
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -88,7 +89,8 @@ class OptunaAdapter:
         self._study.sampler = self._make_sampler(seed_for("sampler", self._seed, number))
         trial = self._study.ask()
         self._running[number] = trial._trial_id
-        derivation = self._space.derive(ask_trial(trial))
+        draw = random.Random(seed_for("allowed", self._seed, number))
+        derivation = self._space.derive(ask_trial(trial, draw))
         return derivation, self._notes(trial._trial_id)
 
     def adopt(self, number: int, derivation: Derivation) -> dict[str, Any]:
@@ -182,9 +184,24 @@ def _quiet_study(directions: list[StudyDirection]) -> optuna.Study:
         optuna.logging.set_verbosity(verbosity)
 
 
-def ask_trial(trial: Trial) -> Chooser:
-    """Return a chooser that takes the trial's suggestions."""
-    return lambda choice: trial.suggest_categorical(choice.name, choice.options)
+def ask_trial(trial: Trial, draw: random.Random) -> Chooser:
+    """Return a chooser that takes the trial's suggestions.
+
+    A suggestion that the conditions of the space do not allow is replaced in the trial by one that they allow, drawn
+    uniformly: Optuna's distributions cannot depend on earlier choices.
+    """
+
+    def choose(choice: Choice) -> str:
+        suggested = trial.suggest_categorical(choice.name, choice.options)
+        if suggested not in choice.closed:
+            return suggested
+        allowed = draw.choice(choice.allowed)
+        distribution = CategoricalDistribution(choice.options)
+        internal = distribution.to_internal_repr(allowed)
+        trial.storage.set_trial_param(trial._trial_id, choice.name, internal, distribution)
+        return allowed
+
+    return choose
 
 
 def distributions_of(space: SearchSpace, choices: Mapping[str, str]) -> dict[str, CategoricalDistribution]:

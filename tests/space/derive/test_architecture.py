@@ -7,7 +7,9 @@ import pytest
 from explorer.costs.analytic import count_cost
 from explorer.errors import SpaceError
 from explorer.space.search_space import load_space, parse_space
-from tests.space.spaces import PLAIN, branch, line, only, space, text, ways, written
+from tests.space.spaces import PLAIN, agrees_with_trying, branch, line, only, space, text, ways, written
+
+STRIDED = "{blocks: 2, width: [8, 16, 24], stride: [1, 2, 2]}"
 
 # Widths
 
@@ -70,7 +72,7 @@ def test_a_transition_opens_each_stage_but_the_first():
     made = only(
         transition="ln conv2x2(w, s=s)",
         block="dwconv7x7 ln conv1x1(4*w) gelu conv1x1 +",
-        stages="{blocks: 2, width: [8, 16, 24], stride: [1, 2, 2]}",
+        stages=STRIDED,
     )
     assert [written(stage.transition) for stage in made.stages] == [
         "",
@@ -87,11 +89,27 @@ def test_the_variables_of_a_transition():
     assert written(made.stages[1].transition) == "conv1x1(out=24) avgpool2x2(s=2) conv1x1(out=16)"
 
 
-def test_a_transition_must_apply_the_stride():
-    """A transition without an op that takes the stride is rejected."""
-    assert only(transition="bn avgpool conv1x1")
-    with pytest.raises(SpaceError, match="the transition to stage 2: the layers shrink by 1, the stride is 2"):
-        space(transition="bn")
+def test_a_transition_takes_the_stride_or_leaves_it_to_the_first_block():
+    """A transition takes the whole stride if one of its layers takes strides; else the stage's first block has it."""
+    for layers, stride in (("bn avgpool conv1x1", ""), ("bn", ", s=2"), ("none", ", s=2"), ("maxpool3x3", ", s=2")):
+        made = only(transition=layers)
+        assert branch(made, stage=2) == f"conv3x3(out=16{stride}) bn relu conv3x3(out=16) bn"
+        assert made.stage_shapes()[-1] == (16, 8, 8)
+    assert only(transition="maxpool3x3(s=2)").stage_shapes()[-1] == (16, 8, 8)
+    with pytest.raises(SpaceError, match="the transition to stage 2: the layers shrink by 2, the stride is 4"):
+        space(transition="maxpool3x3(s=2)", stages="{blocks: 2, width: [8, 8], stride: [1, 4]}")
+
+
+def test_a_transition_may_be_left_out_by_a_choice():
+    """With 'none' as an alternative of the transition, the blocks of that network have the stride."""
+    made = space({"down": "none | conv2x2"}, {"down": "stage"}, transition="down", stages=STRIDED)
+    assert agrees_with_trying(made) == 4
+    for derivation in made:
+        network = made.architecture(derivation)
+        assert network.stage_shapes()[-1] == (24, 4, 4)
+        for k in (2, 3):
+            is_left_out = derivation.choices[f"down@stage{k}"] == "none"
+            assert is_left_out == (not network.stages[k - 1].transition) == ("s=2" in branch(network, k))
 
 
 # Whole networks, and errors found during derivation

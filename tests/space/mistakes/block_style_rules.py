@@ -293,7 +293,7 @@ MISTAKES = [
     ),
     Mistake(
         "7:16",
-        "'^': the language has no powers; write a list, one number for each stage",
+        "'^': a power is written 2**i",
         "",
         ("width", "width: 16 * 2^i"),
     ),

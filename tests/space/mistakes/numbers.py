@@ -173,20 +173,14 @@ MISTAKES = [
     ),
     Mistake(
         "5:17",
-        "'//': the language divides exactly, by '/'; round(x, 1) rounds to a whole number",
-        "block: conv1x1(w/2) conv3x3 +",
-        {"block": "conv1x1(w//2) conv3x3 +"},
-    ),
-    Mistake(
-        "5:17",
-        "'^': a power is written as a product, w*w",
-        "block: conv1x1(w*w/8) conv3x3 +",
+        "'^': a power is written w**2",
+        "block: conv1x1(w**2/8) conv3x3 +",
         {"block": "conv1x1(w^2/8) conv3x3 +"},
     ),
     Mistake(
         "5:16",
-        "unknown name 'int'; did you mean 'round(w/2, 1)'?",
-        "block: conv1x1(round(w/2, 1)) conv3x3 +",
+        "unknown name 'int'; did you mean 'floor(w/2)'?",
+        "block: conv1x1(floor(w/2)) conv3x3 +",
         {"block": "conv1x1(int(w/2)) conv3x3 +"},
     ),
     Mistake(

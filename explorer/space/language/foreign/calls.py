@@ -14,7 +14,7 @@ from explorer.space.language.foreign import words
 from explorer.space.language.foreign.layers import VALUES, as_size, layer, positional_parts
 from explorer.space.language.foreign.numbers import spelled_range
 from explorer.space.language.foreign.scan import Finding, Lexeme, Scan, base_layer
-from explorer.space.language.names import BRACKETED, FORKS, KEYWORDS, TAPS, VARIABLES, find_op, is_reserved
+from explorer.space.language.names import BY_PLACE, FORKS, FUNCTIONS, KEYWORDS, TAPS, VARIABLES, find_op, is_known
 
 
 def calls(scan: Scan) -> Iterator[Finding]:
@@ -33,9 +33,9 @@ def calls(scan: Scan) -> Iterator[Finding]:
 
 def _is_known(scan: Scan, index: int) -> bool:
     name = scan.at(index).text
-    if name in scan.rules or name in KEYWORDS:
+    if name in scan.rules or name in KEYWORDS or (name in FUNCTIONS and scan.at(index + 1).text == "("):
         return True
-    if name in BRACKETED and scan.at(index + 1).text == "(" and scan.touches(index + 1):
+    if scan.at(index + 1).text == "(" and scan.touches(index + 1) and name in (*FORKS, *TAPS, *BY_PLACE):
         return True
     if name in VARIABLES and (scan.in_arguments(index) or scan.home != "layers"):
         return True
@@ -158,8 +158,8 @@ def _structure(scan: Scan, word: str, arguments: list[str]) -> str | None:
         return f"{listed[0]}?" if " " not in listed[0] else f"({listed[0]})?"
     if word in words.SEQUENCES and listed:
         return " ".join(map(_in_language, listed))
-    if word in ("floor", "int", "ceil", "trunc") and len(listed) == 1 and scan.home != "layers":
-        return f"round({listed[0]}, 1)"
+    if word in ("int", "trunc") and len(listed) == 1 and scan.home != "layers":
+        return f"floor({listed[0]})"
     return None
 
 
@@ -205,14 +205,14 @@ def _is_value(scan: Scan, index: int) -> bool:
     assert caller is not None
     if scan.at(index - 1).text == "=" and words.argument(scan.at(index - 2).text, ("act", "gate")) == "act":
         return False
-    return is_reserved(caller.text) or (scan.at(index - 1).text == "=" and base_layer(caller.text) is not None)
+    return is_known(caller.text) or (scan.at(index - 1).text == "=" and base_layer(caller.text) is not None)
 
 
 def _value(scan: Scan, index: int, end: int, word: str, arguments: list[str], called: bool) -> Finding | None:
     lexeme = scan.at(index)
     name = lexeme.text
-    if called and word in ("int", "floor", "round", "ceil") and len(arguments) == 1:
-        new = f"round({arguments[0]}, 1)"
+    if called and word in ("int", "trunc") and len(arguments) == 1:
+        new = f"floor({arguments[0]})"
     elif called:
         return None
     else:

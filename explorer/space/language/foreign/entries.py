@@ -50,6 +50,8 @@ def as_expression(entry: Entry, home: str, rules: Container[str]) -> str | None:
         if not parts or not all(parts):
             return None
         found = [_grouped(part) for part in map(str, parts)]
+        if home == "layers" and len(found) > 1 and all(re.search(r"(^|\s)(\+|cat(?!\()|gate)", part) for part in found):
+            return " ; ".join(found)
         if any(is_layer_name(part.split("(")[0], rules) for part in found):
             found = ["none" if part in ("0", "None", "False") else part for part in found]
         return joined(found, home, rules)

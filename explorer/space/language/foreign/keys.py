@@ -25,8 +25,9 @@ _SPACE = {
     "transition": "transitions downsamplelayer downsamplelayers reduction reductioncell between",
     "head": "classifier tail top output final fc exit neck clshead classifierhead headlayer last",
     "grammar": "rules choices ops definitions define defs productions options variables searchspace parameters params"
-    " hyperparameters knobs let where macros alternatives symbols space vars hparams",
+    " hyperparameters knobs let macros alternatives symbols space vars hparams",
     "vary": "varies scope scopes vary_by per sharing share variation granularity",
+    "where": "conditions condition require requires subjectto suchthat forbid",
     "limits": "limit constraints constraint budget budgets bounds maximum restrictions caps",
 }
 _STAGES = {

@@ -156,7 +156,7 @@ def per_cent(scan: Scan) -> Iterator[Finding]:
 
 
 def products(scan: Scan) -> Iterator[Finding]:
-    """2w, w^2, w**2, w//2, 2x as numbers."""
+    """2w, w^2, 2x as numbers."""
     for index, lexeme in enumerate(scan.lexemes):
         after = scan.at(index + 1)
         is_value = scan.home == "number" or scan.in_arguments(index) or not scan.is_layer(index - 1)
@@ -174,21 +174,9 @@ def products(scan: Scan) -> Iterator[Finding]:
                 new = str(Fraction(lexeme.text) * _SUFFIXES[after.text])
                 message = f"'{lexeme.text}{after.text}': a number is written in digits, {new}"
                 yield Finding(lexeme.start, message, (Edit(lexeme.start, after.end, new),))
-        elif lexeme.text in ("^", "**") and after.kind == "number" and is_value and scan.at(index - 1).text != ")":
-            base, power = scan.at(index - 1), after.text
-            if power.isdigit() and 1 <= int(power) <= 16:
-                if base.kind == "number":
-                    new = str(Fraction(base.text) ** int(power))
-                else:
-                    new = "*".join([base.text] * int(power))
-                message = f"{lexeme.text!r}: a power is written as a product, {new}"
-                yield Finding(lexeme.start, message, (Edit(base.start, after.end, new),))
-        elif lexeme.text in ("^", "**") and after.kind == "name" and is_value:
-            message = f"{lexeme.text!r}: the language has no powers; write a list, one number for each stage"
-            yield Finding(lexeme.start, message)
-        elif lexeme.text == "//" and is_value:
-            message = "'//': the language divides exactly, by '/'; round(x, 1) rounds to a whole number"
-            yield Finding(lexeme.start, message, (Edit(lexeme.start, lexeme.end, "/"),))
+        elif lexeme.text == "^" and after.kind in ("number", "name") and is_value and scan.at(index - 1).text != ")":
+            message = f"'^': a power is written {scan.at(index - 1).text}**{after.text}"
+            yield Finding(lexeme.start, message, (Edit(lexeme.start, lexeme.end, "**"),))
         elif lexeme.text == "." and after.kind == "number" and scan.touches(index + 1) and not scan.touches(index):
             new = f"0.{after.text}"
             message = f"'.{after.text}': a number begins with a digit, {new}"

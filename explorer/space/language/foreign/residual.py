@@ -173,6 +173,16 @@ def idle_blocks(scan: Scan) -> Iterator[Finding]:
             yield Finding(word.start, message, (Edit(word.start, last.end, "zero +"),))
 
 
+def separates_layers(text: str, rules: Container[str]) -> bool:
+    """Whether ``;`` is between layers in the way of other tools, not between units: a unit has a merge, or a rule that
+    may have one, and does not begin with a merge."""
+    merges = ("+", "cat", "gate")
+    units = [re.findall(r"cat\(|[A-Za-z][\w-]*|\+", unit) for unit in text.split(";")] if ";" in text else []
+    return any(
+        found and (found[0] in merges or not any(word in merges or word in rules for word in found)) for found in units
+    )
+
+
 def one_merge(text: str, rules: Container[str]) -> str:
     """Return the alternatives of a block with one merge each: the last of several, or a new one at the end.
 
@@ -192,7 +202,11 @@ def one_merge(text: str, rules: Container[str]) -> str:
 
 def _with_one_merge(text: str, rules: Container[str]) -> str:
     scan = Scan(text, "layers", rules)
-    merges = [k for k, lexeme in enumerate(scan.lexemes) if lexeme.text in ("+", "cat", "gate")]
+    merges = [
+        k
+        for k, lexeme in enumerate(scan.lexemes)
+        if lexeme.text in ("+", "gate") or (lexeme.text == "cat" and scan.at(k + 1).text != "(")
+    ]
     top = [k for k in merges if scan.outer[k] < 0]
     if len(top) > 1:
         return " ".join(applied(text, [Edit(scan.at(k).start, scan.at(k).end, "") for k in top[:-1]]).split())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from explorer.errors import Edit
 from explorer.networks.ops import registry
 from explorer.space.language.foreign.words import LAYERS, plain
-from explorer.space.language.names import VARIABLES, find_op, is_reserved
+from explorer.space.language.names import VARIABLES, find_op, is_known
 
 _LEXEME = re.compile(
     r"(?P<name>\d{1,2}x\d{1,2}(?![\w.])|\d{1,2}x\d{1,2}[_-]?(?=[A-Za-z])[A-Za-z_]\w*|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)"
@@ -120,7 +120,7 @@ class Scan:
 
     def knows(self, name: str) -> bool:
         """Whether a name is a rule or a layer of the language."""
-        return name in self.rules or is_reserved(name)
+        return name in self.rules or is_known(name)
 
     def parts(self, first: int, last: int, separators: Container[str]) -> list[str]:
         """Return the texts between separators among the lexemes first..last, outside of brackets in them."""
@@ -140,7 +140,7 @@ def is_layer_name(name: str, rules: Container[str]) -> bool:
     """Whether a name is a layer, in the language or elsewhere. The names of rules are not."""
     if name in rules or name in VARIABLES:
         return False
-    return is_reserved(name) or base_layer(name) is not None
+    return is_known(name) or base_layer(name) is not None
 
 
 def base_layer(name: str) -> str | None:

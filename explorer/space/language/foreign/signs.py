@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from explorer.errors import Edit
 from explorer.space.language.foreign.scan import Finding, Lexeme, Scan, are_alternatives, is_layer_name, joined
-from explorer.space.language.names import VARIABLES, is_reserved
+from explorer.space.language.names import VARIABLES, is_known
 
 _ARROWS = ("->", "=>", ">>", "|>", "→", "⇒", ">", "&", "&&", "–", "—", "·", "•", "⟶", "…")
 _THEN = ("then", "and", "before", "andthen", "either", "followed", "by")
@@ -86,7 +86,7 @@ def lists(scan: Scan) -> Iterator[Finding]:
             yield Finding(lexeme.start, f"'[' after {name!r}; arguments are written in round brackets", edits)
             continue
         parts = scan.parts(index + 1, last - 1, (",", ";", "|")) if last > index + 1 else []
-        if (caller := scan.caller(scan.outer[index])) is not None and not is_reserved(caller.text):
+        if (caller := scan.caller(scan.outer[index])) is not None and not is_known(caller.text):
             continue  # an argument of a foreign call, which reads it itself
         new = joined(parts, scan.home, scan.rules)
         whole = index == 0 and last == len(scan.lexemes) - 1

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-from explorer.space.grammar import Alternatives, Arithmetic, Group, Node, Number, Pair, Reference, compute
+from explorer.space.arithmetic import compute
+from explorer.space.further_nodes import Pair
+from explorer.space.grammar import Alternatives, Arithmetic, ByPlace, Group, Node, Number, Reference
 
 MAX_NUMBERS = 1_000  # numbers of an expression with many choices; beyond it none are returned
 
 
-def constants(node: Node, rules: Mapping[str, Node]) -> frozenset[Fraction]:
+def constants(node: Node, rules: Mapping[str, Node], stage: int = 0) -> frozenset[Fraction]:
     """Return the numbers that a value can be; empty if it has a variable, an error or too many choices.
 
     Of a size it is the larger side.
@@ -18,17 +20,20 @@ def constants(node: Node, rules: Mapping[str, Node]) -> frozenset[Fraction]:
     Args:
         node: The value.
         rules: Rule name -> expression.
+        stage: The number of a stage, for what ``by_stage`` has there; 0 for any.
     """
+    if isinstance(node, ByPlace) and node.of == "stage" and 0 < stage <= len(node.options):
+        return constants(node.options[stage - 1], rules, stage)
     if isinstance(node, Number):
         return frozenset([node.value])
     if isinstance(node, Pair):
         return frozenset([Fraction(max(node.value))])
     if isinstance(node, Reference):
-        return constants(rules[node.name], rules)
-    if isinstance(node, Alternatives) or (isinstance(node, Group) and len(node.items) == 1):
-        return frozenset[Fraction]().union(*(constants(option, rules) for option in node.children))
+        return constants(rules[node.name], rules, stage)
+    if isinstance(node, (Alternatives, ByPlace)) or (isinstance(node, Group) and len(node.items) == 1):
+        return frozenset[Fraction]().union(*(constants(option, rules, stage) for option in node.children))
     if isinstance(node, Arithmetic):
-        left, right = constants(node.left, rules), constants(node.right, rules)
+        left, right = constants(node.left, rules, stage), constants(node.right, rules, stage)
         if len(left) * len(right) > MAX_NUMBERS:
             return frozenset()
         try:

@@ -1,4 +1,4 @@
-"""The parts of an expression that represent forks and taps."""
+"""Further parts of an expression: forks, taps, ends of units, and sizes of unequal sides."""
 
 from __future__ import annotations
 
@@ -26,4 +26,19 @@ class TapItem(Node):
 
     kind: str
     name: str
+    place: Place
+
+
+@dataclass(eq=False, slots=True)
+class UnitEnd(Node):
+    """``;``: the end of a residual unit, after which another one begins in the same block."""
+
+    place: Place
+
+
+@dataclass(eq=False, slots=True)
+class Pair(Node):
+    """A size of unequal sides, ``2x1``: height and width."""
+
+    value: tuple[int, int]
     place: Place

@@ -9,8 +9,8 @@ from itertools import product
 from typing import Any, ClassVar
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import FREE, MAX_CHANNELS, Argument, Call, Op, OpCost, TensorShape, registry
-from explorer.networks.ops.nesting import (
+from explorer.networks.ops.base import FREE, MAX_CHANNELS, Argument, Call, Op, OpCost, TensorShape
+from explorer.networks.ops.nested.nesting import (
     Follow,
     Join,
     Nested,
@@ -23,6 +23,7 @@ from explorer.networks.ops.nesting import (
     shrinks_of,
     values_of,
 )
+from explorer.networks.ops.registry import registry
 from explorer.networks.ops.window import Size
 
 MAX_NESTED = 24  # forks in each other; the JSON text of an architecture has three levels for each

@@ -8,9 +8,9 @@ from fractions import Fraction
 from typing import Any
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import MAX_CHANNELS, Call, Op, OpCost, TensorShape, registry
-from explorer.networks.ops.fork import JOINS, Fork, fork_from_json
-from explorer.networks.ops.nesting import (
+from explorer.networks.ops.base import MAX_CHANNELS, Call, Op, OpCost, TensorShape
+from explorer.networks.ops.nested.fork import JOINS, Fork, fork_from_json
+from explorer.networks.ops.nested.nesting import (
     Follow,
     Join,
     Nested,
@@ -24,6 +24,7 @@ from explorer.networks.ops.nesting import (
     shrinks_of,
     values_of,
 )
+from explorer.networks.ops.registry import registry
 from explorer.networks.ops.window import Size
 
 

@@ -1,0 +1,1 @@
+"""Ops that hold other ops: forks, and the tensors that taps keep."""

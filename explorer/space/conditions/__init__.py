@@ -1,0 +1,1 @@
+"""The conditions of a space, evaluated while its choices are made."""

@@ -1,0 +1,62 @@
+"""Checks of the names in conditions and of the places after ``@``."""
+
+from __future__ import annotations
+
+import re
+
+from explorer.errors import Edit, did_you_mean, similar_names
+from explorer.space.conditions.names import Meaning, Meanings
+from explorer.space.language.tokens import ExpressionError
+
+
+def resolve(meanings: Meanings, name: str, offset: int) -> Meaning:
+    """Return what a name means. Raises ExpressionError for a name that no condition can have."""
+    if variable := meanings.lacking(name):
+        reads = f"{name!r} depends on {variable!r}" if variable != name else f"{name!r} depends on the layers before it"
+        raise ExpressionError(
+            offset, f"{reads}, which a condition does not know; w is the stage's width, and w@stage1 that of stage 1"
+        )
+    means = meanings.meaning(name)
+    if means is None:
+        if name in meanings.grammar.rules:
+            unused = "no network uses it" if not meanings.is_used(name) else "it has no alternatives"
+            raise ExpressionError(offset, f"the rule {name!r} is no choice: {unused}")
+        known = meanings.known()
+        near = similar_names(name, known)
+        edits = [Edit(offset, offset + len(name), near[0])] if near else []
+        hint = did_you_mean(name, known) or f"; the names here: {', '.join(known[:20])}"
+        raise ExpressionError(offset, f"unknown name {name[:64]!r} in a condition{hint}", *edits)
+    if means.scope == "use":
+        raise ExpressionError(offset, f"{name!r} varies by use, and a condition cannot name a use; vary it by block")
+    return means
+
+
+def check_place(meanings: Meanings, means: Meaning, text: str, at: str, offset: int) -> None:
+    """Check the place of a name. Raises ExpressionError.
+
+    Args:
+        meanings: The names of the space.
+        means: What the name means.
+        text: The name with its place.
+        at: The place; empty for none.
+        offset: The offset of the name.
+    """
+    if "@" not in text:
+        return
+    name = text.split("@")[0]
+    last = len(meanings.grammar.stages)
+    if means.scope == "network":
+        edit = Edit(offset, offset + len(text), name)
+        raise ExpressionError(offset, f"{name!r} is one choice for the network; write {name!r}", edit)
+    place = offset + len(name) + 1
+    found = re.fullmatch(r"stage([0-9]{1,4})(\.block[0-9]{1,4}|\.transition)?", at)
+    if found is None and (at not in ("stem", "head") or means.kind == "stage"):
+        places = [f"stage{k}" for k in range(1, last + 1)]
+        near = similar_names(at, places)
+        edits = [Edit(place, place + len(at), near[0])] if near else []
+        raise ExpressionError(place, f"unknown place {at[:40]!r} of {name!r}; a place is stage1 to stage{last}", *edits)
+    if found is not None and not 1 <= int(found[1]) <= last:
+        raise ExpressionError(place, f"the space has {last} stages, found {at!r}")
+    if found is not None and found[2] and means.scope != "block":
+        edit = Edit(offset, offset + len(text), f"{name}@stage{found[1]}")
+        raise ExpressionError(offset, f"{name!r} has one value for a stage; write '{name}@stage{found[1]}'", edit)
