@@ -169,7 +169,7 @@ stem: space_to_depth(2) conv1x7(8) conv7x1(8) bn relu depth_to_space(2)
 stages: {blocks: 2, width: [8, 16], stride: [1, 2x1]}
 block: conv3x1 bn relu conv1x3(g=2) bn maxpool3x1 +
 shortcut: {changed: avgpool conv1x1 bn}
-head: avgpool1x8 blurpool3x3(pad=zero) gap fc
+head: zeropad(1x0) avgpool1x8 blurpool3x3(pad=zero) gap fc
 """,
     "each block another padding": """
 stem: conv3x3(8) bn

@@ -228,6 +228,8 @@ def _write_call(
 
 def _is_centred(columns: dict[str, Column]) -> bool:
     """Return whether the padding keeps an odd kernel centred, in every block."""
+    if "kernel_size" not in columns:
+        return False  # a layer that only pads
     dilations = columns.get("dilation", (1,) * len(columns["padding"]))
     rows = list(zip(columns["kernel_size"], columns["padding"], dilations))
     are_square = all(type(number) is int for row in rows for number in row)
