@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from explorer.errors import ArchitectureError, ExplorerError, did_you_mean
 from explorer.export.manifest import ARCHITECTURE
 from explorer.networks.architecture import MAX_JSON_BYTES, Architecture
 from explorer.networks.ops.base import TensorShape
+from explorer.networks.resize import resized
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.space.search_space import SearchSpace, load_space
@@ -159,6 +160,6 @@ def _overridden(architecture: Architecture, override: Input | None, address: str
             f" {override.classes}; take the network from its space, as in SPACE.yaml#INDEX"
         )
     try:
-        return replace(architecture, input=override.shape or architecture.input)
+        return resized(architecture, override.shape or architecture.input)
     except ArchitectureError as error:
         raise ArchitectureError(f"{address}: {error}") from None

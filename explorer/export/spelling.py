@@ -262,7 +262,8 @@ def _arguments(cls: type[Op], ops: list[Op], contexts: list[Context], places: li
 
 def _text(cls: type[Op], op: Op, given: dict[Argument, str]) -> str:
     """Write an op with the texts of its arguments."""
-    shown = [text if a.field in POSITIONAL else f"{a.name}={text}" for a, text in given.items() if text]
+    first = sorted(given.items(), key=lambda each: each[0].field not in POSITIONAL)
+    shown = [text if a.field in POSITIONAL else f"{a.name}={text}" for a, text in first if text]
     name = cls.spelled(op.spelled_size)
     return f"{name}({', '.join(shown)})" if shown else name
 

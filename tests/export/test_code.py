@@ -6,7 +6,6 @@ import ast
 import re
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
@@ -27,6 +26,7 @@ from explorer.networks.ops.conv import Conv
 from explorer.networks.ops.linear import Linear
 from explorer.networks.ops.pool import GlobalAveragePool
 from explorer.networks.ops.scale import Scale
+from explorer.networks.resize import resized
 from explorer.space.search_space import load_space, parse_space
 from explorer.space.shipped import shipped_spaces
 from tests.export.generated_code import imported
@@ -133,7 +133,7 @@ def test_every_shipped_space_is_exported(name, tmp_path, monkeypatch):
     if count_cost(least).params > MOST_PARAMS:
         return
     side = min(SMALL_SIDE, least.input.height)
-    least = replace(least, input=least.input._replace(height=side, width=side))
+    least = resized(least, least.input._replace(height=side, width=side))
     network, own = build_network(least), imported(write_code(least).text, tmp_path).Network()
     own.load_state_dict(network.state_dict())
     results = []
@@ -151,6 +151,7 @@ def test_every_op_can_be_exported():
     for spelling, cls in registry.by_spelling.items():
         data = {"op": spelling, "kernel": 3, "out": 8, "groups": 2, "p": 0.1, "factor": 0.5, "squeeze": 2, "stride": 1}
         data |= {"channels": 8, "height": 32, "width": 32, "number": 1, "shares": 1}
+        data |= {"padding": 1} if spelling == "zeropad" else {}
         known = {"op", *cls.__dataclass_fields__}
         if spelling == "dwconv":  # bound to a conv immediately
             continue

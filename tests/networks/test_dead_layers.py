@@ -169,7 +169,7 @@ def test_other_forms_of_an_architecture_agree():
     )
     assert "Conv2d(8, 8" not in write_code(made).text
     assert parse_space(space_text(made)).architecture(0) == made
-    assert [str(diagram) for diagram in stage_diagrams(made)[0]] == ["x\nrelu"] * 2
+    assert [str(diagram) for diagram in stage_diagrams(made.blocks())[0]] == ["x\nrelu"] * 2
     assert check_cost(made).differences == ()
 
 

@@ -175,17 +175,13 @@ class ProcessPool:
                 contexts take seconds to create.
             job: The word for a job in messages.
             imports_script: Whether each child imports the caller's script, to find the function. ``messages`` then
-                raises StudyError for a script without ``if __name__ == "__main__"``. Otherwise no child imports the
-                script, which may search at its top level.
+                raises StudyError for a script that searches at its top level.
             interrupts: Whether a KeyboardInterrupt that the work raises ends the search, as it does in one process.
             share: This process's share of the cores, for the threads of its jobs. None: no limit.
             is_fixed: Whether the user chose ``workers``; else fewer jobs run while other processes train too.
         """
-        self._imports_script = imports_script
-        self._interrupts = interrupts
-        self._work = work
-        self._job = job
-        self._workers = workers
+        self._imports_script, self._interrupts = imports_script, interrupts
+        self._work, self._job, self._workers = work, job, workers
         self._share, self._is_fixed = share, is_fixed
         self._reused = reused
         self._folder = os.getcwd()  # relative paths in the work start here, even if the working folder changes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import Any
@@ -163,9 +163,18 @@ class Tapped(Nested):
     def folded(self, value: T, follow: Follow[T], join: Join[T], taps: dict[int, T]) -> T:
         return fold(self.ops, value, follow, join)
 
-    def output_shape(self, x: TensorShape) -> TensorShape:
+    def _taps(self, x: TensorShape) -> dict[int, TensorShape]:
+        """Return the shapes at the taps for an input of shape ``x``."""
         taps: dict[int, TensorShape] = {}
         fold(self.ops, x, lambda op, shape: op.output_shape(shape), lambda fork, shapes: fork.joined(shapes), taps)
+        return taps
+
+    def fitted(self, x: TensorShape) -> Tapped:
+        """Return these ops for an input of another shape ``x``. Raises ArchitectureError."""
+        return Tapped(_reshaped(self.ops, self._taps(x)))
+
+    def output_shape(self, x: TensorShape) -> TensorShape:
+        taps = self._taps(x)
         for op in leaves(self.ops):
             if isinstance(op, From) and op.output_shape(x) != taps[op.number]:
                 raise ArchitectureError(f"{op} reads {taps[op.number]}, not {op.output_shape(x)}")
@@ -250,5 +259,17 @@ def _renumbered(ops: Sequence[Op], used: Container[int], numbers: dict[int, int]
             op = replace(op, number=numbers[op.number])
         elif isinstance(op, Fork):
             op = replace(op, paths=tuple(_renumbered(path, used, numbers) for path in op.paths))
+        out.append(op)
+    return tuple(out)
+
+
+def _reshaped(ops: Sequence[Op], taps: Mapping[int, TensorShape]) -> tuple[Op, ...]:
+    """Return ops whose reads of taps have these shapes."""
+    out: list[Op] = []
+    for op in ops:
+        if isinstance(op, From):
+            op = From(op.number, *taps[op.number])
+        elif isinstance(op, Fork):
+            op = replace(op, paths=tuple(_reshaped(path, taps) for path in op.paths))
         out.append(op)
     return tuple(out)
