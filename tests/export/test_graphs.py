@@ -40,7 +40,8 @@ stages:
   - {blocks: 1, width: 8, block: 'conv3x3 se(r=4, norm=bn, bias=0) ese gc(r=2) coord_attn(r=4) simam +'}
   - {blocks: 1, width: 8, block: 'sk3x3(split=1) splat3x3(g=2) +'}
   - {blocks: 1, width: 8, block: 'mhsa(position=bias, window=4, bias=1, proj=1) linear_attn(2, scale=3) +'}
-  - {blocks: 1, width: 8, block: 'zeropad(1) conv3x3(pad=0) space_to_depth(2) conv1x7(4*w, pad=same) depth_to_space(2) mhsa(2, grid=2) +'}
+  - {blocks: 1, width: 8, block: 'zeropad(1) conv3x3(pad=0) mhsa(2, grid=2) +'}
+  - {blocks: 1, width: 8, block: 'space_to_depth(2) conv1x7(4*w, pad=same) depth_to_space(2) +'}
 block: conv3x3 +
 head: gap fc
 """

@@ -155,6 +155,11 @@ ERRORS: dict[str, list[Error]] = {
         ),
         Error("6:7: the head has the output 16x1x1", {"head": "gap fc?"}, {"head": "gap drop(0.1)? fc"}),
         Error(
+            "6:20: the head: ln needs a map, 'fc' puts out a vector; write conv1x1 in place of 'fc'",
+            {"head": "gap fc(8) ln fc"},
+            {"head": "gap conv1x1(8) ln fc"},
+        ),
+        Error(
             "5:16: stage 1: the merge 'cat' needs a shortcut, here it is 'none'",
             {"block": "conv3x3 cat", "shortcut": "{same: none}"},
             {"block": "conv3x3 cat", "shortcut": "{same: identity, changed: avgpool}"},

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import dropwhile
 
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.nested.nesting import leaves
+from explorer.networks.ops.scale import Scale
 from explorer.networks.ops.space_to_depth import DepthToSpace, SpaceToDepth
 from explorer.networks.ops.window import Size
 from explorer.networks.ops.zero import Zero
 from explorer.space.derive.binding import Bound, BoundOps, bind, strides_by_rule
 from explorer.space.derive.layer import Layer, Paths, bound_layer
 from explorer.space.grammar import Copied, Fault, Place
+
+AFTER_LINEAR = ("linear", "activation", "regulariser")  # roles of ops that accept the vector of ``fc``
 
 
 def bind_head(
@@ -20,11 +24,14 @@ def bind_head(
     """Return the head's ops. See ``bind``.
 
     Raises:
-        Fault: Also if the head does not have one output per class.
+        Fault: Also if the head does not have one output per class, or has an op that needs a map after ``fc``.
     """
     ops, y = bind_path(layers, x, width, 1, classes, "the head", bound)
+    place = layers[-1].place if layers else (1, 1)
+    for op in dropwhile(lambda op: op.role != "linear", ops):
+        if op.role not in AFTER_LINEAR and not isinstance(op, Scale):
+            raise Fault(place, f"the head: {op} needs a map, 'fc' puts out a vector; write conv1x1 in place of 'fc'")
     if y != (classes, 1, 1):
-        place = layers[-1].place if layers else (1, 1)
         raise Fault(place, f"the head has the output {y}, {classes} classes need {classes}x1x1; end it with 'fc'")
     return ops, y
 
