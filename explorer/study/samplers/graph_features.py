@@ -11,6 +11,7 @@ from explorer.networks.architecture import Architecture
 from explorer.networks.dead_layers import makes_zeros
 from explorer.networks.ops.base import Op
 from explorer.networks.ops.nesting import depth_of, fold
+from explorer.networks.ops.window import spell_kernel
 from explorer.networks.walk import PlacedBlock
 
 
@@ -73,6 +74,5 @@ def _flow(ops: Sequence[Op]) -> _Flow:
 
 
 def _kind(op: Op) -> str:
-    """Return the name of the op with its kernel: ``conv3x3``, ``bn``."""
-    kernel = op.receptive()[0]
-    return op.spelling if kernel == 1 else f"{op.spelling}{kernel}"
+    """Return the name of the op with its effective kernel, dilation included: ``conv3x3``, ``avgpool3x3``."""
+    return op.spelling + spell_kernel(op.receptive()[0])

@@ -26,10 +26,10 @@ grammar:
     ("choices", "expected"),
     [
         ("e01=conv3x3 bn, e12=zero, e02=identity", {"paths": 4, "shortest_path": 0}),
-        ("e01=zero, e12=conv3x3 bn, e02=conv1x1 bn", {"paths": 4, "shortest_path": 0, "live conv": 2}),
+        ("e01=zero, e12=conv3x3 bn, e02=conv1x1 bn", {"paths": 4, "shortest_path": 0, "live conv1x1": 2}),
         (
             "e01=conv3x3 bn, e12=avgpool3x3, e02=conv1x1 bn",
-            {"paths": 6, "shortest_path": 0, "live conv": 2, "live conv3": 2, "live avgpool3": 2},
+            {"paths": 6, "shortest_path": 0, "live conv1x1": 2, "live conv3x3": 2, "live avgpool3x3": 2},
         ),
         ("e01=identity, e12=identity, e02=identity", {"paths": 6, "shortest_path": 0}),
     ],
@@ -45,7 +45,7 @@ def test_the_shortest_path_of_plain_blocks_has_all_their_weight_layers():
     text = "name: n\ninput: 3x8x8\nclasses: 10\nstem: conv3x3(8)\nstages: {blocks: 2, width: 8}\nhead: gap fc\n"
     text += "block: conv3x3 conv3x3 +\n"
     plain = parse_space(text + "shortcut: {same: none, changed: none}\n", "plain.yaml").architecture(0)
-    assert graph_numbers(plain) == {"paths": 2, "shortest_path": 4, "live conv3": 4}
+    assert graph_numbers(plain) == {"paths": 2, "shortest_path": 4, "live conv3x3": 4}
     assert graph_numbers(parse_space(text, "residual.yaml").architecture(0))["shortest_path"] == 0
 
 
