@@ -1,23 +1,31 @@
-"""Measures how much of the true frontier a sampler finds with few trainings, on the 6,561 networks of NAS-Bench-Macro.
+"""Measures how much of the true frontier a sampler finds with few trainings, on published tables of trained networks.
 
-    python benchmarks/search_quality.py --table nas_bench_macro_extract.csv --samplers frontier,random -o runs.csv
+    python benchmarks/search_quality.py --table all --samplers frontier,random,optuna:tpe-multivariate -o runs.csv
 
-The objectives are MACs and CIFAR-10 error, with the reference point 110 MMACs and 30% error; the hypervolume of all
-networks is 2015.397. A query returns the accuracy of one of the three seeds, chosen at random. The result is evaluated
-with the means of the three seeds. Only evaluated networks count as queries. Rows are appended to the output file after
-each run, and runs that it contains are not repeated. Samplers ``optuna:NAME`` are Optuna's, used without this project,
-so the same network may be queried twice. The same holds for the samplers of rival_samplers.py, if their packages are
-installed.
+| table | networks | objectives | reference |
+|---|---|---|---|
+| nas-bench-macro | 6,561 | MMACs, CIFAR-10 error | 110, 30% |
+| nas-bench-201 | 15,625 cells | MMACs, CIFAR-10 error | 1.05 x the largest, 20% |
+| nas-bench-201-latency | 15,625 cells | ms on an edge GPU, CIFAR-10 error | 1.05 x the largest, 20% |
+
+The share of the true hypervolume is reported: that of all networks of the table. MACs are known before a query;
+latencies are measured with it. In NAS-Bench-Macro a query returns the accuracy of one of three seeds, chosen at random,
+and the result is evaluated with their means. NAS-Bench-201 has one training of each cell. Only evaluated networks count
+as queries. Rows are appended to the output file after each run, and runs that it contains are not repeated. Samplers
+``optuna:NAME`` are Optuna's, used without this project, so the same network may be queried twice. The same holds for
+the samplers of rival_samplers.py, if their packages are installed.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import os
 import random
 import statistics
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -28,46 +36,83 @@ from rival_samplers import RIVALS, ask_rival, why_not  # noqa: E402
 import explorer  # noqa: E402
 from explorer.analysis.pareto import hypervolume  # noqa: E402
 
-SPACE = Path(__file__).with_name("nas_bench_macro.yaml")
-REFERENCE = (110.0, 30.0)
-TRUE = 2015.397
 MARKS = (10, 20, 50, 100, 200)
-DIGIT = {"id": "0", "proj": "0", "mb3": "1", "mb6": "2"}
-FIELDS = ("sampler", "seed", "queries", "fraction", "seconds")
+FIELDS = ("table", "sampler", "seed", "queries", "fraction", "seconds")
+MACRO_DIGITS = {"id": "0", "proj": "0", "mb3": "1", "mb6": "2"}
+CELL_DIGITS = {"identity": "0", "zero": "1", "conv3": "2", "conv1": "3", "avgpool3x3": "4"}
+CELL_EDGES = ("e01", "e02", "e03", "e12", "e13", "e23")  # in the order of the table
 
 
 class Table:
-    """The published results, by the layers of a network as in ``01221120``."""
+    """A published table, by the digits of a network as in ``01221120``.
 
-    def __init__(self, path: Path):
-        with open(path, newline="") as file:
-            self.rows = {row["arch"]: row for row in csv.DictReader(file)}
+    Attributes:
+        cost: The objective that is minimised beside the error: ``macs``, known before a query, or a measured one.
+        places: The number of digits of a network.
+        options: The values of a digit.
+        space: The networks of the table in the space language.
+        reference: The cost and the error (%) of the reference point.
+        true: The hypervolume of all networks.
+    """
 
-    def query(self, arch: str, draw: random.Random) -> float:
-        return float(self.rows[arch][f"acc_seed{draw.randrange(3)}"]) / 100
+    def __init__(self, name: str, data: Path):
+        self.name = name
+        self.cost = "latency" if name == "nas-bench-201-latency" else "macs"
+        self._digits = MACRO_DIGITS if name == "nas-bench-macro" else CELL_DIGITS
+        family = name.removesuffix("-latency")
+        with open(data / family / f"{family.replace('-', '_')}_extract.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        self._costs, self._accuracies, self._means = {}, {}, {}
+        for row in rows:
+            network = row.get("arch") or row["cell"]
+            accuracies = [float(value) for key, value in row.items() if key.startswith("acc")]
+            self._accuracies[network] = accuracies
+            self._means[network] = float(row.get("mean_acc") or accuracies[0])
+            self._costs[network] = float(
+                row["edgegpu_ms"] if self.cost == "latency" else row.get("mmacs") or int(row["macs"]) / 1e6
+            )
+        self.space = explorer.load_space(str(Path(__file__).with_name(f"{family.replace('-', '_')}.yaml")))
+        self.places = len(rows[0].get("arch") or rows[0]["cell"])
+        self.options = sorted(set(self._digits.values()))
+        self.reference = (110.0, 30.0) if name == "nas-bench-macro" else (1.05 * max(self._costs.values()), 20.0)
+        self.true = hypervolume([self.point(network) for network in self._costs], self.reference)
 
-    def point(self, arch: str) -> tuple[float, float]:
-        row = self.rows[arch]
-        return int(row["macs"]) / 1e6, 100 - float(row["mean_acc"])
+    def network(self, choices: Mapping[str, str]) -> str:
+        """Return the digits of a network of ``space``."""
+        names = CELL_EDGES if self._digits is CELL_DIGITS else tuple(choices)
+        return "".join(self._digits[choices[name]] for name in names)
+
+    def query(self, network: str, draw: random.Random) -> float:
+        return draw.choice(self._accuracies[network]) / 100
+
+    def known_cost(self, network: str) -> float:
+        return self._costs[network]
+
+    def point(self, network: str) -> tuple[float, float]:
+        return self._costs[network], 100 - self._means[network]
 
 
-def with_explorer(table: Table, space, sampler: str, seed: int, queries: int) -> list[str]:
+TABLES = ("nas-bench-macro", "nas-bench-201", "nas-bench-201-latency")
+
+
+def with_explorer(table: Table, sampler: str, seed: int, queries: int) -> list[str]:
     """Return the networks that ``sampler`` evaluates, in order."""
     draw, asked = random.Random(seed), []
 
     def evaluate(arch, *, choices, epochs, seed):
-        asked.append("".join(DIGIT[text] for text in choices.values()))
-        return {"accuracy": table.query(asked[-1], draw)}
+        asked.append(table.network(choices))
+        metrics = {"accuracy": table.query(asked[-1], draw)}
+        return metrics if table.cost == "macs" else {**metrics, table.cost: table.known_cost(asked[-1])}
 
     explorer.search(
-        space, objectives={"accuracy": "max", "macs": "min"}, trials=queries, sampler=sampler, seed=seed,
+        table.space, objectives={"accuracy": "max", table.cost: "min"}, trials=queries, sampler=sampler, seed=seed,
         storage=None, study="search quality", evaluate=evaluate,
     )  # fmt: skip
     return asked
 
 
 def with_optuna(table: Table, sampler: str, seed: int, queries: int) -> list[str]:
-    """Return the same for a sampler of Optuna alone, with its defaults, on eight categorical parameters."""
+    """Return the same for a sampler of Optuna alone, with its defaults, on one categorical parameter a digit."""
     import warnings
 
     import optuna
@@ -84,8 +129,10 @@ def with_optuna(table: Table, sampler: str, seed: int, queries: int) -> list[str
     draw, asked = random.Random(seed), []
 
     def objective(trial) -> tuple[float, float]:
-        asked.append("".join(trial.suggest_categorical(f"layer{place}", ["0", "1", "2"]) for place in range(8)))
-        return table.point(asked[-1])[0], -table.query(asked[-1], draw)
+        asked.append(
+            "".join(trial.suggest_categorical(f"layer{place}", table.options) for place in range(table.places))
+        )
+        return table.known_cost(asked[-1]), -table.query(asked[-1], draw)
 
     optuna.create_study(directions=["minimize"] * 2, sampler=made).optimize(objective, n_trials=queries)
     return asked
@@ -94,17 +141,17 @@ def with_optuna(table: Table, sampler: str, seed: int, queries: int) -> list[str
 def with_rival(table: Table, sampler: str, seed: int, queries: int) -> list[str]:
     """Return the same for the sampler of another project."""
     draw, asked = random.Random(seed), []
-    names = [f"layer{place}" for place in range(8)]
+    names = [f"layer{place}" for place in range(table.places)]
 
     def evaluate(choices) -> tuple[float, float]:
         asked.append("".join(choices[name] for name in names))
-        return table.point(asked[-1])[0], 100 - 100 * table.query(asked[-1], draw)
+        return table.known_cost(asked[-1]), 100 - 100 * table.query(asked[-1], draw)
 
-    ask_rival(sampler, names, ["0", "1", "2"], evaluate, seed, queries)
+    ask_rival(sampler, names, table.options, evaluate, seed, queries)
     return asked
 
 
-def run(table: Table, space, sampler: str, seed: int, queries: int) -> list[tuple]:
+def run(table: Table, sampler: str, seed: int, queries: int) -> list[tuple]:
     began = time.perf_counter()
     family, _, name = sampler.rpartition(":")
     if sampler in RIVALS:
@@ -112,33 +159,45 @@ def run(table: Table, space, sampler: str, seed: int, queries: int) -> list[tupl
     elif family:
         asked = with_optuna(table, name, seed, queries)
     else:
-        asked = with_explorer(table, space, name, seed, queries)
+        asked = with_explorer(table, name, seed, queries)
     seconds = time.perf_counter() - began
     points = [table.point(arch) for arch in asked]
     return [
-        (sampler, seed, mark, f"{hypervolume(points[:mark], REFERENCE) / TRUE:.5f}", f"{seconds:.1f}")
+        (
+            table.name,
+            sampler,
+            seed,
+            mark,
+            f"{hypervolume(points[:mark], table.reference) / table.true:.5f}",
+            f"{seconds:.1f}",
+        )
         for mark in MARKS
         if mark <= queries
     ]
 
 
 def summary(rows: list[dict]) -> str:
-    """Return for each sampler and number of queries: mean, half width of its 95% interval, number of repeats."""
-    lines = [f"{'sampler':<24}" + "".join(f"{mark:>22}" for mark in MARKS)]
-    for sampler in dict.fromkeys(row["sampler"] for row in rows):
-        cells = []
-        for mark in MARKS:
-            found = [float(r["fraction"]) for r in rows if r["sampler"] == sampler and int(r["queries"]) == mark]
-            error = 1.96 * statistics.stdev(found) / len(found) ** 0.5 if len(found) > 1 else float("nan")
-            cells.append(f"{statistics.fmean(found):.4f} ± {error:.4f} ({len(found)})" if found else "-")
-        lines.append(f"{sampler:<24}" + "".join(f"{cell:>22}" for cell in cells))
+    """Return for each table, sampler and number of queries: mean, half width of its 95% interval, number of runs."""
+    lines = []
+    for table in dict.fromkeys(row["table"] for row in rows):
+        lines.append(f"{table:<24}" + "".join(f"{mark:>22}" for mark in MARKS))
+        own = [row for row in rows if row["table"] == table]
+        for sampler in dict.fromkeys(row["sampler"] for row in own):
+            cells = []
+            for mark in MARKS:
+                found = [float(r["fraction"]) for r in own if r["sampler"] == sampler and int(r["queries"]) == mark]
+                error = 1.96 * statistics.stdev(found) / len(found) ** 0.5 if len(found) > 1 else float("nan")
+                cells.append(f"{statistics.fmean(found):.4f} ± {error:.4f} ({len(found)})" if found else "-")
+            lines.append(f"{sampler:<24}" + "".join(f"{cell:>22}" for cell in cells))
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = Path(os.environ.get("EXPLORER_DATA", ".")) / "nas-bench-macro" / "nas_bench_macro_extract.csv"
-    parser.add_argument("--table", type=Path, default=default)
+    parser.add_argument("--table", default="nas-bench-macro", help=f"one or several of {','.join(TABLES)}, or all")
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("EXPLORER_DATA", ".")), help="folder of the tables' folders"
+    )
     parser.add_argument("--samplers", default="random,tpe,nsga2,evolution,frontier")
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=50)
@@ -146,25 +205,30 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no run after so long")
     parser.add_argument("-o", "--output", type=Path, default=Path("search_quality.csv"))
     given = parser.parse_args()
-    if not given.table.is_file():
-        parser.error(f"there is no table {given.table}; name it with --table, or its folder's parent in EXPLORER_DATA")
+    names = TABLES if given.table == "all" else given.table.split(",")
+    for name in [name for name in names if name not in TABLES]:
+        parser.error(f"--table: unknown table {name!r}; expected all or some of {', '.join(TABLES)}")
     samplers = given.samplers.split(",")
     for sampler in [sampler for sampler in samplers if sampler in RIVALS and why_not(sampler)]:
         print(f"{sampler} is left out: {why_not(sampler)}")
         samplers.remove(sampler)
-    table, space, began = Table(given.table), explorer.load_space(str(SPACE)), time.monotonic()
+    began = time.monotonic()
+    try:
+        tables = [Table(name, given.data) for name in names]
+    except FileNotFoundError as error:
+        parser.error(f"there is no table {error.filename}; name the folder with --data or EXPLORER_DATA")
     given.output.parent.mkdir(parents=True, exist_ok=True)
     if not given.output.exists():
         given.output.write_text(",".join(FIELDS) + "\n")
+    last = max((mark for mark in MARKS if mark <= given.queries), default=0)
     for seed in range(given.first_seed, given.first_seed + given.repeats):
-        for sampler in samplers:
-            done = {(r["sampler"], int(r["seed"]), int(r["queries"])) for r in read(given.output)}
-            last = max((mark for mark in MARKS if mark <= given.queries), default=0)
-            if (sampler, seed, last) in done or time.monotonic() - began > given.seconds:
+        for table, sampler in itertools.product(tables, samplers):
+            done = {(r["table"], r["sampler"], int(r["seed"]), int(r["queries"])) for r in read(given.output)}
+            if (table.name, sampler, seed, last) in done or time.monotonic() - began > given.seconds:
                 continue
             with open(given.output, "a", newline="") as file:
                 csv.writer(file).writerows(
-                    row for row in run(table, space, sampler, seed, given.queries) if tuple(row[:3]) not in done
+                    row for row in run(table, sampler, seed, given.queries) if tuple(row[:4]) not in done
                 )
     print(summary(read(given.output)))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from explorer.analysis.expected_hypervolume import Array, Lognormal, expected_hypervolume_improvement
 from explorer.analysis.pareto import non_dominated
@@ -18,6 +19,9 @@ from explorer.study.samplers.features import FeatureMap
 from explorer.study.samplers.gaussian_process import GaussianProcess
 
 MARGIN = 0.1  # distance of the reference point beyond the worst values, as a share of their range
+# Trials that the model is conditioned on; they bound the time of a proposal, which grows with the cube of their number.
+MAX_COMPLETE, MAX_OTHERS = 800, 400  # others: stopped trials, and the failed ones for the probability of success
+DIRECTIONS = 64  # of the front, in each of which the best trials are kept
 Z_90 = 1.645  # standard deviations on both sides of the mean that hold 90% of a normal distribution
 
 
@@ -32,6 +36,32 @@ class TrialGroup:
 
     candidates: list[PoolCandidate]
     values: Array
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    def __getitem__(self, rows: NDArray[np.intp]) -> TrialGroup:
+        return TrialGroup([self.candidates[row] for row in rows], self.values[rows])
+
+    def drawn(self, size: int, seed: int) -> TrialGroup:
+        """Return at most ``size`` of the trials, drawn at random; most of them stay when the group grows."""
+        return self if len(self) <= size else self[np.sort(_random_order(len(self), seed)[:size])]
+
+    def best(self, size: int, seed: int) -> TrialGroup:
+        """Return at most ``size`` of the trials: the front, the best beside it, and the others drawn at random.
+
+        The best have the smallest weighted Chebyshev distances from the ideal point, for random weights and the ranks
+        of the trials in each objective (Knowles 2006, "ParEGO", eq. 2).
+        """
+        if len(self) <= size:
+            return self
+        ranks = np.argsort(np.argsort(self.values, axis=0, kind="stable"), axis=0, kind="stable")
+        weights = np.random.default_rng(seed).dirichlet(np.ones(ranks.shape[1]), DIRECTIONS)
+        distances = np.stack([(weight * ranks).max(axis=1) for weight in weights], axis=1)
+        nearest = np.argsort(distances, axis=0, kind="stable")[: size // (4 * DIRECTIONS) + 1].ravel()
+        front = non_dominated(self.values.tolist())[: size // 2]
+        order = dict.fromkeys([*front, *nearest.tolist(), *_random_order(len(self), seed).tolist()])
+        return self[np.array(sorted(list(order)[:size]))]
 
 
 @dataclass(frozen=True)
@@ -90,8 +120,11 @@ class Acquisition:
         self, history: History, candidates: Sequence[PoolCandidate], options: Mapping[str, tuple[str, ...]], seed: int
     ):
         self._history = history
-        complete, running, stopped = history.complete, history.running, history.stopped
-        tried = [*complete.candidates, *running.candidates, *stopped.candidates, *history.failed.candidates]
+        running, stopped = history.running, history.stopped.drawn(MAX_OTHERS, seed)
+        complete = history.complete.best(MAX_COMPLETE, seed)
+        self._drawn = [group.drawn(MAX_OTHERS, seed) for group in (history.complete, history.failed)]
+        groups = history.complete, history.running, history.stopped, history.failed
+        tried = [candidate for group in groups for candidate in group.candidates]
         self._features = FeatureMap([*tried, *candidates], options)
         seen = [self._features.encode(group.candidates) for group in (complete, running, stopped)]
         self._processes: dict[int, GaussianProcess] = {}
@@ -108,8 +141,9 @@ class Acquisition:
                 process.add_unfinished(seen[2], stopped.values[:, place])
                 assumed[:, place] = process.predict(seen[1]).quantile(0.0) if len(assumed) else assumed[:, place]
                 self._processes[place] = process
-        self._front = np.vstack([complete.values, assumed])
-        worst, best = self._front.max(axis=0), self._front.min(axis=0)
+        values = np.vstack([history.complete.values, assumed])
+        self._front = values[non_dominated(values.tolist())]
+        worst, best = values.max(axis=0), values.min(axis=0)
         # The reference is beyond the most expensive candidate, so that its gain in accuracy counts as well.
         for place, (name, way) in enumerate(history.objectives.items()):
             if history.exact[place]:
@@ -134,9 +168,10 @@ class Acquisition:
         """
         process = next(iter(self._processes.values()))
         features = self._features.encode(candidates)
+        groups = self._history.complete, self._history.failed
         complete, failed = (
-            process.correlation(features, self._features.encode(group.candidates)).sum(axis=1)
-            for group in (self._history.complete, self._history.failed)
+            process.correlation(features, self._features.encode(drawn.candidates)).sum(axis=1) * len(group) / len(drawn)
+            for group, drawn in zip(groups, self._drawn)
         )
         return np.asarray((1.0 + complete) / (1.0 + complete + failed))
 
@@ -168,6 +203,10 @@ class Acquisition:
             else:
                 known.append(_sign(way) * np.array([candidate.costs[name] for candidate in candidates], dtype=float))
         return known
+
+
+def _random_order(count: int, seed: int) -> NDArray[np.intp]:
+    return np.argsort(np.random.default_rng(seed).random(count), kind="stable")
 
 
 def _errors(name: str, history: History) -> list[float]:

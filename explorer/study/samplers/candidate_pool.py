@@ -15,6 +15,7 @@ from explorer.records import State
 from explorer.space.choices import Choice, Derivation
 from explorer.space.levels import Level
 from explorer.study.candidates import Candidates
+from explorer.study.samplers.graph_features import graph_numbers
 from explorer.study.seeds import seed_for
 
 # Costs that are functions of other costs.
@@ -29,7 +30,7 @@ class PoolCandidate(NamedTuple):
         derivation: The choices.
         digest: Identity of the network.
         costs: Exact costs by name.
-        numbers: Numeric features, known without training: costs, and costs of each stage.
+        numbers: Numeric features, known without training: costs, costs of each stage, and ``graph_numbers``.
         layers: Number of ops.
         refusal: State of a trial that would end without training ("rejected", "failed"), or empty.
         predicted: Predictions of measured costs by name; empty without a predictor.
@@ -140,8 +141,8 @@ def _indices(total: int, draw: random.Random) -> Iterator[int]:
 
 
 def _numbers(architecture: Architecture, costs: Mapping[str, float]) -> dict[str, float]:
-    """Return numeric features: all costs except redundant ones, and the MACs and activations of each stage."""
-    sums = {name: value for name, value in costs.items() if name not in REDUNDANT}
+    """Return numeric features: all costs but redundant ones, MACs and activations of each stage, and the graph's."""
+    sums = {name: value for name, value in costs.items() if name not in REDUNDANT} | graph_numbers(architecture)
     for placed in architecture.layers():
         unit = placed.path.partition(".")[0]
         if unit.startswith("stage"):

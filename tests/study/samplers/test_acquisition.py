@@ -8,11 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from explorer.analysis.pareto import non_dominated
 from explorer.records import TrialRecord
 from explorer.space.search_space import load_space
 from explorer.store.writer import StudyWriter
 from explorer.study.candidates import Candidates
-from explorer.study.samplers.acquisition import Z_90, Acquisition, History
+from explorer.study.samplers import acquisition
+from explorer.study.samplers.acquisition import Z_90, Acquisition, History, TrialGroup
 from explorer.study.samplers.candidate_pool import CandidatePool
 from explorer.study.search import run_search
 from tests.study.evaluations import score
@@ -41,6 +43,42 @@ def test_the_prediction_is_of_one_training_with_its_noise(space):
         assert ends[1] == pytest.approx(beliefs.mean[place])
         deviation = (ends[0] - ends[2]) / (2 * Z_90)
         assert deviation**2 == pytest.approx(beliefs.sd[place] ** 2 + process.noise**2)
+
+
+def group(count: int) -> TrialGroup:
+    """Return trials of two objectives, the same first ones for any count; they stand for their own numbers."""
+    values = np.random.default_rng(0).random((count, 2))
+    return TrialGroup(list(range(count)), values)
+
+
+def test_a_large_study_is_represented_by_its_best_and_by_random_trials():
+    """Above its size limit a group keeps the front and random others, and most random ones stay as it grows;
+    below the limit it is unchanged."""
+    few, many, more = group(90), group(2_000), group(2_100)
+    assert few.best(100, 0) is few and few.drawn(100, 0) is few
+    kept = many.best(1_000, 0)
+    assert len(kept) == len(set(kept.candidates)) == 1_000 and kept.candidates == sorted(kept.candidates)
+    assert np.array_equal(kept.values, many.values[kept.candidates])
+    assert set(non_dominated(many.values.tolist())) <= set(kept.candidates)
+    drawn = many.drawn(1_000, 0).candidates
+    assert len(drawn) == 1_000 and len(set(drawn) & set(more.drawn(1_000, 0).candidates)) > 900
+    assert not set(drawn) <= set(kept.candidates)
+
+
+def test_a_proposal_takes_the_model_of_at_most_the_limits(space, monkeypatch):
+    """The model is conditioned on a bounded number of trials, while the front has all of them."""
+    pool = CandidatePool(Candidates(space, {}, ()), 0)
+    draw, complete = random.Random(0), TrialRecord(0, "complete")
+    trials = [
+        replace(complete, number=number, choices=derivation.choices, objectives={"accuracy": draw.random()})
+        for number, derivation in enumerate(space)
+    ]
+    candidates = [pool.candidate(derivation) for derivation in space]
+    whole = Acquisition(History.of(trials, pool, OBJECTIVES), candidates, pool.options, 0)
+    monkeypatch.setattr(acquisition, "MAX_COMPLETE", 12)
+    bounded = Acquisition(History.of(trials, pool, OBJECTIVES), candidates, pool.options, 0)
+    assert len(whole._processes[0]._targets) == len(trials) > len(bounded._processes[0]._targets) == 12
+    assert np.array_equal(whole._front, bounded._front) and np.array_equal(whole._reference, bounded._reference)
 
 
 @pytest.mark.slow

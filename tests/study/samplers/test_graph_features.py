@@ -1,0 +1,57 @@
+"""What a network computes, as numeric features."""
+
+from __future__ import annotations
+
+import pytest
+
+from explorer.space.search_space import load_space, parse_space
+from explorer.study.samplers.graph_features import graph_numbers
+
+CELL = """
+name: cell
+input: 3x8x8
+classes: 10
+stem: conv3x3(8) bn
+stages: {blocks: 2, width: 8}
+block: tap(n0) e01 tap(n1) sum(from(n0) e02, from(n1) e12) +
+head: gap fc
+grammar:
+  e01: zero | identity | conv3x3 bn | avgpool3x3
+  e12: zero | identity | conv3x3 bn | avgpool3x3
+  e02: zero | identity | conv1x1 bn
+"""
+
+
+@pytest.mark.parametrize(
+    ("choices", "expected"),
+    [
+        ("e01=conv3x3 bn, e12=zero, e02=identity", {"paths": 4, "shortest_path": 0}),
+        ("e01=zero, e12=conv3x3 bn, e02=conv1x1 bn", {"paths": 4, "shortest_path": 0, "live conv1x1": 2}),
+        (
+            "e01=conv3x3 bn, e12=avgpool3x3, e02=conv1x1 bn",
+            {"paths": 6, "shortest_path": 0, "live conv1x1": 2, "live conv3x3": 2, "live avgpool3x3": 2},
+        ),
+        ("e01=identity, e12=identity, e02=identity", {"paths": 6, "shortest_path": 0}),
+    ],
+)
+def test_layers_that_lead_nowhere_are_not_counted(choices, expected):
+    """Of a cell in two blocks with identity shortcuts, the paths that are not zero and the layers on them count."""
+    space = parse_space(CELL, "cell.yaml")
+    assert graph_numbers(space.architecture(space.derivation(choices))) == expected
+
+
+def test_the_shortest_path_of_plain_blocks_has_all_their_weight_layers():
+    """Without shortcuts the shortest path through two blocks of two convs has four, with them none."""
+    text = "name: n\ninput: 3x8x8\nclasses: 10\nstem: conv3x3(8)\nstages: {blocks: 2, width: 8}\nhead: gap fc\n"
+    text += "block: conv3x3 conv3x3 +\n"
+    plain = parse_space(text + "shortcut: {same: none, changed: none}\n", "plain.yaml").architecture(0)
+    assert graph_numbers(plain) == {"paths": 2, "shortest_path": 4, "live conv3x3": 4}
+    assert graph_numbers(parse_space(text, "residual.yaml").architecture(0))["shortest_path"] == 0
+
+
+def test_every_network_has_a_path_through_each_block():
+    """In a space of residual networks each block has at least the path of its shortcut."""
+    space = load_space("preact_variants")
+    for index in range(0, space.count(), max(1, space.count() // 20)):
+        architecture = space.architecture(index)
+        assert graph_numbers(architecture)["paths"] >= sum(1 for _ in architecture.blocks())
