@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from explorer.networks.architecture import Architecture
 from explorer.networks.dead_layers import makes_zeros
 from explorer.networks.ops.base import Op
-from explorer.networks.ops.nesting import depth_of, fold
+from explorer.networks.ops.nested.nesting import depth_of, fold
 from explorer.networks.ops.window import spell_kernel
 from explorer.networks.walk import PlacedBlock
 
