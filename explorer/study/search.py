@@ -40,7 +40,6 @@ from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.stopping.rules import RULES
 from explorer.study.workers.child import exit_while_importing
 from explorer.study.workers.jobs import Training
-from explorer.study.workers.pool import Executor, InProcess, ProcessPool
 from explorer.system.files import ABANDONED_SECONDS, sweep
 from explorer.system.signals import interruption
 
@@ -245,16 +244,9 @@ def make_loop(
     plan: Plan, study: Study, budget: Budget, progress: Progress | None, only: Collection[int] | None = None
 ) -> SearchLoop:
     """Connect the parts of a search. ``only``: as for ``SearchLoop``."""
-    executor: Executor = ProcessPool(
-        plan.work,
-        plan.workers,
-        plan.is_user_function,
-        plan.reused,
-        share=plan.share,
-        is_fixed=plan.has_fixed_workers,
-    )
-    if plan.is_user_function and plan.workers == 1:
-        executor = InProcess(plan.work)
+    executor = plan.start_executor()
+    if plan.is_remote and not plan.settings.workers:
+        plan = dataclasses.replace(plan, workers=max(1, executor.room))
     candidates = plan.candidates()
     sampler = make_sampler(candidates, plan.objectives, plan.settings.sampler, study.seed)
     writer = StudyWriter(study, new_worker())

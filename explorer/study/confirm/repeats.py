@@ -22,8 +22,8 @@ from explorer.study.confirm.loop import ConfirmationLoop, Event
 from explorer.study.plan import Plan
 from explorer.study.seeds import seed_for
 from explorer.study.signals import interrupt_on_signals, renew_leases
+from explorer.study.workers.executor import Executor
 from explorer.study.workers.jobs import Retraining, Training
-from explorer.study.workers.pool import Executor, InProcess, ProcessPool
 
 # Called when a repeat has ended, with the trial of its network, the repeat, and the number of complete repeats.
 Report = Callable[[TrialRecord, ConfirmationRecord, int], None]
@@ -126,14 +126,8 @@ class Repeats:
 
     def _workplace(self, trials: Iterable[TrialRecord]) -> Executor:
         """Return where a batch is trained: with the precision of each network's trial, and tested."""
-        plan, work = self.plan, self.plan.work
+        work = self.plan.work
         if isinstance(work, Training):
             precisions = {trial.digest: trial.result.precision for trial in trials if trial.result is not None}
-            is_fixed = plan.has_fixed_workers
-            retraining = Retraining(work, precisions)
-            return ProcessPool(
-                retraining, plan.workers, reused=plan.reused, job="repeat", share=plan.share, is_fixed=is_fixed
-            )
-        if plan.workers == 1:
-            return InProcess(work)
-        return ProcessPool(work, plan.workers, is_user_function=True, job="repeat")
+            return self.plan.start_executor(Retraining(work, precisions), job="repeat")
+        return self.plan.start_executor(job="repeat")
