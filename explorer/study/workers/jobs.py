@@ -39,6 +39,7 @@ class Job:
         precision: Precision of the training; empty for that of the settings.
         threads: Most CPU threads of the training; 0 for those of the work.
         side_by_side: Trainings of all processes that share the device; 0 for those of the work.
+        verdict_seconds: Longest time that the training waits for a verdict; 0 for the usual time.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Job:
     precision: str = ""
     threads: int = 0
     side_by_side: int = 0
+    verdict_seconds: float = 0.0
 
     @classmethod
     def of(cls, record: TrialRecord, decision_epochs: tuple[int, ...]) -> Job:

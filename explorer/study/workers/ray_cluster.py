@@ -29,6 +29,7 @@ from explorer.study.workers.watchdog import UNLIMITED, TrialLimits
 from explorer.system.files import remove, write_atomically
 
 CONNECT_SECONDS = 10.0  # that the cluster has to accept a connection
+VERDICT_SECONDS = 10.0  # that a training waits for a verdict, which passes through several processes
 CAPACITY_SECONDS = 2.0  # between two questions for the nodes of the cluster
 _log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class RayExecutor:
         self._work = _on_device(work, self._needs.device)
         self._capacity, self._asked = 1, float("-inf")
         self._running: dict[int, _Running] = {}
-        self._runs = 0
+        self._runs, self._is_stopped = 0, False
         self._search = uuid.uuid4().hex
         self._marker = self._new_marker()
         sent = self._work if isinstance(work, TorchWork) else Pickled(ray.cloudpickle.dumps(work))
@@ -89,7 +90,8 @@ class RayExecutor:
 
     def start(self, job: Job, limits: TrialLimits = UNLIMITED) -> None:
         is_cpu = self._needs.device == "cpu"
-        job = replace(job, threads=self._needs.cpus, side_by_side=0 if is_cpu else self._needs.per_gpu)
+        side_by_side = 0 if is_cpu else self._needs.per_gpu
+        job = replace(job, threads=self._needs.cpus, side_by_side=side_by_side, verdict_seconds=VERDICT_SECONDS)
         self._runs += 1
         file = checkpoint_of(self._work, job)
         checkpoint = file.read_bytes() if file is not None and file.exists() else b""
@@ -118,6 +120,9 @@ class RayExecutor:
             yield running.job.number, found.last
 
     def stop(self) -> None:
+        if self._is_stopped:
+            return
+        self._is_stopped = True
         for running in self._running.values():
             ray.cancel(running.result, force=True)
         self._running.clear()
@@ -203,7 +208,9 @@ def _connect(address: str) -> bool:
     if ray.is_initialized():
         return False
     if address == "local":
-        raise StudyError("'local' would open a cluster of this machine to the network; start one with: ray start --head")
+        raise StudyError(
+            "'local' would open a cluster of this machine to the network; start one with: ray start --head"
+        )
     try:
         if match := re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address):
             socket.create_connection((match[1], int(match[2])), CONNECT_SECONDS).close()  # Ray tries for minutes

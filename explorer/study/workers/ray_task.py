@@ -17,6 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import ray
+from ray.exceptions import RayError
+
 from explorer import __version__
 from explorer.data.catalogue import KNOWN, locate
 from explorer.data.fetch import fetch_data
@@ -155,7 +158,7 @@ class _Place:
         if checkpoint is not None and order.checkpoint:
             checkpoint.write_bytes(order.checkpoint)
         reports: list[Epoch | GradientFlow] = []
-        verdicts: dict[int, Any] = {}  # epoch -> future of its verdict
+        verdicts: dict[int, ray.ObjectRef] = {}  # epoch -> its verdict
         copied, seen = 0.0, _version_of(checkpoint)
         self._pool.start(job, order.limits)
         while True:
@@ -171,10 +174,10 @@ class _Place:
                 mailbox.post.remote(Posted(order.run, len(reports), message))
                 reports.append(message)
                 if isinstance(message, Epoch) and message.epoch in job.decision_epochs:
-                    verdicts[message.epoch] = mailbox.verdict.remote(order.run, message.epoch).future()
-            for epoch in [epoch for epoch, verdict in verdicts.items() if verdict.done()]:
-                with suppress(Exception):  # the mailbox is lost: the training continues without verdicts
-                    if (stop := verdicts.pop(epoch).result()) is not None:
+                    verdicts[message.epoch] = mailbox.verdict.remote(order.run, message.epoch)
+            for epoch in [epoch for epoch, verdict in verdicts.items() if ray.wait([verdict], timeout=0)[0]]:
+                with suppress(RayError):  # the mailbox is lost: the training continues without verdicts
+                    if (stop := ray.get(verdicts.pop(epoch))) is not None:
                         self._pool.answer(job.number, epoch, stop)
             if checkpoint is not None and time.monotonic() > copied + COPY_SECONDS:
                 version = _version_of(checkpoint)
