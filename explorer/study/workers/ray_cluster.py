@@ -172,7 +172,7 @@ class RayExecutor:
                 self._save(checkpoint_of(self._work, by_run[run].job), checkpoint)
         for posted in batch.posted:
             running = by_run.get(posted.run)
-            if running is not None and running.seen == posted.index:
+            if running is not None and running.seen == posted.position:
                 running.seen += 1
                 yield running.job.number, posted.report
 

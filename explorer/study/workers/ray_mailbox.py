@@ -20,12 +20,12 @@ class Posted(NamedTuple):
 
     Attributes:
         run: Number of the task.
-        index: Number of the report among those of the task, from 0.
+        position: Number of the report among those of the task, from 0.
         report: The report.
     """
 
     run: int
-    index: int
+    position: int
     report: Epoch | GradientFlow
 
 
