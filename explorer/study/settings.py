@@ -222,7 +222,7 @@ class SearchSettings(Settings):
     )
     engine_address: str | None = setting(
         None,
-        "Address of the engine, as in ray://HOST:10001; auto is a Ray cluster that this machine belongs to.",
+        "Address of the engine, as in HOST:6379; auto is a Ray cluster that this machine belongs to.",
         Text(),
         metavar="ADDRESS",
     )

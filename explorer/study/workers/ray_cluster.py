@@ -211,15 +211,19 @@ def _connect(address: str) -> bool:
         raise StudyError(
             "'local' would open a cluster of this machine to the network; start one with: ray start --head"
         )
+    if address.startswith("ray://"):
+        raise StudyError(
+            f"{address}: Ray Client is not supported; search on a machine of the cluster, and leave it out"
+        )
     try:
-        if match := re.fullmatch(r"(?:ray://)?([^/]+):(\d+)", address):
+        if match := re.fullmatch(r"([^/]+):(\d+)", address):
             socket.create_connection((match[1], int(match[2])), CONNECT_SECONDS).close()  # Ray tries for minutes
         ray.init(address or "auto", log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         at = f" at {address}" if address else ""
         raise StudyError(
             f"no Ray cluster was reached{at}: {one_line(error)}; start one with 'ray start --head', "
-            "or give its address, as in --engine-address ray://HOST:10001"
+            "or give its address, as in --engine-address HOST:6379"
         ) from None
     return True
 
