@@ -32,7 +32,6 @@ from explorer.study.seeds import seed_for
 from explorer.study.settings import SearchSettings
 from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.workers.jobs import Retraining, Training
-from explorer.study.workers.pool import ProcessPool
 from explorer.system.environment import find_device
 from explorer.system.files import ABANDONED_SECONDS, sweep
 from explorer.training.settings import TrainingSettings
@@ -184,14 +183,14 @@ def _train(
         writer.keep_networks({trial.digest: trial.architecture_json for trial in trials.values()})
         assert isinstance(plan.work, Training)  # the settings name no function of a caller
         work = Retraining(replace(plan.work, artifacts=study.artifacts))
-        pool = ProcessPool(work, plan.workers, reused=plan.reused, share=plan.share, is_fixed=plan.has_fixed_workers)
+        executor = plan.start_executor(work)
 
         def report(event: Event) -> None:
             if progress is not None:
                 label = "" if event.training is None else names[event.training.digest]
                 progress(replace(event, label=label))
 
-        loop = ConfirmationLoop(wanted, writer, pool, plan.workers, report)
+        loop = ConfirmationLoop(wanted, writer, executor, plan.workers, report)
         with interrupt_on_signals(loop), renew_leases(writer):
             ended = loop.run()
         kept = {Wanted.of(record): record for record in study.confirmations()}

@@ -32,8 +32,8 @@ from explorer.study.samplers.registry import SamplerAdapter
 from explorer.study.seeds import seed_for
 from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.trial_index import TrialIndex
+from explorer.study.workers.executor import Executor
 from explorer.study.workers.jobs import Failure, Job, Outcome
-from explorer.study.workers.pool import Executor
 from explorer.study.workers.watchdog import TrialLimits, usual_limits
 from explorer.system.files import remove
 from explorer.system.signals import SIGNAL_SECONDS, signal_name
@@ -258,7 +258,8 @@ class SearchLoop:
     def _limits(self) -> TrialLimits:
         """Return the limits of the next trial: those of the settings, else the usual ones."""
         usual, asked = usual_limits(self.plan.workers, self.trial_index.median_seconds()), self.plan.trial_limits
-        return TrialLimits(asked.seconds or usual.seconds, asked.memory or usual.memory)
+        memory = None if self.plan.is_remote else usual.memory  # that of this machine
+        return TrialLimits(asked.seconds or usual.seconds, asked.memory or memory)
 
     def _propose(self) -> TrialRecord | None:
         """Start the next trial, or reject its network; return None if there is no proposal."""

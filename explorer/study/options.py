@@ -33,6 +33,9 @@ class SearchOptions(TrainingOptions, total=False):
     objectives: Mapping[str, str]
     workers: int | None
     workers_per_device: int | None
+    engine: str
+    engine_address: str | None
+    cpus_per_trial: int | None
     study: str | None
     new_study: bool
     seed: int | None

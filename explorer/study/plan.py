@@ -26,12 +26,12 @@ from explorer.study.latency.objective import LatencyAfterwards, LatencyObjective
 from explorer.study.latency.predicted import PredictedLatency, find_predicted_latency
 from explorer.study.settings import SearchSettings
 from explorer.study.stopping.rules import choose_stopping
+from explorer.study.workers.engines import LOCAL, require_engine, start_executor
+from explorer.study.workers.executor import Executor, Needs
 from explorer.study.workers.gpu_sharing import median_network, probe_side_by_side
 from explorer.study.workers.isolation import importable_script, needs_script, why_in_process
 from explorer.study.workers.jobs import Evaluate, Evaluation, Training, Work
-from explorer.study.workers.pool import Executor, InProcess, ProcessPool
 from explorer.study.workers.watchdog import UNLIMITED, TrialLimits
-from explorer.system.core_shares import CoreShare
 from explorer.system.cores import usable_cores
 from explorer.system.environment import find_device
 from explorer.training.recipe import require_several_values
@@ -104,47 +104,35 @@ class Plan:
         return self.settings.evaluate is not None
 
     @property
-    def share(self) -> CoreShare | None:
-        """A share of the machine's cores for the trainings of this search; None for a caller's evaluation."""
-        return None if self.is_user_function else CoreShare(self.settings.training.device)
+    def is_remote(self) -> bool:
+        """Whether trials run on other machines."""
+        return self.settings.engine != LOCAL
 
-    @property
-    def has_fixed_workers(self) -> bool:
-        """Whether the number of parallel trials was chosen by the user."""
-        return bool(self.settings.workers or self.settings.workers_per_device)
-
-    @property
-    def reused(self) -> bool:
-        """Whether a child process runs several trials: on a GPU, where a process starts slowly, and by default those
-        of a caller's function, which may keep data between its calls."""
-        by_default = self.is_user_function and self.settings.workers is None
-        return by_default or self.settings.training.device.startswith("cuda")
-
-    def executor(self, work: Work | None = None, job: str = "trial") -> Executor:
-        """Return where the jobs of this search run.
+    def start_executor(self, work: Work | None = None, job: str = "trial") -> Executor:
+        """Start what runs the jobs of this search.
 
         Args:
-            work: The work of each job; by default that of the trials.
+            work: The work of each job; by default that of a trial.
             job: The word for a job in messages.
+
+        Raises:
+            StudyError: The engine cannot be reached.
         """
-        work = work or self.work
-        if self.in_process:
-            return InProcess(work)
-        script = self.settings.evaluate is not None and (
-            self.settings.workers is not None or needs_script(self.settings.evaluate)
-        )
-        by_default = self.is_user_function and self.settings.workers is None
-        return ProcessPool(
-            work,
+        settings, evaluate = self.settings, self.settings.evaluate
+        by_default = evaluate is not None and settings.workers is None
+        needs = Needs(
             self.workers,
-            self.is_user_function,
-            self.reused,
-            job,
-            script,
-            by_default,
-            share=self.share,
-            is_fixed=self.has_fixed_workers,
+            is_fixed=bool(settings.workers or (settings.workers_per_device and not self.is_remote)),
+            device=settings.training.device,
+            cpus=settings.cpus_per_trial or 1,
+            per_gpu=settings.workers_per_device or 1,
+            address=settings.engine_address or "",
+            job=job,
+            in_process=self.in_process,
+            imports_script=evaluate is not None and (not by_default or needs_script(evaluate)),
+            by_default=by_default,
         )
+        return start_executor(settings.engine, work or self.work, needs)
 
     @property
     def has_time_limit(self) -> bool:
@@ -231,8 +219,10 @@ def make_plan(space: SearchSpace, settings: SearchSettings) -> Plan:
     Raises:
         ExplorerError: StudyError for settings that do not fit together, or DataError, TrainingError or SpaceError.
     """
-    training = replace(settings.training, device=find_device(settings.training.device))
-    settings = replace(settings, training=training)
+    _check_engine(settings)
+    if settings.engine == LOCAL:
+        training = replace(settings.training, device=find_device(settings.training.device))
+        settings = replace(settings, training=training)
     limits = (*space.limits, *(settings.limits or ()))
     known = known_costs(settings.costs or {}, _measures_latency(settings, limits))
     expected = _expected(settings.objectives, known, settings.evaluate is not None)
@@ -242,6 +232,15 @@ def make_plan(space: SearchSpace, settings: SearchSettings) -> Plan:
     else:
         plan = _plan_of_caller(space, settings, settings.evaluate, expected)
     return plan.under(settings.limits or ())
+
+
+def _check_engine(settings: SearchSettings) -> None:
+    """Raise StudyError for an unknown engine, and for settings of a cluster without one."""
+    require_engine(settings.engine)
+    if settings.engine == LOCAL and (settings.engine_address or settings.cpus_per_trial):
+        raise StudyError(
+            "engine_address and cpus_per_trial are settings of a cluster; name its engine too, as in --engine ray"
+        )
 
 
 def _measures_latency(settings: SearchSettings, limits: Iterable[Limit]) -> bool:
@@ -266,8 +265,10 @@ def _plan_of_caller(
         raise StudyError("'evaluate' replaces training, so data, subset and recipe have no effect; leave them out")
     if settings.record_gradients:
         raise StudyError("'evaluate' replaces training, so no gradients are recorded; leave out record_gradients")
-    in_process = workers == 1
-    if workers > 1:
+    in_process = workers == 1 and settings.engine == LOCAL
+    if settings.engine != LOCAL:
+        pass  # the engine sends the function's code
+    elif workers > 1:
         _require_picklable(evaluate)
     elif settings.workers is None:
         why = why_in_process(evaluate)
@@ -308,13 +309,15 @@ def _plan_of_training(space: SearchSpace, settings: SearchSettings) -> Plan:
     batch_size = min(training.recipe.batch_size, len(dataset.train))
     for derivation in space.sample(BATCH_SIZE_SAMPLES) if batch_size == 1 else ():
         require_several_values(space.architecture(derivation), batch_size)
-    workers = settings.workers or settings.workers_per_device or _side_by_side(space, training)
+    is_local, per_gpu = settings.engine == LOCAL, settings.workers_per_device
+    workers = settings.workers or (per_gpu or _side_by_side(space, training) if is_local else 1)
     work = Training(
         replace(training, data=place.get("name", named), data_dir=place.get("data_dir")),
-        threads=max(1, usable_cores() // workers),
+        threads=max(1, usable_cores() // workers) if is_local else settings.cpus_per_trial or 1,
         record_gradients=settings.record_gradients,
         scores=settings.scores,
-        side_by_side=workers,
+        side_by_side=workers if is_local else per_gpu or 1,
+        data_sha256="" if is_local else dataset.fingerprint["sha256"],
     )
     latency_objective = _latency_objective(settings)
     environment = latency_objective.environment if latency_objective else None

@@ -249,11 +249,14 @@ def make_loop(
     plan: Plan, study: Study, budget: Budget, progress: Progress | None, only: Collection[int] | None = None
 ) -> SearchLoop:
     """Connect the parts of a search. ``only``: as for ``SearchLoop``."""
+    executor = plan.start_executor()
+    if plan.is_remote and not plan.settings.workers:
+        plan = dataclasses.replace(plan, workers=max(1, executor.room))
     candidates = plan.candidates()
     sampler = make_sampler(candidates, plan.objectives, plan.settings.sampler, study.seed)
     writer = StudyWriter(study, new_worker())
     curves = LearningCurves(study, RULES[plan.stopping], plan.epochs)
     report = progress or (lambda event: None)
     return SearchLoop(
-        plan, candidates, writer, sampler, plan.executor(), curves, budget, report, plan.settings.retry_failed, only
+        plan, candidates, writer, sampler, executor, curves, budget, report, plan.settings.retry_failed, only
     )

@@ -17,6 +17,7 @@ from explorer.store.database import DEFAULT_STORAGE
 from explorer.study.candidates import OwnCost
 from explorer.study.samplers.registry import SAMPLERS
 from explorer.study.stopping.rules import AUTO, RULES
+from explorer.study.workers.engines import LOCAL
 from explorer.study.workers.jobs import Evaluate
 from explorer.study.workers.watchdog import TrialLimits
 from explorer.training.settings import TrainingSettings
@@ -209,7 +210,8 @@ class SearchSettings(Settings):
     )
     workers: int | None = setting(
         None,
-        "Networks trained in parallel; one per CPU core by default, fewer while other processes train on the machine.",
+        "Networks trained in parallel; one per CPU core by default, fewer while other processes train on the machine."
+        " On a cluster, as many as fit.",
         Whole(max_typed=1_024, auto=True),
         in_python="With evaluate one by default.",
         metavar="N",
@@ -218,6 +220,24 @@ class SearchSettings(Settings):
         None,
         "Networks that share one GPU; a short probe finds the number by default.",
         Whole(max_typed=1_024, auto=True),
+        metavar="N",
+    )
+    engine: str = setting(
+        LOCAL,
+        "Where trials run: local (this machine), ray (a Ray cluster), or the name of an installed engine.",
+        Text(),
+        metavar="NAME",
+    )
+    engine_address: str | None = setting(
+        None,
+        "Address of the engine, as in HOST:6379; auto is a Ray cluster that this machine belongs to.",
+        Text(),
+        metavar="ADDRESS",
+    )
+    cpus_per_trial: int | None = setting(
+        None,
+        "CPU cores of each trial on a cluster; 1 by default.",
+        Whole(max_typed=1_024),
         metavar="N",
     )
     study: str | None = setting(

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
+from typing import NamedTuple
 
 import pytest
 
@@ -60,3 +65,44 @@ def clock(monkeypatch, tmp_path):
     monkeypatch.setattr(objective, "measure_in_child", made)
     monkeypatch.setattr("explorer.measure.latency.present_environment", lambda *named: made.environment)
     return made
+
+
+class RayNodes(NamedTuple):
+    """A Ray cluster of two node processes.
+
+    Attributes:
+        address: Its address.
+        pids: The process id of each node.
+        environment: Environment variables of a process that connects to it.
+    """
+
+    address: str
+    pids: tuple[int, ...]
+    environment: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def ray_nodes():
+    """Start a Ray cluster on loopback and stop it afterwards."""
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install 'explorer[ray]'")
+    # Without the third variable Ray replaces 127.0.0.1 by the address of this machine, where the nodes do not listen.
+    given = {
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "OMP_NUM_THREADS": "1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in given.items():
+            patch.setenv(name, value)
+        command = [sys.executable, "-m", "tests.study.ray_nodes"]
+        with subprocess.Popen(command, cwd=REPOSITORY, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True) as cluster:
+            try:
+                started = next((line for line in cluster.stdout if line.startswith("cluster ")), "")
+                assert started, "the Ray cluster did not start"
+                _, address, *pids = started.split()
+                yield RayNodes(address, tuple(map(int, pids)), dict(os.environ))
+            finally:
+                cluster.stdin.close()
+                cluster.wait(timeout=60)

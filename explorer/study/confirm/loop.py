@@ -15,8 +15,8 @@ from explorer.store.artifacts import confirmation_checkpoint
 from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.lease import RETRIES
 from explorer.store.studies import find_study
+from explorer.study.workers.executor import Executor
 from explorer.study.workers.jobs import Failure, Job, Outcome
-from explorer.study.workers.pool import Executor
 from explorer.study.workers.watchdog import UNLIMITED, TrialLimits, usual_limits
 from explorer.system.files import remove
 

@@ -22,8 +22,8 @@ from explorer.study.confirm.loop import ConfirmationLoop, Event
 from explorer.study.plan import Plan
 from explorer.study.seeds import seed_for
 from explorer.study.signals import interrupt_on_signals, renew_leases
+from explorer.study.workers.executor import Executor
 from explorer.study.workers.jobs import Retraining, Training, Work
-from explorer.study.workers.pool import Executor
 
 # Called when a repeat has ended, with the trial of its network, the repeat, and the number of complete repeats.
 Report = Callable[[TrialRecord, ConfirmationRecord, int], None]
@@ -129,4 +129,4 @@ class Repeats:
         work: Work = self.plan.work
         if isinstance(work, Training):
             work = Retraining(work, {each.digest: each.result.precision for each in trials if each.result is not None})
-        return self.plan.executor(work, job="repeat")
+        return self.plan.start_executor(work, job="repeat")

@@ -130,7 +130,8 @@ def _must_stop(job: Job, epoch: int, verdicts: Queue[Verdict]) -> bool:
 
     After an epoch at which the stopping rule decides, wait for its verdict for a limited time: the parent may be busy.
     """
-    end = time.monotonic() + (VERDICT_SECONDS if epoch in job.decision_epochs else 0.0)
+    longest = job.verdict_seconds or VERDICT_SECONDS
+    end = time.monotonic() + (longest if epoch in job.decision_epochs else 0.0)
     while True:
         try:
             verdict = verdicts.get(timeout=max(0.0, end - time.monotonic()))

@@ -17,6 +17,7 @@ from explorer.analysis.quantities import LATENCY
 from explorer.errors import ArchitectureError, ExplorerError, TrainingError
 from explorer.networks.architecture import Architecture
 from explorer.records import Environment, Epoch, GradientFlow, TrainingResult, TrialRecord
+from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint
 from explorer.training.recipe import Recipe
 from explorer.training.settings import ResolvedTraining
 
@@ -41,6 +42,7 @@ class Job:
         threads: Most CPU threads of the training; 0 for those of the work.
         side_by_side: Trainings of all processes that share the device; 0 for those of the work.
         costs: Names of the costs that are known.
+        verdict_seconds: Longest time that the training waits for a verdict; 0 for the usual time.
     """
 
     number: int
@@ -53,6 +55,7 @@ class Job:
     threads: int = 0
     side_by_side: int = 0
     costs: tuple[str, ...] = ()
+    verdict_seconds: float = 0.0
 
     @classmethod
     def of(cls, record: TrialRecord, decision_epochs: tuple[int, ...]) -> Job:
@@ -130,6 +133,8 @@ class Training:
         record_gradients: Whether to report the gradient flow at initialisation first.
         scores: Zero-cost scores to compute.
         side_by_side: Number of trainings that share the device.
+        data_sha256: Hash of the data in its fingerprint, with which those of another machine are compared; empty if
+            they are not compared.
     """
 
     settings: ResolvedTraining
@@ -138,6 +143,7 @@ class Training:
     record_gradients: bool = False
     scores: tuple[str, ...] = ()
     side_by_side: int = 1
+    data_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +176,18 @@ class ThroughputProbe:
     device: str
     precision: str
     rounds: int | None
+
+
+def checkpoint_of(work: Work, job: Job) -> Path | None:
+    """Return the checkpoint of a job; None if the work writes none."""
+    if isinstance(work, Training):
+        return checkpoint_file(work.artifacts, job.digest) if work.artifacts else None
+    if not isinstance(work, Retraining):
+        return None
+    artifacts, epochs = work.training.artifacts, work.training.settings.epochs
+    if work.checkpoint is not None or artifacts is None:
+        return work.checkpoint
+    return confirmation_checkpoint(artifacts, job.digest, epochs, job.seed)
 
 
 TorchWork = Training | Retraining | ThroughputProbe  # done by ``train_job.perform``

@@ -1,4 +1,4 @@
-"""Executors of jobs: a pool of child processes, or this process.
+"""The executor that runs jobs in child processes.
 
 The fork server, which has imported torch already, forks each child, so a child starts in some hundredths of a second.
 If a child dies, only its own trial fails. A child ends with the process that started it, even if that is killed: the
@@ -16,17 +16,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Protocol
+from typing import Any
 
 from explorer.errors import StudyError
 from explorer.records import Epoch, GradientFlow
-from explorer.study.workers.child import PROCESS_NAME, UNGUARDED_STATUS, run_child, run_job
+from explorer.study.workers.child import PROCESS_NAME, UNGUARDED_STATUS, run_child
+from explorer.study.workers.executor import Message
 from explorer.study.workers.jobs import Failure, Job, Outcome, Verdict, Work
 from explorer.study.workers.watchdog import UNLIMITED, TrialLimits, Watchdog
 from explorer.system.core_shares import CoreShare
@@ -42,88 +43,6 @@ START_RETRY_SECONDS = (0.1, 0.4, 1.6)  # pauses before the start of a child is r
 LEAK_BYTES = 1 << 30  # by which a reused child may grow after its first job before it is replaced
 
 _FORK_SERVER: Any = forkserver._forkserver  # multiprocessing has no public way to end or forget it
-
-Message = tuple[int, Epoch | GradientFlow | Outcome | Failure]
-
-
-class Executor(Protocol):
-    """Runs jobs.
-
-    Attributes:
-        busy: Whether this process is running a job.
-    """
-
-    busy: bool
-
-    @property
-    def room(self) -> int:
-        """The number of further jobs that can be started now."""
-        ...
-
-    def start(self, job: Job, limits: TrialLimits = UNLIMITED) -> None:
-        """Start a job.
-
-        Args:
-            job: The job.
-            limits: Limits on its time and memory; none by default.
-        """
-        ...
-
-    def answer(self, number: int, epoch: int, stop: bool) -> None:
-        """Send the verdict on an epoch to the job that waits for it.
-
-        Args:
-            number: Number of the job.
-            epoch: The epoch that the job has reported.
-            stop: Whether the job has to stop there.
-        """
-        ...
-
-    def messages(self, timeout: float) -> Iterator[Message]:
-        """Yield the messages of the jobs; an Outcome or a Failure is the last of its job.
-
-        Args:
-            timeout: Seconds to wait for the first message.
-        """
-        ...
-
-    def stop(self) -> None:
-        """End every job at once, without a message."""
-        ...
-
-
-class InProcess:
-    """Runs one job at a time in this process, within ``messages``. Limits on time and memory do not apply."""
-
-    def __init__(self, work: Work):
-        self.busy = False
-        self._work = work
-        self._waiting: list[Job] = []
-
-    @property
-    def room(self) -> int:
-        return 1 - len(self._waiting)
-
-    def start(self, job: Job, limits: TrialLimits = UNLIMITED) -> None:
-        self._waiting.append(job)
-
-    def answer(self, number: int, epoch: int, stop: bool) -> None:
-        raise AssertionError("a job in this process is never stopped early")
-
-    def messages(self, timeout: float) -> Iterator[Message]:
-        while self._waiting:
-            job = self._waiting.pop()
-            self.busy = True
-            try:
-                last: Outcome | Failure = run_job(self._work, job, lambda epoch: False)
-            except (Exception, SystemExit) as error:
-                last = Failure.of(error)
-            finally:
-                self.busy = False
-            yield job.number, last
-
-    def stop(self) -> None:
-        self._waiting.clear()
 
 
 @dataclass
@@ -164,6 +83,7 @@ class ProcessPool:
         interrupts: bool = False,
         share: CoreShare | None = None,
         is_fixed: bool = False,
+        preloaded: Sequence[str] | None = None,
     ):
         """Make a pool without processes; ``start`` starts them.
 
@@ -179,6 +99,7 @@ class ProcessPool:
             interrupts: Whether a KeyboardInterrupt that the work raises ends the search, as it does in one process.
             share: This process's share of the cores, for the threads of its jobs. None: no limit.
             is_fixed: Whether the user chose ``workers``; else fewer jobs run while other processes train too.
+            preloaded: Modules that the fork server imports; by default those that the work needs.
         """
         self._imports_script, self._interrupts = imports_script, interrupts
         self._work, self._job, self._workers = work, job, workers
@@ -187,7 +108,9 @@ class ProcessPool:
         self._folder = os.getcwd()  # relative paths in the work start here, even if the working folder changes
         self._children: list[_Child] = []
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["explorer.study.search"] if is_user_function else PRELOADED)
+        if preloaded is None:
+            preloaded = ["explorer.study.search"] if is_user_function else PRELOADED
+        self._context.set_forkserver_preload(list(preloaded))
 
     @property
     def room(self) -> int:

@@ -6,6 +6,7 @@ A checkpoint holds the state of the training, so that a killed trial is resumed 
 from __future__ import annotations
 
 import logging
+import platform
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from torch import nn
 
 from explorer.analysis.quantities import TRAINED
 from explorer.data.dataset import Dataset, load_data
+from explorer.errors import DataError
 from explorer.networks.architecture import Architecture
 from explorer.records import GradientFlow, TrainingResult
 from explorer.scoring.zero_cost import score_architecture
-from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, weights_file
-from explorer.study.workers.jobs import Job, Outcome, Report, Retraining, TorchWork, Training
+from explorer.store.artifacts import weights_file
+from explorer.study.workers.jobs import Job, Outcome, Report, Retraining, TorchWork, Training, checkpoint_of
 from explorer.study.workers.throughput_probe import run_probe
 from explorer.system.environment import describe_environment
 from explorer.system.files import write_atomically
@@ -60,8 +62,7 @@ def train(training: Training, job: Job, report: Report) -> Outcome:
     if training.record_gradients:
         report(_gradient_flow(training, job, data))
     scores = _score(training, job, data)
-    checkpoint = training.artifacts and checkpoint_file(training.artifacts, job.digest)
-    network, result = _train(training, job, report, data, checkpoint)
+    network, result = _train(training, job, report, data, checkpoint_of(training, job))
     return Outcome(
         measured={**{name: getattr(result, field) for name, field in TRAINED.items()}, **scores},
         result=result,
@@ -85,17 +86,20 @@ def train_and_test(work: Retraining, job: Job, report: Report) -> Outcome:
     precision = work.precisions.get(job.digest, training.settings.precision)
     training = replace(training, settings=replace(training.settings, precision=precision))
     settings, threads, data = training.settings, _threads(training, job), _load_data(training)
-    checkpoint = work.checkpoint
-    if checkpoint is None and training.artifacts:
-        checkpoint = confirmation_checkpoint(training.artifacts, job.digest, settings.epochs, job.seed)
-    network, result = _train(training, job, report, data, checkpoint)
+    network, result = _train(training, job, report, data, checkpoint_of(work, job))
     test = evaluate_network(network, data, "test", device=settings.device, threads=threads, precision=result.precision)
     return Outcome(test._asdict(), result, describe_environment(settings.device, threads))
 
 
 def _load_data(training: Training) -> Dataset:
     settings = training.settings
-    return load_data(settings.data, settings.data_dir, subset=settings.subset, skip_damaged=settings.skip_damaged)
+    data = load_data(settings.data, settings.data_dir, subset=settings.subset, skip_damaged=settings.skip_damaged)
+    if training.data_sha256 and training.data_sha256 != data.fingerprint["sha256"]:
+        raise DataError(
+            f"the data {settings.data} on {platform.node()} are not those of the search (SHA-256 "
+            f"{data.fingerprint['sha256']}, expected {training.data_sha256}); copy the same files to each machine"
+        )
+    return data
 
 
 def _threads(training: Training, job: Job) -> int:

@@ -26,7 +26,8 @@ from explorer.study.confirm.loop import ConfirmationLoop
 from explorer.study.confirm.run import confirm, run_confirmation
 from explorer.study.search import run_search
 from explorer.study.workers.jobs import Outcome, Retraining
-from explorer.study.workers.pool import InProcess, ProcessPool
+from explorer.study.workers.local import InProcess
+from explorer.study.workers.pool import ProcessPool
 from explorer.study.workers.train_job import perform
 from explorer.training.run import train_architecture
 from tests.polling import wait_until

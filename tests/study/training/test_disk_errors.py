@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from explorer.study import plan as plan_module
 from explorer.study.search import run_search
+from explorer.study.workers import local as local_module
 from explorer.study.workers import train_job as objective
 from explorer.study.workers.jobs import Job, Training
 from explorer.study.workers.pool import ProcessPool
@@ -73,7 +73,7 @@ def assert_no_weights(study) -> None:
 def test_a_disk_that_takes_no_weights_fails_no_training(space, tmp_path, monkeypatch):
     """A training completes if neither checkpoint nor weights can be written, here because of a limit on file size."""
     monkeypatch.setattr(
-        plan_module, "ProcessPool", lambda work, *rest, **named: ProcessPool(Limited(work), *rest, **named)
+        local_module, "ProcessPool", lambda work, *rest, **named: ProcessPool(Limited(work), *rest, **named)
     )
     url = f"sqlite:///{tmp_path}/explorer.db"
     assert_no_weights(run_search(space, storage=url, trials=2, workers=2, **{**SETTINGS, "epochs": 2}).study)

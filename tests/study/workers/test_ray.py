@@ -1,0 +1,158 @@
+"""Trainings on a Ray cluster of two node processes: nodes and searches that die, and files that return."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from explorer.errors import StudyError
+from explorer.space.search_space import load_space
+from explorer.store.artifacts import weights_file
+from explorer.store.studies import open_study
+from explorer.study.plan import make_plan
+from explorer.study.search import run_search
+from explorer.study.settings import SearchSettings
+from explorer.study.workers.engines import start_executor
+from explorer.study.workers.executor import Needs
+from explorer.study.workers.jobs import Job, Outcome
+from explorer.training.settings import TrainingSettings
+from tests.polling import wait_until
+from tests.study.workers.children import answers
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = """
+import os, sys, time
+import explorer
+
+def evaluate(architecture, *, choices, epochs, seed):
+    with open({starts!r}, "a") as file:
+        print(seed, os.getpid(), file=file)
+    time.sleep({seconds})
+    return {{"accuracy": 0.5}}
+
+if __name__ == "__main__":
+    explorer.search(
+        explorer.load_space("preact_variants.yaml"), evaluate=evaluate, trials={trials}, sampler="random",
+        storage={storage!r}, study="on ray", engine="ray", engine_address={address!r},
+    )
+"""
+
+
+@pytest.fixture
+def begin(tmp_path, ray_nodes):
+    """Start a search of a script in its own process."""
+    begun = []
+    starts = tmp_path / "starts"
+
+    def start(trials, seconds):
+        script = tmp_path / "script.py"
+        storage = f"sqlite:///{tmp_path}/explorer.db"
+        values = {"starts": str(starts), "seconds": seconds, "trials": trials, "storage": storage}
+        script.write_text(SCRIPT.format(**values, address=ray_nodes.address))
+        begun.append(subprocess.Popen([sys.executable, script], cwd=tmp_path, env=ray_nodes.environment))
+        return begun[-1]
+
+    def lines():
+        return [line.split() for line in starts.read_text().splitlines()] if starts.exists() else []
+
+    yield start, lines
+    for process in begun:
+        process.kill()
+        process.wait()
+
+
+def runs(pid: str) -> bool:
+    """Return whether a process runs."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_killed_search_leaves_no_process_and_the_same_line_resumes(begin, tmp_path):
+    """Tasks end with the search that a SIGKILL ends; the next run takes their trials up."""
+    start, lines = begin
+    first = start(trials=4, seconds=300)
+    wait_until(lambda: len(lines()) >= 4)
+    first.kill()
+    wait_until(lambda: not any(runs(pid) for _, pid in lines()))
+    second = start(trials=4, seconds=0)
+    assert second.wait(timeout=120) == 0
+    counts = open_study(f"sqlite:///{tmp_path}/explorer.db", "on ray").counts()
+    assert (counts["complete"], counts["running"], counts["failed"]) == (4, 0, 0)
+    assert set(Counter(seed for seed, _ in lines()).values()) == {2}
+
+
+def test_weights_return_from_a_node_without_the_folder(ray_nodes, tmp_path):
+    """A node that does not see the folder of artifacts sends the weights to the search."""
+    settings = SearchSettings(
+        training=TrainingSettings(data="digits", subset=100, epochs=1), engine="ray", engine_address=ray_nodes.address
+    )
+    plan = make_plan(load_space("he2016_orders.yaml"), settings)
+    place = start_executor("ray", replace(plan.work, artifacts=tmp_path), Needs(1, address=ray_nodes.address))
+    (tmp_path / ".shared").unlink()  # by which a node of the same machine sees the folder
+    try:
+        network = plan.space.architecture(plan.space.unrank(0))
+        place.start(Job(0, network.digest, network.to_json(), {}, 0))
+        outcome = answers(place, 1)[0]
+    finally:
+        place.stop()
+    assert isinstance(outcome, Outcome) and outcome.weights
+    assert weights_file(tmp_path, network.digest).exists()
+
+
+def test_other_data_on_a_node_fail_the_trial(ray_nodes, tmp_path):
+    """Data with another hash than those of the search are not trained on."""
+    settings = SearchSettings(
+        training=TrainingSettings(data="digits", subset=100, epochs=1), engine="ray", engine_address=ray_nodes.address
+    )
+    plan = make_plan(load_space("he2016_orders.yaml"), settings)
+    place = start_executor("ray", replace(plan.work, data_sha256="other"), Needs(1, address=ray_nodes.address))
+    try:
+        network = plan.space.architecture(plan.space.unrank(0))
+        place.start(Job(0, network.digest, network.to_json(), {}, 0))
+        failure = answers(place, 1)[0]
+    finally:
+        place.stop()
+    assert "are not those of the search" in failure.reason
+
+
+def test_ray_client_is_rejected():
+    """The message says where to run the search."""
+    with pytest.raises(StudyError, match="Ray Client is not supported; search on a machine of the cluster"):
+        start_executor("ray", os.getpid, Needs(address="ray://127.0.0.1:10001"))
+
+
+def test_an_address_without_a_cluster_is_rejected(tmp_path):
+    """The message names the address, within seconds."""
+    with pytest.raises(StudyError, match=r"no Ray cluster was reached at 127\.0\.0\.1:9"):
+        run_search(
+            load_space("he2016_orders.yaml"),
+            evaluate=os.getpid,
+            storage=None,
+            engine="ray",
+            engine_address="127.0.0.1:9",
+        )
+
+
+def test_trials_of_a_killed_node_run_on_another(begin, ray_nodes, tmp_path):
+    """A node that dies fails its trials as resumable, and no trial runs more often than its attempts. Runs last."""
+    start, lines = begin
+    search = start(trials=8, seconds=2)
+    wait_until(lambda: len(lines()) >= 4)
+    os.kill(ray_nodes.pids[0], signal.SIGKILL)
+    assert search.wait(timeout=180) == 0
+    study = open_study(f"sqlite:///{tmp_path}/explorer.db", "on ray")
+    assert (study.counts()["complete"], study.counts()["failed"]) == (8, 0)
+    attempts = {str(trial.seed): trial.attempt for trial in study.trials()}
+    started = Counter(seed for seed, _ in lines())
+    assert sum(started.values()) > 8 and all(count <= attempts[seed] for seed, count in started.items())
+    wait_until(lambda: not any(runs(pid) for _, pid in lines()))
