@@ -118,5 +118,5 @@ def test_an_engine_whose_package_is_missing_names_the_extra(monkeypatch):
             raise ModuleNotFoundError("No module named 'ray'", name="ray")
 
     monkeypatch.setattr(engines, "_installed", Missing)
-    with pytest.raises(StudyError, match=r"needs the package ray; install it with: pip install 'explorer\[ray\]'"):
+    with pytest.raises(StudyError, match=r"needs the package ray; install it with: .*pip install 'ray>="):
         start_executor("ray", evaluations.epochs_until_stopped, Needs())
