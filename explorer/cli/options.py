@@ -18,7 +18,7 @@ from explorer.cli.amounts import Whole
 from explorer.cli.setting_options import setting_option
 from explorer.cli.streams import print_message
 from explorer.errors import ExplorerError
-from explorer.space.language.parse import parse_shape
+from explorer.space.language.input import parse_shape
 from explorer.space.lint.lint import Lint
 from explorer.store.passwords import HIDDEN, has_password
 from explorer.system.plain_text import printable

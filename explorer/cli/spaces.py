@@ -73,7 +73,7 @@ def space(space: str, exact: bool, as_json: bool, override: Input | None) -> Non
                 "name": read.name,
                 "about": read.about,
                 "digest": read.digest,
-                "input": list(read.input),
+                "input": read.input_parts,
                 "classes": read.classes,
                 "derivations": count,
                 "networks": networks.networks,
@@ -96,7 +96,7 @@ def space(space: str, exact: bool, as_json: bool, override: Input | None) -> Non
     print_warnings(read.warnings)
     out = console()
     out.print(f"{read.name}: {read.about}" if read.about else read.name, markup=False)
-    out.print(f"input {read.input}, {read.classes} classes", markup=False)
+    out.print(f"input {read.input_text}, {read.classes} classes", markup=False)
     about = ""
     if networks.ci95 is not None:
         about = f" (estimated; 95% interval {' to '.join(map(format_whole, networks.ci95))})"

@@ -85,8 +85,8 @@ def score_architecture(
         without activations, zen with a norm other than batch norm, or a value that is not finite.
 
     Raises:
-        ExplorerError: A score is unknown, the batch is smaller than 2, or the data set has another shape or number of
-            classes.
+        ExplorerError: A score is unknown, the batch is smaller than 2, or the data set has another number of
+            channels or classes.
     """
     names = check_scores(NAMES if names is None else names)
     found: dict[str, float | None] = {}
@@ -285,17 +285,18 @@ def _batch(architecture: Architecture, data: Dataset | None, size: int, seed: in
         labels = torch.randint(architecture.classes, (size,), generator=random, device="cpu")
         noise = torch.randn(size, *architecture.input, generator=random, dtype=torch.float32, device="cpu")
         return Batch(noise, labels, seed)
-    if (data.shape, data.classes) != (architecture.input, architecture.classes):
+    from explorer.training.batches import Images, resized, takes_images
+
+    if not takes_images(architecture, data):
         raise ExplorerError(
             f"the network takes {architecture.input} images of {architecture.classes} classes, {data.name} has "
             f"{data.shape} and {data.classes}; derive the network with space.with_input(shape, classes)"
         )
-    from explorer.training.batches import Images
-
     images = Images(data.train, data, torch.device("cpu"))
     order = torch.randperm(len(images), generator=random, device="cpu")[:size]
     images.prefetch([order])
-    return Batch(images.normalise(images.pixels[order]), images.labels[order], seed)
+    chosen = resized(images.normalise(images.pixels[order]), architecture)
+    return Batch(chosen, images.labels[order], seed)
 
 
 def _initialised(architecture: Architecture, seed: int) -> Network:

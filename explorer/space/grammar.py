@@ -350,7 +350,7 @@ class Grammar:
         about: Description of the space in one line.
         text: The file's text.
         source: The file's name, as errors print it.
-        input: The shape of one image.
+        input: The shape of one image; with the first options, if ``sides`` has choices.
         classes: The number of classes.
         stem: The layers before the first stage.
         transition: The layers before every later stage; None for none.
@@ -360,6 +360,7 @@ class Grammar:
         points: All choice points.
         limits: The bounds on costs in a search.
         where: The conditions that every network satisfies.
+        sides: Height and width of the input as expressions, if the file names rules for them; else empty.
         places: The places of sections (``input``) and rules (``grammar.attn``) in the file.
         allowed: The names of the warnings that the file silences.
     """
@@ -380,12 +381,13 @@ class Grammar:
     places: Mapping[str, Place]
     allowed: frozenset[str]
     where: tuple[Condition, ...] = ()
+    sides: tuple[Node, ...] = ()
 
     @property
     def roots(self) -> list[Node]:
         """The expressions that networks are made of."""
         between = [] if self.transition is None else [self.transition]
-        return [self.stem, *between, *(root for stage in self.stages for root in stage.roots), self.head]
+        return [*self.sides, self.stem, *between, *(root for stage in self.stages for root in stage.roots), self.head]
 
     def error(self, message: str, place: Place = WHOLE) -> SpaceError:
         """Return the error with this file's name and the place, by default that of the whole file."""

@@ -41,6 +41,9 @@ ABOUT = {
 }
 
 
+INPUT = "^[1-9][0-9]{0,4}(x[1-9][0-9]{0,3}x[1-9][0-9]{0,3}|( +x +([1-9][0-9]{0,3}|[A-Za-z][A-Za-z0-9_-]*)){2})$"
+
+
 def schema() -> dict[str, Any]:
     """Return the schema of a space file, draft 2020-12."""
     expression = {"$ref": "#/$defs/expression"}
@@ -57,7 +60,7 @@ def schema() -> dict[str, Any]:
     sections: dict[str, Any] = {
         "name": {"type": ["string", "number"]},
         "about": {"type": ["string", "number"]},
-        "input": {"type": "string", "pattern": "^[1-9][0-9]{0,4}x[1-9][0-9]{0,3}x[1-9][0-9]{0,3}$"},
+        "input": {"type": "string", "pattern": INPUT},
         "classes": {"type": "integer", "minimum": 1, "maximum": 65_536},
         "stages": {"anyOf": [columns, {"type": "array", "items": row, "minItems": 1, "maxItems": MAX_STAGES}]},
         "shortcut": shortcut,

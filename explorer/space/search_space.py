@@ -24,7 +24,7 @@ from explorer.space.count.decisions import Decisions
 from explorer.space.derive.architecture import Deriver
 from explorer.space.derive.layers import Program
 from explorer.space.fixes import with_fixes
-from explorer.space.grammar import Grammar
+from explorer.space.grammar import Grammar, Reference
 from explorer.space.language.parse import content, parse_grammar
 from explorer.space.language.yaml import MAX_BYTES
 from explorer.space.lint.lint import Lint, find_lints
@@ -109,7 +109,7 @@ class SearchSpace(Grammar):
     validated: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
-        return f"SearchSpace({self.name!r}: {self._size()}, {self.input} images, {self.classes} classes)"
+        return f"SearchSpace({self.name!r}: {self._size()}, {self.input_text} images, {self.classes} classes)"
 
     def _repr_html_(self) -> str:
         """Return the choices with their alternatives as a table, for notebooks."""
@@ -331,13 +331,27 @@ class SearchSpace(Grammar):
         """Return the same space for another input and number of classes, checked again.
 
         Args:
-            shape: Channels, height and width.
+            shape: Channels, height and width. Height and width have no effect if the space has rules for them.
             classes: The number of classes.
 
         Raises:
             SpaceError: If a derivation cannot be built with them.
         """
-        return _set_validated(replace(self, input=TensorShape(*shape), classes=classes, validated=""))
+        new = TensorShape(*shape)
+        if self.sides:
+            new = self.input._replace(channels=new.channels)
+        return _set_validated(replace(self, input=new, classes=classes, validated=""))
+
+    @property
+    def input_parts(self) -> list[int | str]:
+        """Channels, height and width of the input; the name of the rule for a side that has one."""
+        named = [side.name if isinstance(side, Reference) else "" for side in self.sides] or ["", ""]
+        return [self.input.channels, *(name or size for name, size in zip(named, self.input[1:]))]
+
+    @property
+    def input_text(self) -> str:
+        """The input as a space file spells it: ``3x32x32``, or ``3 x res x res`` with rules for its sides."""
+        return " x ".join(map(str, self.input_parts)) if self.sides else str(self.input)
 
     def check_all_units(self) -> None:
         """Build every combination of block, input shape and choices, however many there are.
@@ -353,7 +367,7 @@ class SearchSpace(Grammar):
     @cached_property
     def digest(self) -> str:
         """Digest of the content of the file, without blanks and comments, and of input and classes."""
-        text = f"{FORMAT}\n{content(self.text)}\n{self.input}\n{self.classes}"
+        text = f"{FORMAT}\n{content(self.text)}\n{self.input_text}\n{self.classes}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def _option(self, choice: Choice, text: str) -> str:

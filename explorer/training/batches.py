@@ -6,11 +6,34 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from explorer.data.dataset import Dataset
 from explorer.data.splits import LazySplit, Split
 from explorer.data.streaming import ImagesOnDisk, StreamedPixels
+from explorer.networks.architecture import Architecture
+from explorer.networks.build import Network
+
+
+def takes_images(architecture: Architecture, data: Dataset) -> bool:
+    """Whether a network can be trained on a data set: channels and classes are equal. Images of another size are
+    resized."""
+    same_channels = architecture.input.channels == data.shape.channels
+    return same_channels and architecture.classes == data.classes
+
+
+def resized(images: Tensor, network: nn.Module | Architecture) -> Tensor:
+    """Return images (B, C, H, W) with the size of the network's input, by bilinear interpolation with antialiasing.
+
+    Images of that size, and those for a network that is not of ``build_network``, are returned as they are.
+    """
+    architecture = network.architecture if isinstance(network, Network) else network
+    if not isinstance(architecture, Architecture) or images.shape[2:] == architecture.input[1:]:
+        return images
+    size = list(architecture.input[1:])
+    scaled = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+    return scaled.contiguous(memory_format=torch.channels_last)
 
 
 class Images:

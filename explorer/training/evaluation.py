@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from explorer.training.batches import Images
+from explorer.training.batches import Images, resized
 
 BATCH_SIZE = 500  # images
 
@@ -63,7 +63,7 @@ def _evaluate(
     for batch, labels in images.in_order(batch_size):
         pause()
         with autocast:
-            logits = net(batch)
+            logits = net(resized(batch, net))
         logits = logits.float()
         ranked = logits.topk(min(5, images.classes), dim=1).indices == labels[:, None]
         correct = correct + ranked[:, 0].sum()

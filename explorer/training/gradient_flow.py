@@ -41,7 +41,7 @@ from explorer.networks.build import Network, build_network
 from explorer.networks.randomness import dropping_from
 from explorer.networks.walk import PlacedBlock
 from explorer.records import BlockFlow, GradientFlow
-from explorer.training.batches import Images
+from explorer.training.batches import Images, resized, takes_images
 from explorer.training.convolutions import replace_faulty_convolutions
 from explorer.training.device import dropout_generator, process_settings
 
@@ -89,7 +89,7 @@ def gradient_flow(
         if number not in allowed:
             raise TrainingError(f"{name} must be in {allowed[0]}..{allowed[-1]}, found {number}")
     if dataset is not None:
-        if (architecture.input, architecture.classes) != (dataset.shape, dataset.classes):
+        if not takes_images(architecture, dataset):
             raise TrainingError(
                 f"the network takes {architecture.input} and has {architecture.classes} classes, "
                 f"but {dataset.name} has {dataset.shape} and {dataset.classes}"
@@ -101,6 +101,7 @@ def gradient_flow(
         images, labels = (
             _noise(architecture, batch, seed) if dataset is None else _images(dataset, batch, seed, torch_device)
         )
+        images = resized(images, network)
         network.to(torch_device)
         dropout = dropout_generator(torch_device).manual_seed(seed)
         with replace_faulty_convolutions(network), dropping_from(network, dropout):

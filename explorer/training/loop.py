@@ -54,7 +54,7 @@ def train_network(
 
     On a CPU the same network, seed, precision and number of threads give bitwise equal results. While another process
     measures a latency on the device, training waits between two steps; waiting changes no result and does not count as
-    training time.
+    training time. Augmented images are resized to the input of a network of ``build_network``, also for validation.
 
     Args:
         net: The network with its initial weights.
@@ -98,7 +98,8 @@ def train_network(
             require_several_values(net.architecture, batch_size)
         steps = len(train) // batch_size
         if precision == AUTO:
-            precision = choose_precision(net, data.shape, data.classes, batch_size, torch_device)
+            shape = net.architecture.input if isinstance(net, Network) else data.shape
+            precision = choose_precision(net, shape, data.classes, batch_size, torch_device)
         cast = autocast(torch_device, precision)
         if isinstance(net, Network) and (
             activation_checkpointing == ON

@@ -19,6 +19,7 @@ from explorer.settings.settings import takes_settings
 from explorer.system.cores import usable_cores
 from explorer.system.environment import find_device
 from explorer.system.files import remove
+from explorer.training.batches import takes_images
 from explorer.training.evaluation import Evaluation
 from explorer.training.loop import evaluate_network, train_network
 from explorer.training.options import TrainOptions
@@ -79,9 +80,9 @@ def train_architecture(
         dataset = load_data(data, settings.data_dir, settings.subset, skip_damaged=settings.skip_damaged)
     else:
         dataset = data
-    if (architecture.input, architecture.classes) != (dataset.shape, dataset.classes):
+    if not takes_images(architecture, dataset):
         raise TrainingError(
-            f"the network takes {architecture.input} and has {architecture.classes} classes, but {dataset.name} "
+            f"the network takes {architecture.input} images and has {architecture.classes} classes, but {dataset.name} "
             f"has {dataset.shape} and {dataset.classes}; derive it with space.with_input(shape, classes)"
         )
     len(dataset.test)  # reads the test split, so that its errors are reported before training

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from explorer.errors import TrainingError
 from explorer.training.augment import Draws, crop, cutout, horizontal_flip, mixup
 from explorer.training.averaging import WeightAverage
-from explorer.training.batches import Images
+from explorer.training.batches import Images, resized
 from explorer.training.recipe import Recipe
 from explorer.training.sgd import SGD
 
@@ -96,7 +96,7 @@ class TrainingStep:
         self._number += 1
 
     def _batch(self, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Return the step's augmented and normalised images, (B, C, H, W), and their labels, (B,)."""
+        """Return the step's augmented and normalised images in the network's size, (B, C, H, W), and their labels, (B,)."""
         pixels, labels = self.images.pixels[draws.order], self.images.labels[draws.order]
         if draws.crop_row is not None and draws.crop_column is not None:
             pixels = crop(pixels, self.shift, draws.crop_row, draws.crop_column)
@@ -107,7 +107,7 @@ class TrainingStep:
             images = cutout(images, self.recipe.cutout, draws.cutout_row, draws.cutout_column)
         if draws.mixup_weight is not None:
             images = mixup(images, draws.mixup_weight)
-        return images, labels
+        return resized(images, self.net), labels
 
     def _backward(self, images: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
         """Compute the batch's gradients and return its mean loss.

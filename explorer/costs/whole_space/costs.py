@@ -62,7 +62,6 @@ class NetworkCosts:
         self.units = Units(space, columns, by_cost=not with_hashes)
         self.with_hashes, self.most_units, self.made = with_hashes, most_units, 0
         self.ends: Numbered[OpenEnd] = Numbered()  # of canonical sequences
-        self.ends.number(start_of(space.input))
         self.shapes: Numbered[TensorShape] = Numbered()
         self.headers: Numbered[StageNumbers] = Numbered()  # with 0 for the number of blocks
         self.copies: Numbered[Copies] = Numbered()
@@ -129,12 +128,24 @@ class _Rows:
         self.all = np.arange(count)
         self.sums = {name: np.zeros(count, dtype=np.int64) for name in SUMS}
         self.growths, self.jumps = np.zeros((2, count), dtype=np.int64), np.ones((2, count), dtype=np.int64)
-        self.peak = np.full(count, self.space.input.elements, dtype=np.int64)
-        self.shape = np.full(count, known.shapes.number(self.space.input), dtype=np.int64)
         self.place = np.zeros(count, dtype=np.int64)  # the number of blocks so far
         self.copies = np.zeros(count, dtype=np.int64)  # by number: the layers to copy from the previous block
-        self.end = np.zeros(count, dtype=np.int64)  # by number: the end of the canonical sequence
         self.hashes = np.zeros((LANES, count), dtype=np.int64)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Set what the rows have before the stem: the shape of one image, and the beginning of the canonical sequence.
+        Raises Fault."""
+        known, unit = self.known, self.known.units.unit("stem")
+        groups, first = group_rows(known.units.choices(unit, self.codes), len(self.all))
+        images = [self.space.deriver.input(self._answers(unit, row)) for row in first.tolist()]
+        self.image = np.array([known.shapes.number(image) for image in images])[groups]  # by number
+        self.shape = self.image
+        self.peak = np.array([image.elements for image in images], dtype=np.int64)[groups]
+        self.end = np.zeros(len(self.all), dtype=np.int64)  # by number: the end of the canonical sequence
+        if known.with_hashes:
+            self.end = np.array([known.ends.number(start_of(image)) for image in images])[groups]
+            self.hashes += np.array([hash_texts([str(image)])[LANES:] for image in images]).T[:, groups]
 
     def costs(self) -> dict[str, np.ndarray]:
         """Return every cost by name, after ``walk``."""
@@ -304,11 +315,11 @@ class _Rows:
         return self._stem_cost(unit, row, self._copies_at(row)[0])
 
     def _stem_cost(self, unit: Unit, row: int, posts: tuple[Op, ...]) -> Values:
-        space = self.space
+        space, x = self.space, self.known.shapes.values[self.image[row]]
         _, stage, total = self._at(1, row)
         layers = space.deriver.stem_layers(self._answers(unit, row), stage.width, total)
-        ops, _ = bind(copied(layers, posts), space.input, stage.width, 1, space.classes, "the stem")
-        return self._values(ops, space.input, row)
+        ops, _ = bind(copied(layers, posts), x, stage.width, 1, space.classes, "the stem")
+        return self._values(ops, x, row)
 
     def _transition(self, unit: Unit, row: int, place: int) -> Values:
         x, stage, total = self._at(unit.stage, row)

@@ -273,7 +273,7 @@ def _schema(space: SearchSpace, columns: ChoiceColumns) -> pyarrow.Schema:
     about = {
         "space": space.name,
         "digest": space.digest,
-        "input": list(space.input),
+        "input": space.input_parts,
         "classes": space.classes,
         "derivations": str(columns.total),
     }

@@ -64,7 +64,7 @@ class Instances:
         self.stages: dict[str, int] = {}
         self._grammar, self._truths, self._numbers = grammar, truths, truths.numbers
         self._meanings = Meanings(grammar)
-        self._always = {"stem": self._asked([grammar.stem]), "head": self._asked([grammar.head])}
+        self._always = {"stem": self._asked([*grammar.sides, grammar.stem]), "head": self._asked([grammar.head])}
         for k, rule in enumerate(grammar.stages, 1):
             self._always[f"stage{k}"] = self._asked([*rule.numbers, rule.first], k)
         self._known: dict[tuple[Node, str], Sum] = {}

@@ -49,7 +49,7 @@ class Automaton:
         self.grammar = grammar
         self.questions = questions = UnitQuestions(grammar)
         self.carries_shapes = carries_shapes or questions.shortcuts_have_questions
-        roots: list[Node] = [grammar.stem, grammar.head]
+        roots: list[Node] = [*grammar.sides, grammar.stem, grammar.head]
         if grammar.transition is not None:
             roots.append(grammar.transition)
         roots += [part for rule in grammar.stages for part in (rule.block, rule.first, *rule.shortcut_parts)]
@@ -178,7 +178,9 @@ class Automaton:
                 left = numbers.blocks
                 if stage == 1:
                     shape = shapes.after(state._replace(kind="stem", stage=0, numbers=numbers._replace(blocks=0)))
-            elif self.carries_shapes and kind != "stem":
+            elif self.carries_shapes and kind == "stem":
+                shape = shapes.input(own)
+            elif self.carries_shapes:
                 if kind in ("first", "block") and (of_shortcut := shapes.shortcut_questions(state)):
                     return state._replace(kind=f"{kind}'s shortcut", pending=listed(of_shortcut))
                 shape = shapes.after(state)

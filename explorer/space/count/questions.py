@@ -80,7 +80,7 @@ class UnitQuestions:
     """The questions of each unit of a space.
 
     Attributes:
-        stem: Those of the stem.
+        stem: Those of the input's sides and of the stem.
         head: Those of the head.
         transitions: For each stage, those of its transition.
         numbers: For each stage, those of blocks, width, stride and dilation.
@@ -98,7 +98,7 @@ class UnitQuestions:
         self._questions: dict[Point, dict[Numbers, Question]] = {}
         self._places: dict[Node, frozenset[str]] = {}
         self._lists: dict[tuple[int, int], Pending] = {}
-        self.stem = self.of(grammar.stem)
+        self.stem = self._of_all((*grammar.sides, grammar.stem), (0, 0))
         self.head = self.of(grammar.head)
         between = () if grammar.transition is None else (grammar.transition,)
         stages = list(enumerate(grammar.stages, 1))

@@ -75,6 +75,10 @@ class UnitShapes:
         resolver = stage_resolver(self._deriver.program, self._lookup(answers), stage)
         return stage_blocks(self._grammar.stages[stage - 1], resolver, stage)
 
+    def input(self, answers: Answers) -> TensorShape:
+        """Return the shape of one image, given the answers at the end of the stem. Raises Fault."""
+        return self._deriver.input(self._lookup(answers))
+
     def after(self, state: State) -> TensorShape:
         """Return the output shape of a finished unit. Raises Fault."""
         key = self._key(state)

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 from explorer.errors import ArchitectureError
-from explorer.networks.architecture import MAX_BLOCKS, MAX_LAYERS, Architecture
+from explorer.networks.architecture import MAX_BLOCKS, MAX_LAYERS, MAX_SIDE, Architecture
 from explorer.networks.block import Block, Stage
 from explorer.networks.ops.base import MAX_CHANNELS, MAX_STRIDE, Op, TensorShape
 from explorer.networks.ops.window import Size
@@ -173,8 +173,9 @@ class Deriver:
         numbers = [self._known_numbers(choices, k) for k in range(1, len(grammar.stages) + 1)]
         n = sum(stage.blocks for stage in numbers)
         width = numbers[0].width
+        image = self.input(answers_in(choices, "stem"))
         stem_layers = self.stem_layers(answers_in(choices, "stem"), width, n)
-        stem, x = self._stem(stem_layers, (), width)
+        stem, x = self._stem(stem_layers, image, (), width)
         stages: list[Stage] = []
         i = layers = 0
         for k, (rule, stage) in enumerate(zip(grammar.stages, numbers), 1):
@@ -199,10 +200,10 @@ class Deriver:
             stages.append(Stage(tuple(blocks), transition))
         posts = post_layers(stages[0].blocks[0])
         if posts and any(isinstance(layer.what, Copied) for layer in stem_layers):
-            stem, _ = self._stem(stem_layers, posts, width)
+            stem, _ = self._stem(stem_layers, image, posts, width)
         pres = pre_layers(stages[-1].blocks[-1])
         head, _ = self.head(answers_in(choices, "head"), x, numbers[-1].at(-1).width, n, pres)
-        return Architecture(grammar.input, grammar.classes, stem, tuple(stages), head)
+        return Architecture(image, grammar.classes, stem, tuple(stages), head)
 
     def _known_numbers(self, choices: Mapping[str, str], k: int) -> StageNumbers:
         """Return the numbers of stage ``k``, computed earlier if another network has them."""
@@ -277,13 +278,25 @@ class Deriver:
 
     # Units, one by one
 
+    def input(self, lookup: Lookup) -> TensorShape:
+        """Return the shape of one image. Raises Fault if a side is not a whole number in its range."""
+        grammar = self.grammar
+        if not grammar.sides:
+            return grammar.input
+        resolver, place = Resolver(self.program, lookup, {}), grammar.places["input"]
+        height, width = (
+            resolver.whole(side, name, "of the input", 1, MAX_SIDE, place)
+            for side, name in zip(grammar.sides, ("height", "width"))
+        )
+        return TensorShape(grammar.input.channels, height, width)
+
     def stem_layers(self, lookup: Lookup, width: int, n: int) -> list[Layer]:
         """Return the stem's layers; ``post`` is still to be copied from the first block. Raises Fault."""
         return self.resolver(lookup, self.grammar.input, width, n).layers(self.grammar.stem)
 
-    def _stem(self, layers: Sequence[Layer], posts: Sequence[Op], width: int) -> BoundOps:
-        grammar = self.grammar
-        return bind_path(copied(layers, posts), grammar.input, width, 1, grammar.classes, "the stem", self._bound)
+    def _stem(self, layers: Sequence[Layer], image: TensorShape, posts: Sequence[Op], width: int) -> BoundOps:
+        layers = copied(layers, posts)
+        return bind_path(layers, image, width, 1, self.grammar.classes, "the stem", self._bound)
 
     def transition(
         self, lookup: Lookup, k: int, stage: StageNumbers, x: TensorShape, i: int, n: int

@@ -11,13 +11,13 @@ from typing import NamedTuple
 from explorer.analysis.limits import Limit, parse_bound
 from explorer.analysis.quantities import BEFORE_TRAINING
 from explorer.errors import Edit, ExplorerError, Problem, did_you_mean, similar_names
-from explorer.networks.ops.base import TensorShape
 from explorer.space.grammar import SCOPES, Broken, Grammar, Node, Point, Reference, StageRule, point_of, reachable, walk
 from explorer.space.language.block_checks import BlockChecks
 from explorer.space.language.checks import Checks
 from explorer.space.language.conditions import read_conditions
 from explorer.space.language.foreign import keys as foreign_keys
 from explorer.space.language.foreign import sections as foreign_sections
+from explorer.space.language.input import first_shape, read_input
 from explorer.space.language.known_keys import read_keys
 from explorer.space.language.names import VARIABLES, is_reserved
 from explorer.space.language.sections import Sections
@@ -121,7 +121,8 @@ class _Reader:
         for name, scalar in rules.items():
             sections.rules[name] = sections.tree(scalar, name, numeric=sections.names.rules[name])
         checks.cycles(rules)
-        shape, classes = self._input(), self._classes()
+        image = read_input(sections, self.entries.get("input"))
+        classes = self._classes()
         stem = self._required("stem", copied="post")
         head = self._required("head", copied="pre")
         block = self._required("block")
@@ -131,6 +132,7 @@ class _Reader:
         stages = read_stages(sections, self.entries.get("stages"), block, shortcuts)
         limits, allowed = self._limits(), self._allowed()
         checks.depths()
+        shape = first_shape(image, sections, self.entries.get("input"))
         checks.arguments()
         blocks = BlockChecks(sections, self.root, self.entries)
         blocks.forks()
@@ -154,11 +156,12 @@ class _Reader:
             head=head,
             stages=stages,
             rules=sections.rules,
-            points=self._points(stem, head, between, stages),
+            points=self._points(image.sides, stem, head, between, stages),
             limits=limits,
             places={key.text: (key.line, key.column) for key, _ in self.root.items}
             | {f"grammar.{name}": (scalar.line, scalar.column) for name, scalar in rules.items()},
             allowed=allowed,
+            sides=image.sides,
         )
         where = self.entries.get("where")
         return grammar if where is None else replace(grammar, where=read_conditions(where, grammar, self.problems))
@@ -251,16 +254,6 @@ class _Reader:
         sign = ", " if key.in_flow else "\n" + " " * (key.column - 1)
         return f": {scope}{sign}".join(f"shortcut.{part}" for part in written or SHORTCUT_KEYS[:2])
 
-    def _input(self) -> TensorShape:
-        node = self.entries.get("input")
-        if node is not None:
-            try:
-                return parse_shape(node.text if isinstance(node, Scalar) else "")
-            except ExplorerError as error:
-                message = str(error) if isinstance(node, Scalar) else str(error).replace("''", kind_of(node))
-                self.sections.gap(node, message, *self._written(node, foreign_sections.input_shape(node)))
-        return TensorShape(3, 32, 32)
-
     def _written(self, node: Entry, value: str) -> list[Edit]:
         """Return the edit that writes a value in place of an entry; nothing for the value ""."""
         return [edit_of(self.problems.text, node, value)] if value else []
@@ -325,26 +318,16 @@ class _Reader:
         return replace(stage, shortcuts={name: each for name, each in stage.shortcuts.items() if name in used})
 
     def _points(
-        self, stem: Node, head: Node, transition: Node | None, stages: tuple[StageRule, ...]
+        self,
+        sides: tuple[Node, ...],
+        stem: Node,
+        head: Node,
+        transition: Node | None,
+        stages: tuple[StageRule, ...],
     ) -> tuple[Point, ...]:
         """Return the points that networks can have, in the order of the file."""
-        roots = [stem, head, *([] if transition is None else [transition])]
+        roots = [*sides, stem, head, *([] if transition is None else [transition])]
         roots += [root for stage in stages for root in stage.roots]
         used = {point_of(node) for node in reachable(self.sections.rules, roots)}
         found = (point_of(node) for tree, _ in self.sections.trees for node in walk(tree))
         return tuple(dict.fromkeys(point for point in found if point is not None and point in used))
-
-
-def parse_shape(text: str) -> TensorShape:
-    """Parse ``3x32x32`` as channels, height and width.
-
-    Raises:
-        ExplorerError: If the text has another form, or a size is out of range.
-    """
-    parts = text.strip().split("x")
-    if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts):
-        raise ExplorerError(f"an input is channels x height x width, as in 3x32x32; found {text[:40]!r}")
-    shape = TensorShape(*map(int, parts))
-    if not (1 <= shape.channels <= 65_536 and all(1 <= side <= 4_096 for side in shape[1:])):
-        raise ExplorerError(f"an input has 1 to 65,536 channels and sides of 1 to 4,096; found {text[:40]!r}")
-    return shape
