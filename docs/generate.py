@@ -141,10 +141,10 @@ def ops_page() -> str:
     for role, title in ROLES.items():
         rows = [op_row(op) for op in registry.by_spelling.values() if op.role == role]
         parts.append(f"## {title}\n\n{head}\n" + "\n".join(rows) + "\n")
-    rows = [row(merge, f"`{merge.spelling}`") for merge in MERGES.values()]
-    rows = [f"| `{name}(a, b)` | {sentence(fork)} | {fork.shape_rule} |" for name, fork in JOINS.items()]
-    parts.append(FORKS_HEAD + "\n".join(rows) + "\n")
-    parts.append(f"## Merges\n\nA block has exactly one merge.\n\n{head}\n" + "\n".join(rows) + "\n")
+    forks = [f"| `{name}(a, b)` | {sentence(fork)} | {fork.shape_rule} |" for name, fork in JOINS.items()]
+    parts.append(FORKS_HEAD + "\n".join(forks) + "\n")
+    merges = [row(merge, f"`{merge.spelling}`") for merge in MERGES.values()]
+    parts.append(f"## Merges\n\nA block has exactly one merge.\n\n{head}\n" + "\n".join(merges) + "\n")
     return "\n".join(parts)
 
 

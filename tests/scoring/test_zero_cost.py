@@ -9,7 +9,7 @@ import torch
 
 import explorer
 from explorer.data.dataset import load_data
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, SpaceError
 from explorer.networks.build import build_network
 from explorer.networks.ops.base import TensorShape
 from explorer.scoring.names import NAMES
@@ -56,7 +56,10 @@ def test_each_shipped_space_can_be_scored(name):
     """Networks of every shipped space have finite, reproducible scores, or None if undefined, and the random state is
     unchanged."""
     space = load_space(name)
-    space = space.with_input(TensorShape(3, 64, 64), 5) if space.input.height > 64 else space
+    try:
+        space = space.with_input(TensorShape(3, 64, 64), space.classes) if space.input.height > 64 else space
+    except SpaceError:
+        pytest.skip("its networks need images that are too large for a test")
     arch = min((space.architecture(d) for d in space.sample(8, seed=3)), key=lambda arch: explorer.cost(arch).macs)
     if explorer.cost(arch).macs > 6e7:
         pytest.skip("all eight networks drawn are too large for a test")
