@@ -30,7 +30,7 @@ class SpaceToDepth(Op):
     def output_shape(self, x: TensorShape) -> TensorShape:
         r = self.block
         if x.height % r or x.width % r:
-            raise ArchitectureError(f"{self} does not fit an input of {x}: {r} divides height and width")
+            raise ArchitectureError(f"{self} does not fit an input of {x}: {r} must divide height and width")
         return TensorShape(x.channels * r * r, x.height // r, x.width // r)
 
     def values(self, low: float, high: float) -> tuple[float, float]:
@@ -61,7 +61,7 @@ class DepthToSpace(Op):
     def output_shape(self, x: TensorShape) -> TensorShape:
         r = self.block
         if x.channels % (r * r):
-            raise ArchitectureError(f"{self} does not fit an input of {x}: {r * r} divides the channels")
+            raise ArchitectureError(f"{self} does not fit an input of {x}: {r * r} must divide the channels")
         return TensorShape(x.channels // (r * r), x.height * r, x.width * r)
 
     def values(self, low: float, high: float) -> tuple[float, float]:
