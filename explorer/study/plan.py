@@ -120,7 +120,7 @@ class Plan:
         """
         settings, evaluate = self.settings, self.settings.evaluate
         by_default = evaluate is not None and settings.workers is None
-        is_sent = evaluate is not None and not self.in_process and not self.is_remote
+        is_sent = not self.in_process and not self.is_remote
         needs = Needs(
             self.workers,
             is_fixed=bool(settings.workers or (settings.workers_per_device and not self.is_remote)),
@@ -130,7 +130,7 @@ class Plan:
             address=settings.engine_address or "",
             job=job,
             in_process=self.in_process,
-            imports_script=is_sent and (not by_default or needs_script(evaluate)),
+            imports_script=evaluate is not None and is_sent and (not by_default or needs_script(evaluate)),
             by_default=by_default,
         )
         return start_executor(settings.engine, work or self.work, needs)

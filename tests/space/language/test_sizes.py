@@ -46,7 +46,7 @@ def test_a_transition_has_the_stride_of_its_stage():
         ({"stem": "conv3x3(8, s=2*2x1)"}, "found the size 2x1, expected a number"),
         ({"stem": "conv3x3(8, pad=valid)"}, "unknown name 'valid'"),
         ({"stem": "maxpool3x3(pad=2)"}, "the padding of maxpool is at most half its window of 3, found 2"),
-        ({"stem": "conv3x3(8) space_to_depth(3)"}, r"does not fit an input of 8x16x16: 3 divides height and width"),
+        ({"stem": "conv3x3(8) space_to_depth(3)"}, r"does not fit an input of 8x16x16: 3 must divide height and width"),
         ({"stages": "{blocks: 1, width: 8, stride: 64x1}"}, "64x1"),
         (
             {"stages": "{blocks: 1, width: [8, 16], stride: [1, 2x1]}", "block": "conv3x3(w/s) +"},
