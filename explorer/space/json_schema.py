@@ -25,7 +25,7 @@ RULE_NAME = "^[A-Za-z][A-Za-z0-9_-]{0,63}$"
 ABOUT = {
     "name": "the space's name; by default that of the file",
     "about": "description of the space in one line",
-    "input": "channels x height x width, as in 3x32x32; a data set chosen at run time overrides it",
+    "input": "channels x height x width, as in 3x32x32; with rules `3 x res x res`; a data set overrides fixed sizes",
     "classes": "the number of classes; a data set chosen at run time overrides it",
     "stem": "layers before the first stage; `post` copies the norms and activations after the first block's last conv",
     "stages": "blocks, width, stride, dilation: one value for all stages or a list; or a list of mappings, one a stage",

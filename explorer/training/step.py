@@ -96,7 +96,7 @@ class TrainingStep:
         self._number += 1
 
     def _batch(self, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Return the augmented, normalised images in the size of the network, (B, C, H, W), and their labels, (B,)."""
+        """Return the step's augmented, normalised and resized images, (B, C, H, W), and their labels, (B,)."""
         pixels, labels = self.images.pixels[draws.order], self.images.labels[draws.order]
         if draws.crop_row is not None and draws.crop_column is not None:
             pixels = crop(pixels, self.shift, draws.crop_row, draws.crop_column)
