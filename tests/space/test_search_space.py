@@ -8,7 +8,7 @@ import pytest
 
 from explorer.errors import SpaceError
 from explorer.space.choices import Derivation
-from explorer.space.search_space import load_space
+from explorer.space.search_space import load_space, parse_space
 from tests.space.spaces import space
 
 
@@ -66,3 +66,14 @@ def test_program_is_a_deprecated_name():
     space = load_space("he2016_orders.yaml")
     with pytest.warns(DeprecationWarning, match="now SearchSpace.deriver.program"):
         assert space.program is space.deriver.program
+
+
+def test_the_block_is_optional_if_each_stage_has_its_own():
+    """Without the key ``block`` each stage needs one; the error names the key."""
+    head = "input: 3x8x8\nclasses: 4\nstem: conv3x3(8) bn\nhead: gap fc\n"
+    rows = "stages:\n  - {blocks: 1, width: 8, block: conv3x3 bn +}\n  - {blocks: 2, width: 8%s}\n"
+    with_own = parse_space(head + rows % ", block: conv1x1 bn relu +")
+    general = parse_space(head + rows % "" + "block: conv1x1 bn relu +\n")
+    assert with_own.architecture(0) == general.architecture(0)
+    with pytest.raises(SpaceError, match="the key 'block' is missing"):
+        parse_space(head + rows % "")

@@ -22,7 +22,7 @@ from explorer.space.language.known_keys import read_keys
 from explorer.space.language.names import VARIABLES, is_reserved
 from explorer.space.language.sections import Sections
 from explorer.space.language.shortcuts import SHORTCUT_KEYS, default_shortcuts, read_shortcuts
-from explorer.space.language.stages import STAGE_NUMBERS, read_stages
+from explorer.space.language.stages import STAGE_NUMBERS, read_stages, stages_have_blocks
 from explorer.space.language.values import numeric_rules
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, kind_of, read_yaml
 from explorer.space.lint.names import LINTS
@@ -44,7 +44,7 @@ KEYS = (
     "limits",
     "allow",
 )
-REQUIRED = ("input", "classes", "stem", "stages", "block", "head")
+REQUIRED = ("input", "classes", "stem", "stages", "head")  # and ``block``, unless each stage has one
 MAX_RULES = 2_000
 
 
@@ -101,7 +101,8 @@ class _Reader:
         self.root = root
         self.sections = Sections(problems)
         self.entries = self.sections.mapping(root, "a space", KEYS, foreign_keys.SPACE)
-        for key in REQUIRED:
+        needed = REQUIRED if stages_have_blocks(self.entries.get("stages")) else (*REQUIRED, "block")
+        for key in needed:
             if key not in self.entries:
                 self.sections.gap(root, f"the key {key!r} is missing")
 

@@ -40,6 +40,12 @@ def read_stages(sections: Sections, node: Entry | None, block: Node, shortcuts: 
     return () if node is None else _StagesReader(sections, node, block, shortcuts).stages()
 
 
+def stages_have_blocks(node: Entry | None) -> bool:
+    """Return whether each stage of the section has a block of its own."""
+    rows = node.items if isinstance(node, Sequence) else [node]
+    return all(isinstance(row, Mapping) and any(key.text == "block" for key, _ in row.items) for row in rows)
+
+
 class _StagesReader:
     """Reads the section. Entries for all stages (``shared``) are read once, and their choices are one choice."""
 
