@@ -127,12 +127,14 @@ def test_other_data_on_a_node_fail_the_trial(ray_nodes, tmp_path):
 
 def test_ray_client_is_rejected():
     """The message says where to run the search."""
+    pytest.importorskip("ray")
     with pytest.raises(StudyError, match="Ray Client is not supported; search on a machine of the cluster"):
         start_executor("ray", os.getpid, Needs(address="ray://127.0.0.1:10001"))
 
 
 def test_an_address_without_a_cluster_is_rejected(tmp_path):
     """The message names the address, within seconds."""
+    pytest.importorskip("ray")
     with pytest.raises(StudyError, match=r"no Ray cluster was reached at 127\.0\.0\.1:9"):
         run_search(
             load_space("he2016_orders.yaml"),
