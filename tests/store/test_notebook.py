@@ -63,7 +63,7 @@ def test_methods_mirror_the_commands(study, tmp_path):
     page = study.report(tmp_path / "report.html")
     assert page.read_text().startswith("<!doctype html>") and study.report(page) == page
     (tmp_path / "mine.html").write_text("mine")
-    for name, message in (("mine.html", "not a report"), ("report.pdf", "ends in .html")):
+    for name, message in (("mine.html", "was not written by this command"), ("report.pdf", "ends in .html")):
         with pytest.raises(explorer.ExplorerError, match=message):
             study.report(tmp_path / name)
     assert {each.factor for each in study.effects()} <= {"depth", "act", "attn", "ratio"}
