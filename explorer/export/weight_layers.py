@@ -45,7 +45,7 @@ def group_layers(
 
     Args:
         state: The state dict.
-        has_statistics: Whether norms with and without running statistics are told apart.
+        has_statistics: Whether norms with and without running statistics are distinguished.
         known: Shapes of the network; a linear layer and a convolution that is equal to it take the form among them.
         shortcuts: Prefixes of the modules in shortcuts.
     """
