@@ -51,7 +51,7 @@ html_title = "explorer"
 html_theme_options = {
     "navbar_align": "left",
     "show_prev_next": False,
-    "show_toc_level": 2,
+    "show_toc_level": 3,
     "secondary_sidebar_items": ["page-toc"],
 }
 html_show_sourcelink = False
