@@ -21,7 +21,7 @@ import explorer
 pytest.importorskip("hatchling", reason="hatchling, which builds the wheel, is not installed")
 
 ROOT = Path(__file__).parents[1]
-DIST_INFO = f"explorer-{explorer.__version__}.dist-info"
+DIST_INFO = f"residual_explorer-{explorer.__version__}.dist-info"
 
 
 def build(kind: str, root: Path, folder: Path) -> Path:
@@ -59,7 +59,7 @@ def test_a_wheel_from_the_sdist_is_the_same(wheel, tmp_path):
     """The source distribution contains everything from which the wheel is built."""
     with tarfile.open(build("sdist", ROOT, tmp_path)) as archive:
         archive.extractall(tmp_path, filter="data")
-    again = build("wheel", tmp_path / f"explorer-{explorer.__version__}", tmp_path)
+    again = build("wheel", tmp_path / f"residual_explorer-{explorer.__version__}", tmp_path)
     assert sorted(zipfile.ZipFile(again).namelist()) == sorted(zipfile.ZipFile(wheel).namelist())
 
 

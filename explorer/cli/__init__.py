@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+from explorer import __version__
 from explorer.cli.streams import is_broken_pipe, log_as_lines, print_message, use_fail_safe_streams
 from explorer.errors import ExplorerError, SpaceError, did_you_mean, one_line
 from explorer.system.signals import Interrupted, end_in_order, ignored_signals_repeated, signal_name
@@ -100,7 +101,7 @@ class Commands(click.Group):
     epilog="Exit status: 0 success, 1 the work failed, 2 invalid input, 128 + N stopped by signal N."
     " --debug with any command shows the traceback of an error.",
 )
-@click.version_option(package_name="explorer")
+@click.version_option(__version__)
 def cli() -> None:
     """Explore design spaces of residual networks: derive, cost, train, compare and export architectures."""
 

@@ -10,6 +10,8 @@ import shlex
 import sys
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
+DISTRIBUTION = "residual-explorer"  # as pip knows it; the package and the command are "explorer"
+
 
 def install_command(extra: str) -> str:
     """Return the shell command that installs what is missing of an extra into this Python.
@@ -23,7 +25,7 @@ def install_command(extra: str) -> str:
 
 def extra_names() -> list[str]:
     try:
-        return [name for name in metadata("explorer").get_all("Provides-Extra") or [] if name != "all"]
+        return [name for name in metadata(DISTRIBUTION).get_all("Provides-Extra") or [] if name != "all"]
     except PackageNotFoundError:
         return []
 
@@ -31,7 +33,7 @@ def extra_names() -> list[str]:
 def requirements(extra: str) -> list[str]:
     """Return the requirements of an extra of the installed explorer, as pip spells them; of no extra if it is empty."""
     try:
-        listed = requires("explorer") or []
+        listed = requires(DISTRIBUTION) or []
     except PackageNotFoundError:
         return []
     of_extra = re.compile(r"""\s*;\s*extra\s*==\s*["']([\w-]+)["']\s*$""")
@@ -40,7 +42,7 @@ def requirements(extra: str) -> list[str]:
         match = of_extra.search(line)
         if (match[1] if match else "") == extra:
             found.append(of_extra.sub("", line))
-    return [requirement for requirement in found if package_name(requirement) != "explorer"]
+    return [requirement for requirement in found if package_name(requirement) != DISTRIBUTION]
 
 
 def package_name(requirement: str) -> str:

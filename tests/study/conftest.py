@@ -85,7 +85,7 @@ class RayNodes(NamedTuple):
 def ray_nodes():
     """Start a Ray cluster on loopback and stop it afterwards."""
     if find_spec("ray") is None:
-        pytest.skip("Ray is not installed: pip install 'explorer[ray]'")
+        pytest.skip("Ray is not installed: pip install '.[ray]'")
     # Without the third variable Ray replaces 127.0.0.1 by the address of this machine, where the nodes do not listen.
     given = {
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]),

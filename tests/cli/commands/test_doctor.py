@@ -106,10 +106,10 @@ def test_a_broken_torch_is_found(storage):
 def test_missing_packages_come_with_the_install_command(storage, tmp_path):
     """A missing or outdated package gives the pip command to install it; only dependencies are required, extras are
     not."""
-    info = tmp_path / "explorer-9.dist-info"
+    info = tmp_path / "residual_explorer-9.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(
-        "Metadata-Version: 2.4\nName: explorer\nVersion: 9\nProvides-Extra: all\nProvides-Extra: rare\n"
+        "Metadata-Version: 2.4\nName: residual-explorer\nVersion: 9\nProvides-Extra: all\nProvides-Extra: rare\n"
         "Requires-Dist: numpy>=1\nRequires-Dist: numpy-of-tomorrow>=3\nRequires-Dist: click>=99\n"
         "Requires-Dist: rarely[fast]>=2,<3; extra == 'rare'\nRequires-Dist: rich>=1; extra == 'rare'\n"
     )
