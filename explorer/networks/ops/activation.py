@@ -19,7 +19,7 @@ class Activation(Op):
         upper: Upper bound of the outputs.
         identity: The interval (low, high) in which the activation returns its input unchanged.
         non_decreasing: Whether the function is non-decreasing, so that it commutes with taking a maximum.
-        keeps_zero: Whether the output for 0 is 0.
+        keeps_zero: Whether the output for 0 is 0 whatever the weights.
     """
 
     __slots__ = ()
@@ -35,11 +35,12 @@ class Activation(Op):
         """Return whether the activation is the identity on inputs in low..high."""
         return self.identity[0] <= low and high <= self.identity[1]
 
-    def commutes_with(self, op: Op, x: TensorShape) -> bool:
-        """Return whether the activation commutes with ``op``: both orders compute the same function."""
-        if self.cost(x).params or op.output_shape(x).channels != x.channels:
-            return False
-        return op.moves or (op.selects and self.non_decreasing)
+    def then(self, op: Op, x: TensorShape) -> tuple[Op, ...] | None:
+        return (op, self) if self._commutes_with(op, x) else None
+
+    def _commutes_with(self, op: Op, x: TensorShape) -> bool:
+        """Return whether both orders of the activation and ``op`` compute the same function."""
+        return not self.cost(x).params and (op.rearranges(x) or (op.selects and self.non_decreasing))
 
     def values(self, low: float, high: float) -> tuple[float, float]:
         if low == high == 0 and self.keeps_zero:
@@ -242,6 +243,11 @@ class StarReLU(Activation):
     scale: float = 1.0
     bias: float = 0.0
 
+    keeps_zero = False
+
+    def _commutes_with(self, op: Op, x: TensorShape) -> bool:
+        return op.rearranges(x)
+
     def values(self, low: float, high: float) -> tuple[float, float]:
         return -math.inf, math.inf
 
@@ -264,7 +270,8 @@ def thresholded_linear_unit() -> type:
             self.tau = nn.Parameter(torch.zeros(channels))
 
         def forward(self, x: Tensor) -> Tensor:
-            return torch.maximum(x, self.tau.view(-1, 1, 1).to(x.dtype))
+            tau = self.tau.view(-1, *[1] * (x.dim() - 2))  # a linear layer puts out vectors
+            return torch.maximum(x, tau.to(x.dtype))
 
     return ThresholdedLinearUnit
 
@@ -276,6 +283,10 @@ class ThresholdedLinearUnit(Activation):
 
     spelling = "tlu"
     cost_rule = {"params": "C"}
+    keeps_zero = False
+
+    def _commutes_with(self, op: Op, x: TensorShape) -> bool:
+        return op.selects
 
     def values(self, low: float, high: float) -> tuple[float, float]:
         return -math.inf, math.inf
