@@ -303,7 +303,7 @@ def _direct(ops: Sequence[Op], here: int | None, names: dict[int, int]) -> tuple
         if isinstance(op, (Tap, From)):
             number = names.get(op.number, op.number) if isinstance(op, From) else op.number
             if here is None or (isinstance(op, From) and number != here):
-                out.append(replace(op, number=number))
+                out.append(_numbered(op, number))
                 here = number
             else:
                 names[op.number] = here
@@ -313,9 +313,17 @@ def _direct(ops: Sequence[Op], here: int | None, names: dict[int, int]) -> tuple
     return tuple(out)
 
 
+def _numbered(op: Tap | From, number: int) -> Tap | From:
+    """Return a tap, or a read of one, with this number."""
+    return op if op.number == number else replace(op, number=number)
+
+
 def _with_paths(op: Op, change: Callable[[tuple[Op, ...]], tuple[Op, ...]]) -> Op:
     """Return an op with its paths changed, if it is a fork."""
-    return replace(op, paths=tuple(map(change, op.paths))) if isinstance(op, Fork) else op
+    if not isinstance(op, Fork):
+        return op
+    paths = tuple(map(change, op.paths))
+    return op if paths == op.paths else replace(op, paths=paths)
 
 
 def as_forks(ops: Sequence[Op]) -> tuple[Op, ...]:
@@ -362,9 +370,9 @@ def _renumbered(ops: Sequence[Op], used: Container[int], numbers: dict[int, int]
         if isinstance(op, Tap):
             if op.number not in used:
                 continue
-            op = Tap(numbers.setdefault(op.number, len(numbers) + 1))
+            op = _numbered(op, numbers.setdefault(op.number, len(numbers) + 1))
         elif isinstance(op, From):
-            op = replace(op, number=numbers[op.number])
+            op = _numbered(op, numbers[op.number])
         out.append(_with_paths(op, lambda path: _renumbered(path, used, numbers)))
     return tuple(out)
 
