@@ -197,7 +197,7 @@ The language cannot express:
 - a softmax over parallel paths, except that of `sk3x3` (selective kernels) and `splat3x3` (ResNeSt);
 - networks with connections between distant parts: the second path of DPN, U-Nets, feature pyramids, HRNet. The input of
   a stage is the output of the stage before it;
-- class tokens (ViT), and windows of attention that are shifted (Swin) or overlap (HaloNet);
+- class tokens (ViT), and windows of attention that are shifted (Swin);
 - condensed and deformable convolutions. There are no ops for them yet; CONTRIBUTING.md describes how to add an op.
 """
 

@@ -56,7 +56,7 @@ def draw() -> None:
     with st.container(horizontal=True, gap="medium"):
         st.metric("derivations", counted(space.count()), width="content")
         st.metric("networks tried", f"{tried:,}", width="content")
-        st.metric("input", str(space.input).replace("x", "×"), width="content")
+        st.metric("input", "×".join(map(str, space.input_parts)), width="content")
         st.metric("classes", str(space.classes), width="content")
     _draw_coverage(study, space, records)
     left, right = st.columns(2, gap="medium")

@@ -7,8 +7,10 @@ These differences do not change the computation, so they do not appear in the ca
 - ops that are the identity in their place, or equal to a simpler op (``Op.canonical``);
 - an activation that is the identity on all possible inputs, for instance a ReLU after a ReLU, or after pooling or
   gating of a ReLU;
-- the order of an activation and an op that only moves values or takes a maximum;
-- consecutive constant factors; equal first ops without weights of branch and shortcut;
+- the order of an activation and an op that only moves values, takes a maximum or adds zeros;
+- consecutive ops that are one simpler op, such as constant factors (``Op.then``);
+- equal first ops without weights of branch and shortcut;
+- a concatenation of all shares of the channels in order; taps that can be written as forks;
 - the order of the paths of ``sum`` and ``product``; a fork as the only step of a path of a fork with the same join; and
   whether a sum or a concatenation is that of a fork or of a block.
 """
@@ -24,9 +26,8 @@ from explorer.networks.block import Block
 from explorer.networks.ops.activation import Activation
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Merge
-from explorer.networks.ops.nested.fork import Fork
-from explorer.networks.ops.nested.taps import Tapped
-from explorer.networks.ops.scale import Scale
+from explorer.networks.ops.nested.fork import Fork, Part
+from explorer.networks.ops.nested.taps import Tapped, as_forks
 from explorer.networks.walk import PlacedBlock, Segment
 
 
@@ -66,7 +67,7 @@ class OpenEnd(NamedTuple):
         shape: The output shape.
         low: Lower bound of the outputs.
         high: Upper bound of the outputs.
-        steps: The last steps, as far as later ones can still change them: activations and constant factors.
+        steps: The last steps, as far as later ones can still change them (``Op.then``).
     """
 
     shape: TensorShape
@@ -196,7 +197,7 @@ class _Sequence:
 
     def split(self) -> Extended:
         fixed = len(self.steps)
-        while fixed and isinstance(self.steps[fixed - 1].op, (Activation, Scale)):
+        while fixed and (op := self.steps[fixed - 1].op) is not None and type(op).then is not Op.then:
             fixed -= 1
         texts = tuple([step.text for step in self.steps[:fixed]])
         return texts, OpenEnd(self.shape, self.low, self.high, tuple(self.steps[fixed:]))
@@ -226,18 +227,10 @@ class _Sequence:
             return
         last = self.steps[-1].op if self.steps else None
         if last is not None:
-            if last.role == "scale" and isinstance(simple, Scale) and isinstance(last, Scale):
+            made = last.then(simple, self.steps[-1].shape)
+            if made is not None:
                 self._take_back()
-                self._add(Scale(simple.factor * last.factor))
-                return
-            if (
-                (simple.moves or simple.selects)
-                and isinstance(last, Activation)
-                and last.commutes_with(simple, self.shape)
-            ):
-                self._take_back()
-                self._add(simple)
-                self._add(last)
+                self.extend(made)
                 return
         self._append(text, simple, simple.values(self.low, self.high), output)
 
@@ -258,20 +251,21 @@ class _Sequence:
             if shared:
                 self.extend(block.branch[:shared])
             ops = block.branch[shared:], block.shortcut[shared - block.shared :]
-            self._append_joined(*self._merged(*ops, block.merge))
+            branch, shortcut = map(self._inside, ops)
+            self._add_merge(branch, shortcut, block.merge)
         self.extend(block.after)
 
-    def _merged(
-        self, branch_ops: tuple[Op, ...], shortcut_ops: tuple[Op, ...], merge: Merge
-    ) -> tuple[_Joined, tuple[float, float], TensorShape]:
-        """Return branch and shortcut, up to and including their merge, as one step."""
-        branch, shortcut = (_Sequence(self.shape, self.cache, self.low, self.high) for _ in range(2))
-        branch.extend(branch_ops)
-        shortcut.extend(shortcut_ops)
+    def _inside(self, ops: Iterable[Op]) -> _Sequence:
+        """Return the sequence of ops of a path that starts here."""
+        sequence = _Sequence(self.shape, self.cache, self.low, self.high)
+        sequence.extend(ops)
+        return sequence
+
+    def _add_merge(self, branch: _Sequence, shortcut: _Sequence, merge: Merge) -> None:
+        """Add branch and shortcut, up to and including their merge, as one step."""
         values = merge.values((branch.low, branch.high), (shortcut.low, shortcut.high))
         shape = merge.output_shape(branch.shape, shortcut.shape)
-        joined = _Joined(_compact(merge.to_json()), ()).with_inner(shortcut).with_inner(branch)
-        return joined, values, shape
+        self._add_join(_compact(merge.to_json()), [shortcut, branch], values, shape)
 
     def _add_fork(self, fork: Fork) -> None:
         """Add a fork as one step."""
@@ -279,25 +273,45 @@ class _Sequence:
         while all(_same_start(path, paths[0], self.shape) for path in paths):
             self._add(paths[0][0])
             paths = tuple(path[1:] for path in paths)
-        joined, values, shapes = _Joined(_JOINS[fork.spelling], ()), [], []
-        for path in paths:
-            sequence = _Sequence(self.shape, self.cache, self.low, self.high)
-            sequence.extend(path)
-            joined = joined.with_inner(sequence)
-            values.append((sequence.low, sequence.high))
-            shapes.append(sequence.shape)
-        self._append_joined(joined, fork.joined_values(values), fork.joined(shapes))
+        inside = [self._inside(path) for path in paths]
+        values = fork.joined_values([(path.low, path.high) for path in inside])
+        self._add_join(_JOINS[fork.spelling], inside, values, fork.joined([path.shape for path in inside]))
+
+    def _add_join(self, join: str, paths: list[_Sequence], values: tuple[float, float], shape: TensorShape) -> None:
+        """Add paths and their join as one step; all shares of the channels, concatenated in order, are the input."""
+        if join == _CAT:
+            paths = self._with_whole_inputs(paths)
+        if len(paths) == 1:
+            self.steps += paths[0].steps
+        else:
+            joined = _Joined(join, ())
+            for path in paths:
+                joined = joined.with_inner(path)
+            joined = joined.ordered()
+            self.steps.append(_Step(str(joined), None, self.shape, self.low, self.high, joined))
+        (self.low, self.high), self.shape = values, shape
+
+    def _with_whole_inputs(self, paths: list[_Sequence]) -> list[_Sequence]:
+        """Return the paths of a concatenation; those that are all shares of the channels in order become the input."""
+        made: list[_Sequence] = []
+        ops = [path.steps[0].op if len(path.steps) == 1 else None for path in paths]
+        place = 0
+        while place < len(paths):
+            op = ops[place]
+            run = [Part(number, op.shares) for number in range(1, op.shares + 1)] if isinstance(op, Part) else []
+            is_whole = bool(run) and ops[place : place + len(run)] == run
+            made.append(self._inside(()) if is_whole else paths[place])
+            place += len(run) if is_whole else 1
+        return made
 
     def _add_tapped(self, tapped: Tapped) -> None:
-        """Add ops with taps as one step."""
-        inside = _Sequence(self.shape, self.cache, self.low, self.high)
-        inside.extend(tapped.ops)
-        self._append(f'{{"tapped":{inside}}}', None, (inside.low, inside.high), inside.shape)
-
-    def _append_joined(self, joined: _Joined, values: tuple[float, float], shape: TensorShape) -> None:
-        joined = joined.ordered()
-        self.steps.append(_Step(str(joined), None, self.shape, self.low, self.high, joined))
-        (self.low, self.high), self.shape = values, shape
+        """Add ops with taps as one step, after taps that can be written as forks have become forks."""
+        for op in as_forks(tapped.ops):
+            if isinstance(op, Tapped):
+                inside = self._inside(op.ops)
+                self._append(f'{{"tapped":{inside}}}', None, (inside.low, inside.high), inside.shape)
+            else:
+                self.extend((op,))
 
 
 def _canonical(op: Op, x: TensorShape) -> _Canonical:
@@ -315,7 +329,7 @@ def _text(value: Any) -> str:
 
 
 _JOINS = {"sum": '{"op":"+"}', "cat": '{"op":"cat"}', "product": '{"op":"product"}'}  # as those of blocks
-_SUM, _PRODUCT = _JOINS["sum"], _JOINS["product"]
+_SUM, _CAT, _PRODUCT = _JOINS.values()
 _encode = json.JSONEncoder(separators=(",", ":"), sort_keys=True).encode
 
 

@@ -13,8 +13,8 @@ from explorer.networks.block import Block, steps
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Add, Concatenate, Gate
 from explorer.networks.ops.nested.fork import JOINS, Fork, Sum
-from explorer.networks.ops.nested.nesting import Nested, leaves
-from explorer.networks.ops.nested.taps import Tapped
+from explorer.networks.ops.nested.nesting import Nested, leaves, receptive_of
+from explorer.networks.ops.nested.taps import From, Tap, Tapped, with_taps
 from explorer.networks.ops.pool import Subsample
 from explorer.networks.ops.scale import Scale, ShortcutGate
 from explorer.networks.ops.window import Size, product
@@ -23,6 +23,7 @@ from explorer.networks.ops.zero import Zero
 # The shortcut that is multiplied by 0 in Table 1 of He et al. 2016. It has no dead layers, so it is kept: digests of
 # published networks do not change.
 NO_SHORTCUT = (Scale(0.0),)
+_Bounds = tuple[float, float]
 _MAY_MAKE_ZEROS = frozenset((Zero, Scale, Tapped, *JOINS.values()))  # a quick test of most blocks
 
 
@@ -51,8 +52,8 @@ def without_dead_layers(block: Block, x: TensorShape) -> Block:
     if _MAY_MAKE_ZEROS.isdisjoint(map(type, ops)) or not any(map(makes_zeros, leaves(ops))):
         return block
     if block.shortcut is None:
-        has_forks = any(isinstance(op, Fork) for op in block.branch) and not any(map(makes_zeros, block.branch))
-        return replace(block, branch=live_ops(block.branch, x)) if has_forks else block
+        holds_ops = any(isinstance(op, Nested) for op in block.branch) and not any(map(makes_zeros, block.branch))
+        return replace(block, branch=live_ops(block.branch, x)) if holds_ops else block
     pre = block.branch[: block.shared]
     if any(map(makes_zeros, pre)):  # the whole block is zero, as in a plain block
         return block
@@ -82,25 +83,76 @@ def live_ops(ops: Iterable[Op], x: TensorShape) -> tuple[Op, ...]:
     low, high = -math.inf, math.inf
     stride: Size = 1
     for op in ops:
-        own, before = (live_paths(op, x) if isinstance(op, Fork) else (op,)), x
+        own, before = _live_inside(op, x), x
         x, stride = op.output_shape(before), product(stride, op.receptive()[1])
         low, high = op.values(low, high)
         live = [Zero(stride, *x)] if low == high == 0 else [*live, *own]
     return tuple(live)
 
 
-def live_paths(fork: Fork, x: TensorShape) -> tuple[Op, ...]:
+def _live_inside(op: Op, x: TensorShape) -> tuple[Op, ...]:
+    """Return the ops in place of an op without the dead layers that it holds."""
+    if isinstance(op, Fork):
+        return live_paths(op, [live_ops(path, x) for path in op.paths], op.outputs(x))
+    return with_taps(_LiveTaps().row(op.ops, x, (-math.inf, math.inf))[0]) if isinstance(op, Tapped) else (op,)
+
+
+def live_paths(fork: Fork, paths: list[tuple[Op, ...]], shapes: list[TensorShape]) -> tuple[Op, ...]:
     """Return the ops in place of a fork: a sum without the paths that are zero, which may leave one path.
 
     A path that is zero stays in ``cat``, and in a sum whose other paths have fewer values.
+
+    Args:
+        fork: The fork.
+        paths: The live ops of its paths.
+        shapes: The output shapes of its paths.
     """
-    paths = [live_ops(path, x) for path in fork.paths]
     if isinstance(fork, Sum):
-        shapes = fork.outputs(x)
         others = [number for number, path in enumerate(paths) if not is_zero(path)]
         if others and fork.joined([shapes[number] for number in others]) == fork.joined(shapes):
             paths = [paths[number] for number in others]
     return paths[0] if len(paths) == 1 else (replace(fork, paths=tuple(paths)),)
+
+
+class _LiveTaps:
+    """The live ops of a ``Tapped``, row by row.
+
+    Attributes:
+        bounds: The number of each tap so far -> the bounds of its tensor.
+    """
+
+    def __init__(self) -> None:
+        self.bounds: dict[int, _Bounds] = {}
+
+    def row(self, ops: Iterable[Op], x: TensorShape, bounds: _Bounds) -> tuple[tuple[Op, ...], TensorShape, _Bounds]:
+        """Return the live ops of a row, their output shape and the bounds of the outputs.
+
+        Args:
+            ops: The ops in order.
+            x: The input shape.
+            bounds: The bounds of the inputs.
+        """
+        live: list[Op] = []
+        for op in ops:
+            before = x
+            x = op.output_shape(before)
+            if isinstance(op, Fork):
+                rows = [self.row(path, before, bounds) for path in op.paths]
+                shapes, values = [shape for _, shape, _ in rows], [each for _, _, each in rows]
+                paths = [self._zero_or(path, shape, each) for path, shape, each in rows]
+                live += live_paths(op, paths, shapes)
+                bounds = op.joined_values(values)
+                continue
+            if isinstance(op, Tap):
+                self.bounds[op.number] = bounds
+            bounds = self.bounds[op.number] if isinstance(op, From) else op.values(*bounds)
+            live.append(op)
+        return tuple(live), x, bounds
+
+    def _zero_or(self, path: tuple[Op, ...], y: TensorShape, bounds: _Bounds) -> tuple[Op, ...]:
+        """Return a path, or ``Zero`` if it puts out zeros and later ops read no tensor of it."""
+        has_taps = any(isinstance(op, Tap) for op in leaves(path))
+        return path if has_taps or bounds != (0, 0) else (Zero(receptive_of(path)[1], *y),)
 
 
 def is_zero(live: tuple[Op, ...]) -> bool:

@@ -36,6 +36,7 @@ class Layer(NamedTuple):
         op: The op or merge.
         x: The input shape; for a merge the output shape of the shortcut, for a join that of the first path.
         y: The output shape.
+        joined: For a merge the output shapes of shortcut and branch, for a join those of all paths; empty otherwise.
     """
 
     stage: int
@@ -46,6 +47,7 @@ class Layer(NamedTuple):
     op: Op | Merge
     x: TensorShape
     y: TensorShape
+    joined: tuple[TensorShape, ...] = ()
 
     @property
     def section(self) -> str:
@@ -63,8 +65,9 @@ class Layer(NamedTuple):
                 names = f"{self.path}{of}.{index}", f"{self.module}{of}.{index}"
                 yield from Layer(self.stage, self.block, self.part, *names, op, x, y).opened()
         if isinstance(self.op, Fork):
-            x, *_ = self.op.outputs(self.x)
-            yield self._replace(path=f"{self.path}.join", module=f"{self.module}.join", op=self.op.joint(), x=x)
+            joined = tuple(self.op.outputs(self.x))
+            join = self._replace(op=self.op.joint(), x=joined[0], joined=joined)
+            yield join._replace(path=f"{self.path}.join", module=f"{self.module}.join")
 
 
 class OpRun(NamedTuple):
@@ -164,7 +167,8 @@ class PlacedBlock(NamedTuple):
             place = f"{path}.shortcut.{index}"
             yield from Layer(stage, number, "shortcut", place, f"{module}.shortcut.{index}", *step).opened()
         if merge is not None:
-            yield Layer(stage, number, "merge", f"{path}.merge", f"{module}.merge", *merge)
+            both = merge.x, self.branch_shape
+            yield Layer(stage, number, "merge", f"{path}.merge", f"{module}.merge", *merge, both)
         for index, step in enumerate(after):
             yield from Layer(stage, number, "after", f"{path}.after.{index}", f"{module}.after.{index}", *step).opened()
 

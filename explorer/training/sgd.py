@@ -34,8 +34,8 @@ class SGD:
         if not parameters:
             raise TrainingError("the network has no parameters to train")
         self.groups = (
-            (recipe.weight_decay, [p for p in parameters if p.ndim > 1]),
-            (recipe.weight_decay if recipe.decay_vectors else 0.0, [p for p in parameters if p.ndim <= 1]),
+            (recipe.weight_decay, [p for p in parameters if not _is_vector(p)]),
+            (recipe.weight_decay if recipe.decay_vectors else 0.0, [p for p in parameters if _is_vector(p)]),
         )
         self.lr = torch.zeros((), dtype=torch.float32, device=parameters[0].device)
         # Zeros are equivalent to torch's creation in the first step, and a checkpoint can restore them.
@@ -67,3 +67,11 @@ class SGD:
         for _, parameters in self.groups:
             for parameter in parameters:
                 parameter.grad = None
+
+
+def _is_vector(parameter: Tensor) -> bool:
+    """Return whether a parameter has one value per channel, or one in all: those of norms, biases and learnt scales.
+
+    The shape (C, 1, 1) of a layer scale counts, as for timm, where it is (C); torchvision has (C, 1, 1) and decays it.
+    """
+    return parameter.ndim <= 1 or (parameter.ndim == 3 and parameter.shape[1:] == (1, 1))

@@ -9,6 +9,7 @@ import pytest
 from explorer.dashboard.figures.diagram import block_dot, block_groups, network_dot, op_label
 from explorer.networks.ops.conv import Conv
 from explorer.space.search_space import load_space
+from tests.space.spaces import only
 
 ORDERS = {  # He et al. 2016, Fig. 4: the branch, and what follows the addition
     "original": (["3×3 conv, 16", "BN", "ReLU", "3×3 conv, 16", "BN"], ["ReLU"]),
@@ -125,3 +126,17 @@ def test_a_conv_names_unusual_settings():
     assert op_label(Conv(3, 64)) == "3×3 conv, 64"
     assert op_label(Conv(3, 64, stride=2, dilation=2, groups=4)) == "3×3 conv, 64, /2, dilation 2, 4 groups"
     assert op_label(Conv((1, 7), 64, stride=(2, 1), padding="same")) == "1×7 conv, 64, /2x1, padding same"
+
+
+def test_a_read_of_a_tap_is_an_edge():
+    """The tensor of a tap has a dashed line to each place that reads it, and none arrives there otherwise."""
+    block = '"tap(a) conv3x3 tap(b) bn sum(relu, from(a), from(b)) silu +"'
+    made = only(block=block, stages="{blocks: 1, width: 8}", shortcut="{same: none}")
+    dot = block_dot(block_groups(made)[0])
+    drawing = Drawing(dot)
+    dashed = re.findall(r"^  (n\w+) -> (n\w+) \[.*style=dashed", dot, re.M)
+    assert [drawing.labels[start] for start, _ in dashed] == ["8×16×16", "3×3 conv, 8"]
+    arriving = [end for ends in drawing.after.values() for end in ends]
+    for _, end in dashed:
+        assert arriving.count(end) == 1
+        assert [drawing.labels[node] for node in drawing.after[end]] == ["sum"]

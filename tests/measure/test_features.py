@@ -89,6 +89,17 @@ def test_rectangular_kernels_are_kinds_of_their_own():
     assert features["maxpool3x1:operations"] == 1
 
 
+def test_joins_read_all_their_inputs():
+    """The traffic of a join or a merge is all its inputs and its output."""
+    head = "name: s\ninput: 3x8x8\nclasses: 10\nstem: conv3x3(12)\nstages: {blocks: 1, width: 12}\nhead: gap fc\n"
+    features = count_features(
+        parse_space(f"{head}block: cat(conv1x1(4), sum(dwconv3x3, bn, identity)) cat\n").architecture(0)
+    )
+    assert features["sum:traffic"] == (3 * 12 + 12) * 64
+    both = (4 + 12 + 16) * 64 + (16 + 12 + 28) * 64  # the join and the merge
+    assert features["cat:traffic"] == both
+
+
 def test_features_need_no_torch():
     """Features of thousands of networks are computed without importing torch."""
     program = "import explorer.measure.predictor.features, sys; print('torch' in sys.modules)"

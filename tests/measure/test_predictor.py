@@ -107,7 +107,7 @@ def test_the_predictor_of_the_own_space_comes_first(learnt, architectures, tmp_p
     [
         lambda text: text[:100],
         lambda text: "[]",
-        lambda text: text.replace('"format": 3', '"format": 2'),
+        lambda text: text.replace('"format": 4', '"format": 2'),
         lambda text: text.replace('"intercept_ms": ', '"intercept_ms": NaN, "x": '),
         lambda text: json.dumps({**json.loads(text), "space": 5}),
         lambda text: json.dumps({**json.loads(text), "measured_ms": {"v1-0": 0}}),

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from explorer.export.model_py.code import write_code
 from explorer.networks.build import build_network
+from explorer.networks.ops import registry
 from explorer.space.search_space import load_space, parse_space
 from explorer.space.shipped import shipped_spaces
 from tests.networks.random_values import images, randomised
@@ -138,14 +140,30 @@ def test_a_block_with_a_zero_last_norm_is_its_shortcut(order):
         ("conv3x3 bn relu conv3x3 + bn relu", False),
         ("conv3x3 bn relu +", False),
         ("conv3x3 bn cat", False),
+        ("sum(conv3x3 bn, identity) +", False),
+        ("sum(conv3x3 bn, conv1x1 relu) +", False),
+        ("sum(conv3x3 bn, skipinit) +", True),
+        ("product(conv3x3, conv1x1 sigmoid) +", False),
+        ("product(conv3x3 bn, conv1x1 skipinit) +", False),
+        ("cat(conv3x3(4) bn, conv5x5(4) bn) se(r=4) +", 2),
+        ("sum(conv3x3 bn, sum(conv5x5 bn, conv1x1 bn)) + relu", 3),
+        ("product(conv1x1 sigmoid, conv3x3 bn, conv5x5 bn) +", True),
+        ("tap(a) conv3x3 bn relu tap(b) conv5x5 cat(conv1x1(4) bn, from(b) conv3x3(4) bn) +", 2),
+        ("tap(a) conv3x3 bn relu conv5x5 sum(bn, relu, from(a)) +", False),
     ],
 )
 def test_zero_initialised_last_norms(block, silent):
-    """The norm that ends a branch starts at 0 and learns, so the block starts as its shortcut; other norms do not."""
-    arch = only(block=block, stages="{blocks: 2, width: 8}")
+    """The norms that end a branch start at 0 and learn, so the block starts as its shortcut; other norms do not.
+
+    ``silent``: their number in a block.
+    """
+    arch = only(block=f'"{block}"', stages="{blocks: 2, width: 8}")
     plain, zeroed = build_network(arch, seed=1), build_network(arch, seed=1, zero_init_last_norm=True)
     scales = {name for name, tensor in plain.state_dict().items() if not torch.equal(tensor, zeroed.state_dict()[name])}
-    assert len(scales) == (2 if silent else 0)
+    assert len(scales) == 2 * silent
+    x = torch.randn(2, 8, 16, 16)
+    if silent:
+        assert torch.equal(zeroed.stages[0][0].branch(x), torch.zeros_like(x))
     zeroed.train()(images(arch, 4)).square().sum().backward()
     for name, parameter in zeroed.named_parameters():
         assert name not in scales or (not parameter.any() and parameter.grad.any())
@@ -260,3 +278,16 @@ def test_networks_can_be_pickled(tmp_path):
     subprocess.run([sys.executable, "-c", f"{code}; torch.save(y, x)", network_file, file], check=True)
     assert torch.allclose(torch.load(file), network(x), atol=1e-5)
     assert torch.equal(copy.deepcopy(network)(x), network(x))
+
+
+@pytest.mark.parametrize("act", [name for name, op in registry.by_spelling.items() if op.role == "activation"])
+def test_activations_after_a_linear_layer(act):
+    """An activation of the vectors that ``fc`` puts out is that of a map of one pixel, also in exported code."""
+    made = only(head=f"gap fc(16) {act} fc")
+    network, code = randomised(build_network(made)).eval(), {}
+    exec(write_code(made).text, code)
+    exported = code["Network"]().eval()
+    exported.load_state_dict(network.state_dict())
+    x, vectors = images(made, 3), torch.randn(3, 16)
+    assert network(x).shape == (3, 10) and torch.allclose(exported(x), network(x), atol=1e-5)
+    assert torch.equal(network.head[2](vectors), network.head[2](vectors[:, :, None, None]).flatten(1))

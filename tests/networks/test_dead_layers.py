@@ -53,6 +53,18 @@ SAME_NETWORK = {
         {"block": "conv3x3 cat", "shortcut": "{same: conv3x3 zero}"},
         {"block": "conv3x3 cat", "shortcut": "{same: zero}"},
     ),
+    "a path of zeros in layers with taps": (
+        {"block": '"tap(a) conv5x5 sum(conv3x3 bn zero, bn, conv1x1, from(a)) + relu"'},
+        {"block": '"tap(a) conv5x5 sum(bn, conv1x1, from(a)) + relu"'},
+    ),
+    "layers with taps that only a zero reads": (
+        {"block": '"tap(a) conv5x5 tap(b) relu zero sum(identity, from(a) conv3x3, from(b) scale(0)) + relu"'},
+        {"block": "conv3x3 + relu"},
+    ),
+    "zeros in a concatenation with taps": (
+        {"block": '"tap(a) conv1x1(4) tap(b) relu cat(from(b), conv3x3(4) zero(out=4)) sum(conv3x3, from(a)) +"'},
+        {"block": '"tap(a) conv1x1(4) cat(identity, zero(out=4)) sum(conv3x3, from(a)) +"'},
+    ),
     "channels of a cat": (
         {"block": "conv3x3 bn zero cat"},
         {"block": "subsample(s=1, out=in + w) +", "shortcut": "{same: none, changed: none}"},

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from explorer.costs.analytic import count_cost
 from explorer.networks.build import build_network
 from explorer.space.search_space import load_space
 from tests.space.spaces import only
 
+PLAIN = "{same: none, changed: none}"
+ONE = {"stages": "{blocks: 1, width: 8}"}
 EQUAL = {
     "a dilation on a 1x1 conv": ({"block": "conv1x1(d=2) bn conv3x3 +"}, {"block": "conv1x1 bn conv3x3 +"}),
     "none": ({"block": "none conv3x3 none bn none +"}, {"block": "conv3x3 bn +"}),
@@ -175,6 +178,79 @@ EQUAL = {
     "a square written as a rectangle": ({"stem": "conv3x3(8, s=2x2, pad=0x0)"}, {"stem": "conv3x3(8, s=2, pad=0)"}),
     "the maximum of one window": ({"head": "maxpool8x8(pad=0) fc"}, {"head": "gmp fc"}),
     "the mean of one window": ({"head": "avgpool8x8(pad=0, ceil=0, count_pad=1) fc"}, {"head": "gap fc"}),
+    "all shares of the channels": (
+        {"block": '"conv3x3 split(identity, identity) +"'},
+        {"block": "conv3x3 +"},
+    ),
+    "all shares among the paths of a cat": (
+        {"block": '"cat(conv5x5, part(1, 3), part(2, 3), part(3, 3)) conv1x1 +"', **ONE},
+        {"block": '"cat(conv5x5, identity) conv1x1 +"', **ONE},
+    ),
+    "all shares as the sides of a merge": (
+        {"block": '"part(2, 2) cat"', "shortcut": '{same: "part(1, 2)"}', **ONE},
+        {"block": "+", "shortcut": "{same: none}", **ONE},
+    ),
+    "a tap of the tensor that arrives": (
+        {"block": '"tap(a) sum(conv3x3, bn, from(a)) +"', **ONE},
+        {"block": '"sum(conv3x3, bn, identity) +"', **ONE},
+    ),
+    "two taps of a tensor": (
+        {"block": '"conv5x5 tap(a) tap(b) conv3x3 sum(bn, from(a), relu, from(b)) +"', **ONE},
+        {"block": '"conv5x5 tap(a) conv3x3 sum(bn, from(a), relu, from(a)) +"', **ONE},
+    ),
+    "a fork written with a tap": (
+        {"block": '"conv5x5 tap(a) conv3x3 bn relu sum(identity, from(a)) conv1x1 +"', **ONE},
+        {"block": '"conv5x5 sum(conv3x3 bn relu, identity) conv1x1 +"', **ONE},
+    ),
+    "a fork in a fork written with taps": (
+        {"block": '"tap(a) cat(tap(b) conv3x3 sum(from(b) conv5x5, bn), from(a)) conv1x1 +"', **ONE},
+        {"block": '"cat(sum(conv5x5, conv3x3 bn), identity) conv1x1 +"', **ONE},
+    ),
+    "layers whose output nothing reads": (
+        {"block": '"tap(a) conv5x5 relu tap(b) conv3x3 from(a) conv1x1 +"', **ONE},
+        {"block": "conv1x1 +", **ONE},
+    ),
+    "zeros around the map of a conv": (
+        {"stem": "zeropad(1) conv3x3(8, pad=0) relu zeropad(0x2) zeropad(1x0) conv3x5(8, s=2, pad=0)"},
+        {"stem": "conv3x3(8) relu conv3x5(8, s=2)"},
+    ),
+    "zeros added to the padding of a conv": (
+        {"stem": "zeropad(1x0) conv3x3(8, d=2)"},
+        {"stem": "conv3x3(8, d=2, pad=3x2)"},
+    ),
+    "zeros before or after an activation that keeps them": (
+        {"stem": "conv3x3(8) zeropad(1) prelu conv3x3(8, pad=0)"},
+        {"stem": "conv3x3(8) prelu conv3x3(8)"},
+    ),
+    "zeros before a block without a shortcut, or in it": (
+        {
+            "stem": "conv5x5(8) zeropad(1)",
+            "block": "conv3x3(pad=0) bn +",
+            "shortcut": "{same: none, changed: none}",
+            **ONE,
+        },
+        {"stem": "conv5x5(8)", "block": "conv3x3 bn +", "shortcut": "{same: none, changed: none}", **ONE},
+    ),
+    "pixels to channels and back": (
+        {"stem": "conv3x3(8) space_to_depth(2) silu depth_to_space(2) bn"},
+        {"stem": "conv3x3(8) silu bn"},
+    ),
+    "channels to pixels and back": (
+        {"stem": "conv3x3(8) depth_to_space(2) shuffle(1) space_to_depth(2) bn"},
+        {"stem": "conv3x3(8) bn"},
+    ),
+    "an activation before or after pixels become channels": (
+        {"stem": "conv3x3(8) gelu space_to_depth(2) conv1x1(8)"},
+        {"stem": "conv3x3(8) space_to_depth(2) gelu conv1x1(8)"},
+    ),
+    "an activation before or after a share of the channels": (
+        {"stem": "conv3x3(8) star_relu part(2, 2) conv3x3(8)"},
+        {"stem": "conv3x3(8) part(2, 2) star_relu conv3x3(8)"},
+    ),
+    "a trained threshold before or after the maximum": (
+        {"stem": "conv3x3(8) frn tlu maxpool3x3(s=2)"},
+        {"stem": "conv3x3(8) frn maxpool3x3(s=2) tlu"},
+    ),
     "numbers spelled otherwise": (
         {"block": "conv3x3(w*2/2, d=4/2) drop(1/2) +"},
         {"block": "conv3x3(d=2) drop(0.5) +"},
@@ -184,9 +260,11 @@ EQUAL = {
 
 @pytest.mark.parametrize("pair", EQUAL.values(), ids=list(EQUAL))
 def test_equivalent_architectures_have_one_digest(pair):
-    """Two forms of the same computation are equal, have one digest, and give the same output."""
+    """Two forms of the same computation are equal, have one digest and one cost, and give the same output."""
     one, other = only(**pair[0]), only(**pair[1])
     assert one == other and hash(one) == hash(other) and one.digest == other.digest
+    mine, its = count_cost(one), count_cost(other)
+    assert (mine.params, mine.macs, mine.activations) == (its.params, its.macs, its.activations)
     first, second = build_network(one, seed=3).eval(), build_network(other, seed=4).eval()
     assert sorted(p.shape for p in first.parameters()) == sorted(p.shape for p in second.parameters())
     # Exchanging the terms of a sum renames the weights, so they are matched by shape.
@@ -265,6 +343,34 @@ DIFFERENT = {
         {"block": "conv3x3 gate(b=0)", "shortcut": "{same: conv1x1}", "stages": "{blocks: 1, width: 8}"},
     ),
     "dilation within the map": ({"block": "conv3x3(d=7) +"}, {"block": "conv3x3(d=6) +"}),
+    "what adds to zeros before or after them": (
+        {"stem": "conv3x3(8) sigmoid zeropad(1) conv3x3(8, pad=0)"},
+        {"stem": "conv3x3(8) zeropad(1) sigmoid conv3x3(8, pad=0)"},
+    ),
+    "padding with zeros that a pool sees": (
+        {"stem": "conv3x3(8) zeropad(1) maxpool3x3(pad=0)"},
+        {"stem": "conv3x3(8) maxpool3x3"},
+    ),
+    "shares in another order": (
+        {"block": '"conv3x3 cat(part(2, 2), part(1, 2)) +"'},
+        {"block": "conv3x3 +"},
+    ),
+    "some shares": (
+        {"block": '"conv3x3 cat(part(1, 4), part(2, 4), part(3, 4), part(3, 4)) +"'},
+        {"block": "conv3x3 +"},
+    ),
+    "a threshold of each channel before or after they move": (
+        {"stem": "conv3x3(8) frn tlu shuffle(2)"},
+        {"stem": "conv3x3(8) frn shuffle(2) tlu"},
+    ),
+    "a trained factor before or after the maximum": (
+        {"stem": "conv3x3(8) star_relu maxpool3x3"},
+        {"stem": "conv3x3(8) maxpool3x3 star_relu"},
+    ),
+    "another block of pixels": (
+        {"stem": "conv3x3(16) space_to_depth(2) depth_to_space(4)", "stages": "{blocks: 1, width: 4}"},
+        {"stem": "conv3x3(16) depth_to_space(2)", "stages": "{blocks: 1, width: 4}"},
+    ),
     "a prelu on both ways is not one before both": (
         {"block": "prelu conv3x3 +", "shortcut": "{same: prelu, changed: prelu conv1x1}", "stem": "conv3x3(8)"},
         {"block": "conv3x3 +", "shortcut": "{same: identity, changed: conv1x1}", "stem": "conv3x3(8) prelu"},

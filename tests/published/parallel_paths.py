@@ -9,6 +9,8 @@ shufflenet_v2_x0_5 | 224 | 1366792 | 40476448 | 1024904
     shufflenet_v2 base=48
 shufflenet_v2_x1_0 | 224 | 2278604 | 144907992 | 1951200
     shufflenet_v2
+squeezenet1_0 | 224 | 1248424 | 818924576 | 4346248
+    squeezenet1_0
 squeezenet1_1 | 224 | 1235496 | 349151936 | 2589352
     squeezenet
 googlenet | 224 | 6624904 | 1498376192 | 3227160
@@ -82,6 +84,16 @@ repghostnet_100 | 224 | 4073604 | 142394128 | 3981192
     repghostnet
 repghostnet_200 | 224 | 9796124 | 515869856 | 7960100
     repghostnet k=2
+hgnetv2_b0 | 224 | 5996550 | 321326464 | 2122984
+    hgnetv2_small
+hgnetv2_b1 | 224 | 6343158 | 489387840 | 2731368
+    hgnetv2_small entry=24; opening=32; inner=48
+hgnetv2_b2 | 224 | 11221356 | 1137703680 | 4117480
+    hgnetv2_small entry=24; opening=32; inner=64; wide=3/2; depth3=3; rest=four
+hgnetv2_b3 | 224 | 16292216 | 1770919680 | 5070824
+    hgnetv2_small entry=24; opening=32; inner=64; wide=2; depth3=3; rest=five
+cspresnext50 | 256 | 20569896 | 4014948352 | 15860712
+    cspresnext
 hgnetv2_b4 | 224 | 19796680 | 2734148352 | 6701544
     hgnetv2
 hgnetv2_b5 | 224 | 39569064 | 6538404864 | 11192296

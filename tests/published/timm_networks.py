@@ -55,6 +55,16 @@ resnetv2_50d_evos | 224 | 25591368 | 4328824832 | 11917800
     resnetv2_norms
 resnetv2_50d_frn | 224 | 25591368 | 4328824832 | 11917800
     resnetv2_norms norm=frn(eps=0.00001) tlu
+halonet26t | 256 | 12480288 | 3172810752 | 11693032
+    halonet
+bat_resnext26ts | 256 | 10731200 | 2503819264 | 12509416
+    bat_resnext
+nf_resnet26 | 224 | 15995176 | 2342256640 | 7351784
+    nf_resnet depth1=2; depth2=2; depth3=2; depth4=2
+nf_resnet50 | 224 | 25557032 | 4089184256 | 11114984
+    nf_resnet
+dm_nfnet_f0 | 192 | 71489284 | 6977003520 | 10161256
+    nfnet
 poolformer_s12 | 224 | 11915176 | 1812267008 | 5532904
     poolformer depth@stage1..4=2 2 6 2
 poolformer_s24 | 224 | 21388968 | 3392208896 | 10675944
@@ -155,6 +165,11 @@ LOGITS = [
     Compared("resnetv2_50d_frn", 64),
     Compared("rexnet_100", 64),
     Compared("rexnet_150", 64),
+    Compared("halonet26t", 256),
+    Compared("bat_resnext26ts", 256),
+    Compared("nf_resnet26", 64),
+    Compared("nf_resnet50", 64),
+    Compared("dm_nfnet_f0", 64),
     Compared("poolformer_s12", 64),
     Compared("efficientvit_b0", 64),
     Compared("efficientvit_b1", 64),

@@ -7,12 +7,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from explorer.data.dataset import load_data
+from explorer.networks.build import build_network
 from explorer.training.loop import train_network
 from explorer.training.recipe import recipe
 from explorer.training.sgd import SGD
+from tests.space.spaces import only
 from tests.training.small_network import small_network
 
 
@@ -56,3 +59,14 @@ def test_training_does_not_import_the_compiler(monkeypatch):
         by_torch(small_network(), recipe("quick"), lr=0.1).step()
     data = load_data("digits", subset=60)
     assert len(train_network(small_network(), data, recipe("quick_small"), epochs=1, seed=0).curve) == 1
+
+
+def test_learnt_scales_of_channels_do_not_decay():
+    """With ``decay_vectors=False`` only weights of convolutions and linear layers decay."""
+    made = only(block="conv3x3 bn layerscale(init=0.1) skipinit(init=0.5) prelu + relu")
+    net = build_network(made)
+    groups = SGD(net, replace(recipe("quick"), weight_decay=0.1, decay_vectors=False)).groups
+    decays = {id(p): weight_decay > 0 for weight_decay, parameters in groups for p in parameters}
+    found = {name for name, p in net.named_parameters() if decays[id(p)]}
+    layers = [name for name, module in net.named_modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
+    assert found == {f"{name}.weight" for name in layers}

@@ -17,8 +17,8 @@ from explorer.networks.block import Block
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.conv import Conv
 from explorer.networks.ops.nested.fork import Fork
-from explorer.networks.ops.nested.nesting import leaves
-from explorer.networks.ops.nested.taps import Tapped
+from explorer.networks.ops.nested.nesting import Nested, leaves
+from explorer.networks.ops.nested.taps import From, Tap, Tapped
 from explorer.networks.ops.window import sides, spell_size
 
 LINE = "#808080"
@@ -174,6 +174,7 @@ class _Dot:
         self.prefix = f"n{hashlib.sha256(content.encode()).hexdigest()[:8]}"
         self.parts: list[str] = []
         self.nodes = 0
+        self.taps: dict[int, str] = {}  # the number of a tap -> the node of its tensor
 
     def text(self) -> str:
         return _GRAPH + "\n".join(f"  {part}" for part in self.parts) + "\n}\n"
@@ -216,6 +217,12 @@ class _Dot:
             self.edge(end, join)
         return join
 
+    def read(self, op: From, column: str) -> str:
+        """Draw a dashed line from the tensor of a tap; return its end."""
+        end = self.point(column)
+        self.edge(self.taps[op.number], end, "arrowhead=none, style=dashed")
+        return end
+
     def edge(self, start: str, end: str, attributes: str = "") -> None:
         self.parts.append(f"{start} -> {end}" + (f" [{attributes}]" if attributes else ""))
 
@@ -239,10 +246,14 @@ class _Dot:
         ops = tuple(ops)
         if not ops:
             return start
-        if any(isinstance(op, (Fork, Tapped)) for op in ops):
+        if any(isinstance(op, Nested) for op in ops):
             for place, op in enumerate(ops):
                 if isinstance(op, Fork):
                     start = self.fork(start, column, op)
+                elif isinstance(op, Tap):
+                    self.taps[op.number] = start
+                elif isinstance(op, From):
+                    start = self.read(op, column)
                 else:
                     inner = op.inner() if isinstance(op, Tapped) else ((op,),)
                     named = "" if place else heading

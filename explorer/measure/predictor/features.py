@@ -21,7 +21,8 @@ def count_features(architecture: Architecture, batch: int = 1) -> dict[str, floa
     """Count the features of a network for one image.
 
     Six amounts are counted: operations, MACs, parameters, elements that convolutions output, elements read and written
-    ("traffic"), and MACs of ungrouped convolutions with channels rounded up to VECTOR. A batch norm directly behind a
+    ("traffic"; merges and joins read all their inputs), and MACs of ungrouped convolutions with channels rounded up to
+    VECTOR. A batch norm directly behind a
     convolution is part of it in the inference form and is not counted.
 
     Args:
@@ -43,7 +44,7 @@ def count_features(architecture: Architecture, batch: int = 1) -> dict[str, floa
             "macs": cost.macs,
             "params": cost.params,
             "activations": cost.activations,
-            "traffic": x.elements + y.elements + cost.params,
+            "traffic": sum(shape.elements for shape in layer.joined or (x,)) + y.elements + cost.params,
             "rounded macs": _rounded_macs(op, x, y),
         }
         kind = _kind(op, x, batch)

@@ -26,7 +26,7 @@ from explorer.system.files import read_regular, slug, write_atomically
 from explorer.system.strict_json import parse_json
 from explorer.system.user_folders import user_data
 
-FORMAT = 3  # of predictor files
+FORMAT = 4  # of predictor files
 FOLDS = 5  # of the cross-validation
 TOLERANCE = 0.10  # relative error of PredictorError.within_10_percent
 MIN_NETWORKS = 20  # with fewer, a fold has less than four networks and the error estimate is unreliable

@@ -17,6 +17,7 @@ from explorer.networks.ops import (  # noqa: F401
     squeeze_excitation,
     zero,
 )
+from explorer.networks.ops.attention import bilinear, halo  # noqa: F401
 from explorer.networks.ops.nested import fork, taps  # noqa: F401
 from explorer.networks.ops.registry import registry
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,17 +15,17 @@ class Activation(Op):
     """Base class of the activations.
 
     Attributes:
-        torch_class: The name of the class in ``torch.nn``.
+        torch_class: The name of the class in ``torch.nn``, or a function that returns the class, as in ``Call``.
         lower: Lower bound of the outputs.
         upper: Upper bound of the outputs.
         identity: The interval (low, high) in which the activation returns its input unchanged.
         non_decreasing: Whether the function is non-decreasing, so that it commutes with taking a maximum.
-        keeps_zero: Whether the output for 0 is 0.
+        keeps_zero: Whether the output for 0 is 0 whatever the weights.
     """
 
     __slots__ = ()
     role = "activation"
-    torch_class = ""
+    torch_class: str | Callable[[], type] = ""
     lower: float = -math.inf
     upper: float = math.inf
     identity: tuple[float, float] = (math.inf, -math.inf)
@@ -35,11 +36,12 @@ class Activation(Op):
         """Return whether the activation is the identity on inputs in low..high."""
         return self.identity[0] <= low and high <= self.identity[1]
 
-    def commutes_with(self, op: Op, x: TensorShape) -> bool:
-        """Return whether the activation commutes with ``op``: both orders compute the same function."""
-        if self.cost(x).params or op.output_shape(x).channels != x.channels:
-            return False
-        return op.moves or (op.selects and self.non_decreasing)
+    def then(self, op: Op, x: TensorShape) -> tuple[Op, ...] | None:
+        return (op, self) if self._commutes_with(op, x) else None
+
+    def _commutes_with(self, op: Op, x: TensorShape) -> bool:
+        """Return whether both orders of the activation and ``op`` compute the same function."""
+        return not self.cost(x).params and (op.rearranges(x) or (op.selects and self.non_decreasing))
 
     def values(self, low: float, high: float) -> tuple[float, float]:
         if low == high == 0 and self.keeps_zero:
@@ -51,10 +53,13 @@ class Activation(Op):
         return Call(self.torch_class)
 
 
-def _plain(spelling: str, torch_class: str, about: str, **shared: Any) -> type[Activation]:
-    """Register an activation without arguments."""
-    body = {"__doc__": about, "__module__": __name__, "spelling": spelling, "torch_class": torch_class, **shared}
-    made: type[Activation] = type(torch_class, (Activation,), body)
+def _plain(
+    spelling: str, torch_class: str | Callable[[], type], about: str, name: str = "", **shared: Any
+) -> type[Activation]:
+    """Register an activation without arguments; ``name``: that of its class, if ``torch_class`` is not a name."""
+    call = torch_class if isinstance(torch_class, str) else staticmethod(torch_class)
+    body = {"__doc__": about, "__module__": __name__, "spelling": spelling, "torch_class": call, **shared}
+    made: type[Activation] = type(name or str(torch_class), (Activation,), body)
     return registry.add(dataclass(frozen=True)(made))
 
 
@@ -73,7 +78,7 @@ GELU = _plain("gelu", "GELU", "x * Phi(x) (Hendrycks and Gimpel 2016, arXiv:1606
 Hardswish = _plain("hardswish", "Hardswish", "x * relu6(x + 3) / 6 (Howard et al. 2019, arXiv:1905.02244).", lower=-0.4)
 Mish = _plain("mish", "Mish", "x * tanh(softplus(x)) (Misra 2019, arXiv:1908.08681).", lower=-0.4)
 Tanh = _plain("tanh", "Tanh", "Hyperbolic tangent.", lower=-1.0, upper=1.0, non_decreasing=True)
-UNIT = {"lower": 0.0, "upper": 1.0, "non_decreasing": True, "keeps_zero": False}
+UNIT: dict[str, Any] = {"lower": 0.0, "upper": 1.0, "non_decreasing": True, "keeps_zero": False}
 Sigmoid = _plain("sigmoid", "Sigmoid", "1 / (1 + exp(-x)).", **UNIT)
 Hardsigmoid = _plain("hardsigmoid", "Hardsigmoid", "relu6(x + 3) / 6 (Howard et al. 2019, arXiv:1905.02244).", **UNIT)
 
@@ -144,17 +149,11 @@ def gelu_tanh() -> type:
     return GELUTanh
 
 
-@registry.add
-@dataclass(frozen=True, slots=True)
-class GELUTanh(Activation):
-    """GELU by its approximation with tanh (Hendrycks and Gimpel 2016, arXiv:1606.08415, section 2)."""
-
-    spelling = "gelu_tanh"
-
-    lower = -0.2
-
-    def module(self, x: TensorShape) -> Call:
-        return Call(gelu_tanh)
+GELUTanh = _plain(
+    "gelu_tanh", gelu_tanh,
+    "GELU by its approximation with tanh (Hendrycks and Gimpel 2016, arXiv:1606.08415, section 2).",
+    lower=-0.2, name="GELUTanh",
+)  # fmt: skip
 
 
 def quick_gelu() -> type:
@@ -169,17 +168,11 @@ def quick_gelu() -> type:
     return QuickGELU
 
 
-@registry.add
-@dataclass(frozen=True, slots=True)
-class QuickGELU(Activation):
-    """GELU by its approximation x * sigmoid(1.702 * x) (Hendrycks and Gimpel 2016, section 2)."""
-
-    spelling = "quick_gelu"
-
-    lower = -0.2
-
-    def module(self, x: TensorShape) -> Call:
-        return Call(quick_gelu)
+QuickGELU = _plain(
+    "quick_gelu", quick_gelu,
+    "GELU by its approximation x * sigmoid(1.702 * x) (Hendrycks and Gimpel 2016, section 2).",
+    lower=-0.2, name="QuickGELU",
+)  # fmt: skip
 
 
 def hard_mish() -> type:
@@ -194,18 +187,11 @@ def hard_mish() -> type:
     return HardMish
 
 
-@registry.add
-@dataclass(frozen=True, slots=True)
-class HardMish(Activation):
-    """x * clamp(x + 2, 0, 2) / 2, a mish without exponentials."""
-
-    spelling = "hard_mish"
-
-    lower = -0.5
-    identity = ABOVE_0
-
-    def module(self, x: TensorShape) -> Call:
-        return Call(hard_mish)
+HardMish = _plain(
+    "hard_mish", hard_mish,
+    "x * clamp(x + 2, 0, 2) / 2, a mish without exponentials.",
+    lower=-0.5, identity=ABOVE_0, name="HardMish",
+)  # fmt: skip
 
 
 def star_relu() -> type:
@@ -242,6 +228,11 @@ class StarReLU(Activation):
     scale: float = 1.0
     bias: float = 0.0
 
+    keeps_zero = False
+
+    def _commutes_with(self, op: Op, x: TensorShape) -> bool:
+        return op.rearranges(x)
+
     def values(self, low: float, high: float) -> tuple[float, float]:
         return -math.inf, math.inf
 
@@ -264,7 +255,8 @@ def thresholded_linear_unit() -> type:
             self.tau = nn.Parameter(torch.zeros(channels))
 
         def forward(self, x: Tensor) -> Tensor:
-            return torch.maximum(x, self.tau.view(-1, 1, 1).to(x.dtype))
+            tau = self.tau.view(-1, *[1] * (x.dim() - 2))  # a linear layer puts out vectors
+            return torch.maximum(x, tau.to(x.dtype))
 
     return ThresholdedLinearUnit
 
@@ -276,6 +268,10 @@ class ThresholdedLinearUnit(Activation):
 
     spelling = "tlu"
     cost_rule = {"params": "C"}
+    keeps_zero = False
+
+    def _commutes_with(self, op: Op, x: TensorShape) -> bool:
+        return op.selects
 
     def values(self, low: float, high: float) -> tuple[float, float]:
         return -math.inf, math.inf

@@ -143,7 +143,6 @@ class Op:
             if written without a size) or "" (never).
         arguments: The arguments in order.
         positional: How many of the first arguments may be written without a name.
-        moves: Whether the op only moves or drops values.
         selects: Whether each output value is the maximum of some input values.
         shape_rule: The output shape for an input of C x H x W, as the reference page prints it.
         cost_rule: The cost, likewise: formulas in C, H, W, the output sides Ho and Wo, the names of the arguments, K
@@ -156,7 +155,6 @@ class Op:
     takes_stride: ClassVar[str] = ""
     arguments: ClassVar[tuple[Argument, ...]] = ()
     positional: ClassVar[int] = 1
-    moves: ClassVar[bool] = False
     selects: ClassVar[bool] = False
     shape_rule: ClassVar[str] = "C x H x W"
     cost_rule: ClassVar[Mapping[str, str]] = {}
@@ -218,6 +216,18 @@ class Op:
     def canonical(self, x: TensorShape) -> Op | None:
         """Return the simplest op that computes the same function of an input of shape ``x``; None for the identity."""
         return self
+
+    def rearranges(self, x: TensorShape) -> bool:
+        """Return whether the op only moves or drops values of an input of shape ``x``."""
+        return False
+
+    def then(self, op: Op, x: TensorShape) -> tuple[Op, ...] | None:
+        """Return the simplest ops that equal this one and then ``op``, for an input of shape ``x``.
+
+        None if these two are the simplest. Both are in their canonical form. The result is simpler by one op, or has
+        ``op`` first, so that a sequence has one order.
+        """
+        return None
 
     def values(self, low: float, high: float) -> tuple[float, float]:
         """Return the bounds of the outputs, in training and evaluation, for inputs in low..high.

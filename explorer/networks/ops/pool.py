@@ -315,7 +315,6 @@ class Subsample(Op):
     takes_stride = "pool"
     arguments = (STRIDE, Argument("out", "out", "whole", "channels after padding; by default the stage's width"))
     positional = 0
-    moves = True
     shape_rule = "out x ceil(H/s) x ceil(W/s)"
 
     stride: Size
@@ -338,6 +337,9 @@ class Subsample(Op):
         if down != right and 1 in x[1:]:  # the stride of a side of one pixel has no effect
             return replace(self, stride=right if x.height == 1 else down).canonical(x)
         return None if self.stride == 1 and self.out == x.channels else self
+
+    def rearranges(self, x: TensorShape) -> bool:
+        return self.out == x.channels
 
     def values(self, low: float, high: float) -> tuple[float, float]:
         return min(low, 0.0), max(high, 0.0)  # added channels are zeros

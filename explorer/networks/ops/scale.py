@@ -39,6 +39,9 @@ class Scale(Op):
     def canonical(self, x: TensorShape) -> Op | None:
         return None if self.factor == 1 else self
 
+    def then(self, op: Op, x: TensorShape) -> tuple[Op, ...] | None:
+        return (Scale(self.factor * op.factor),) if isinstance(op, Scale) else None
+
     def values(self, low: float, high: float) -> tuple[float, float]:
         if self.factor == 0:
             return 0.0, 0.0
@@ -129,6 +132,48 @@ class SkipInit(Op):
         return Call(trained_scale, (self.init,))
 
 
+def trained_affine() -> type:
+    import torch
+    from torch import Tensor, nn
+
+    class Affine(nn.Module):
+        """One trained factor and one trained summand for the whole map (PP-HGNetV2)."""
+
+        def __init__(self, scale: float = 1.0, bias: float = 0.0):
+            super().__init__()
+            self.scale = nn.Parameter(torch.full((1,), scale))
+            self.bias = nn.Parameter(torch.full((1,), bias))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.scale + self.bias
+
+    return Affine
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class Affine(Op):
+    """One trained factor and one trained summand for the whole map, the learnable affine block of PP-HGNetV2."""
+
+    spelling = "affine"
+    role = "scale"
+    arguments = (
+        Argument("scale", "scale", "number", "the factor before training", -1e3, 1e3),
+        Argument("bias", "bias", "number", "the summand before training", -1e3, 1e3),
+    )
+    positional = 0
+    cost_rule = {"params": "2"}
+
+    scale: float = 1.0
+    bias: float = 0.0
+
+    def cost(self, x: TensorShape) -> OpCost:
+        return OpCost(params=2)
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(trained_affine, (self.scale, self.bias))
+
+
 def shortcut_gate() -> type:
     from torch import Tensor, nn
 
@@ -182,7 +227,6 @@ class ChannelShuffle(Op):
 
     spelling = "shuffle"
     role = "scale"
-    moves = True
     arguments = (Argument("g", "groups", "whole", "groups; must divide the channels"),)
 
     groups: int
@@ -195,6 +239,9 @@ class ChannelShuffle(Op):
     def canonical(self, x: TensorShape) -> Op | None:
         # With one group, or one channel per group, no channel moves.
         return None if self.groups in (1, x.channels) else self
+
+    def rearranges(self, x: TensorShape) -> bool:
+        return True
 
     def values(self, low: float, high: float) -> tuple[float, float]:
         return low, high

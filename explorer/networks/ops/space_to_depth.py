@@ -33,6 +33,12 @@ class SpaceToDepth(Op):
             raise ArchitectureError(f"{self} does not fit an input of {x}: {r} must divide height and width")
         return TensorShape(x.channels * r * r, x.height // r, x.width // r)
 
+    def rearranges(self, x: TensorShape) -> bool:
+        return True
+
+    def then(self, op: Op, x: TensorShape) -> tuple[Op, ...] | None:
+        return () if isinstance(op, DepthToSpace) and op.block == self.block else None
+
     def values(self, low: float, high: float) -> tuple[float, float]:
         return low, high
 
@@ -63,6 +69,12 @@ class DepthToSpace(Op):
         if x.channels % (r * r):
             raise ArchitectureError(f"{self} does not fit an input of {x}: {r * r} must divide the channels")
         return TensorShape(x.channels // (r * r), x.height * r, x.width * r)
+
+    def rearranges(self, x: TensorShape) -> bool:
+        return True
+
+    def then(self, op: Op, x: TensorShape) -> tuple[Op, ...] | None:
+        return () if isinstance(op, SpaceToDepth) and op.block == self.block else None
 
     def values(self, low: float, high: float) -> tuple[float, float]:
         return low, high

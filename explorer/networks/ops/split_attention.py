@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -45,6 +46,16 @@ class _WeightedConv(Op):
 
     def needs_several_images(self, x: TensorShape) -> bool:
         return True  # a batch norm of global averages
+
+    def _call(self, torch_class: Callable[[], type], x: TensorShape, **own: Any) -> Call:
+        """Return the torch module; ``own``: the arguments of this op alone."""
+        options = {"stride": self.stride, "dilation": self.dilation, "groups": self.groups, **own}
+        return Call(torch_class, (x.channels, self.out, self.kernel, self.squeeze), options)
+
+    @staticmethod
+    def _values(kernel: Size | None, given: dict[str, Any], context: Context) -> dict[str, Any]:
+        """Return the fields of the geometry, by default those of the context, and the arguments that are written."""
+        return {"kernel": kernel, "out": context.width, "stride": context.stride, **given}
 
     def require_divisible(self, **channels: int) -> None:
         """Raise ArchitectureError unless all numbers of channels are divisible by the groups."""
@@ -135,7 +146,7 @@ class SelectiveKernel(_WeightedConv):
 
     @classmethod
     def bind(cls, kernel: Size | None, given: dict[str, Any], context: Context) -> SelectiveKernel:
-        values = {"kernel": kernel, "out": context.width, "stride": context.stride, **given}
+        values = cls._values(kernel, given, context)
         return cls(**with_squeeze(values, values["out"], 16, 8, Fraction(9, 10)))
 
     def output_shape(self, x: TensorShape) -> TensorShape:
@@ -157,8 +168,7 @@ class SelectiveKernel(_WeightedConv):
         return 2 * self.dilation * (self.kernel - 1) + 1, self.stride
 
     def module(self, x: TensorShape) -> Call:
-        options = {"stride": self.stride, "dilation": self.dilation, "groups": self.groups, "split": bool(self.split)}
-        return Call(selective_kernel, (x.channels, self.out, self.kernel, self.squeeze), options)
+        return self._call(selective_kernel, x, split=bool(self.split))
 
 
 def split_attention() -> type:
@@ -238,7 +248,7 @@ class SplitAttention(_WeightedConv):
 
     @classmethod
     def bind(cls, kernel: Size | None, given: dict[str, Any], context: Context) -> SplitAttention:
-        values = {"kernel": kernel, "out": context.width, "stride": context.stride, **given}
+        values = cls._values(kernel, given, context)
         wide = context.shape.channels * values.get("radix", 2)
         bound = with_squeeze(values, wide, 4, 8, Fraction(9, 10))
         return cls(**bound if "squeeze" in given else {**bound, "squeeze": max(32, bound["squeeze"])})
@@ -259,5 +269,4 @@ class SplitAttention(_WeightedConv):
         return self.dilation * (self.kernel - 1) + 1, self.stride
 
     def module(self, x: TensorShape) -> Call:
-        options = {"stride": self.stride, "dilation": self.dilation, "groups": self.groups, "radix": self.radix}
-        return Call(split_attention, (x.channels, self.out, self.kernel, self.squeeze), options)
+        return self._call(split_attention, x, radix=self.radix)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from explorer.networks.ops.activation import Activation
 from explorer.networks.ops.base import MAX_KERNEL, Argument, Call, Context, Op, TensorShape
-from explorer.networks.ops.conv import STRIDE
+from explorer.networks.ops.conv import STRIDE, Conv
 from explorer.networks.ops.registry import registry
-from explorer.networks.ops.window import Size, sides, spell_size
+from explorer.networks.ops.window import Size, sides, size_of, spell_size
 
 
 def zeros() -> type:
@@ -92,6 +93,18 @@ class ZeroPadding(Op):
 
     def canonical(self, x: TensorShape) -> Op | None:
         return None if sides(self.padding) == (0, 0) else self
+
+    def then(self, op: Op, x: TensorShape) -> tuple[Op, ...] | None:
+        if isinstance(op, Activation) and op.keeps_zero:
+            return op, self
+        if isinstance(op, ZeroPadding):
+            own = op.padding
+        elif isinstance(op, Conv) and not isinstance(op.padding, str):
+            own = op.centred if op.padding is None else op.padding
+        else:
+            return None
+        (down, right), (more_down, more_right) = sides(self.padding), sides(own)
+        return (replace(op, padding=size_of(down + more_down, right + more_right)),)
 
     def values(self, low: float, high: float) -> tuple[float, float]:
         return min(low, 0.0), max(high, 0.0)

@@ -62,6 +62,19 @@ GC = {"conv_attn": "attend", "mlp_add.": "", "mlp_scale.": "", "fc1": "reduce", 
 COORDINATE = {"conv1": "reduce", "bn1": "norm", "conv_h": "rows", "conv_w": "columns"}
 SK = {"attn.fc_reduce": "reduce", "attn.bn.": "norm.", "attn.fc_select": "select", "conv.": "0.", "bn.": "1."}
 SPLAT = {"bn0": "norm", "fc1": "reduce", "bn1": "squeeze_norm", "fc2": "expand"}
+HALO = {"pos_embed.height_rel": "rows", "pos_embed.width_rel": "columns"}
+BAT = {"ba.conv1.": "attend.", "ba.conv_p": "rows", "ba.conv_q": "columns", "ba.conv2.": "mix.", "conv1.": "reduce."}
+BAT |= {"conv2.": "expand.", ".conv.": ".0.", ".bn.": ".1."}
+
+
+def halo(**given: Any) -> nn.Module:
+    return layers.halo_attn.HaloAttn(24, **{"num_heads": 4, "block_size": 4, "halo_size": 2, **given})
+
+
+def bilinear(**given: Any) -> nn.Module:
+    return layers.BatNonLocalAttn(24, drop_rate=0.0, **given)
+
+
 CASES: list[tuple[str, dict[str, Any], Callable[[], nn.Module], dict[str, str]]] = [
     ("bn", {"eps": 1e-3}, lambda: layers.BatchNormAct2d(24, eps=1e-3, apply_act=False), {}),
     ("gn", {"groups": 4, "eps": 1e-6}, lambda: layers.GroupNorm(24, num_groups=4, eps=1e-6), {}),
@@ -78,6 +91,17 @@ CASES: list[tuple[str, dict[str, Any], Callable[[], nn.Module], dict[str, str]]]
     ("gc", {"ratio": 4}, lambda: layers.GlobalContext(24, rd_ratio=1 / 4, fuse_add=True, fuse_scale=False), GC),
     ("coord_attn", {"ratio": 3}, lambda: layers.coord_attn.CoordAttn(24, rd_channels=8), COORDINATE),
     ("coord_attn", {"bias": 1}, lambda: layers.coord_attn.CoordAttn(24, bias=True), COORDINATE),
+    ("halo", {"heads": 4, "block": 4, "halo": 2}, lambda: halo(), HALO),
+    (
+        "halo",
+        {"heads": 3, "block": 4, "halo": 1, "queries": 48},
+        lambda: halo(num_heads=3, halo_size=1, dim_head=16),
+        HALO,
+    ),
+    ("halo", {"heads": 4, "block": 8, "halo": 3, "stride": 2}, lambda: halo(block_size=8, halo_size=3, stride=2), HALO),
+    ("bat", {"block": 4}, lambda: bilinear(block_size=4), BAT),
+    ("bat", {"block": 2, "groups": 4, "squeeze": 12}, lambda: bilinear(block_size=2, groups=4, rd_channels=12), BAT),
+    ("affine", {}, lambda: pytest.importorskip("timm.models.hgnet").LearnableAffineBlock(), {}),
     ("star_relu", {}, lambda: import_star_relu()(), {}),
     ("gelu_tanh", {}, lambda: layers.get_act_layer("gelu_tanh")(), {}),
     ("quick_gelu", {}, lambda: layers.get_act_layer("quick_gelu")(), {}),

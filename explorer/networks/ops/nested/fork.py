@@ -57,7 +57,6 @@ class Part(Op):
 
     spelling = "part"
     role = "scale"
-    moves = True
     arguments = (
         Argument("k", "number", "whole", "the number of the share, from 1 to n"),
         Argument("n", "shares", "whole", "the number of shares"),
@@ -80,6 +79,9 @@ class Part(Op):
 
     def canonical(self, x: TensorShape) -> Op | None:
         return None if self.shares == 1 else self
+
+    def rearranges(self, x: TensorShape) -> bool:
+        return True
 
     def values(self, low: float, high: float) -> tuple[float, float]:
         return low, high

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from explorer.errors import ArchitectureError
@@ -26,6 +27,7 @@ from explorer.networks.ops.nested.nesting import (
 )
 from explorer.networks.ops.registry import registry
 from explorer.networks.ops.window import Size
+from explorer.networks.ops.zero import Zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,8 @@ class Tapped(Nested):
         known: set[int] = set()
         for op in leaves(self.ops):
             if isinstance(op, Tap):
+                if op.number in known:
+                    raise ArchitectureError(f"{op} occurs twice")
                 known.add(op.number)
             elif isinstance(op, From) and op.number not in known:
                 raise ArchitectureError(f"{op} has no tap({op.number}) before it")
@@ -228,9 +232,13 @@ registry.nested["tapped"] = tapped_from_json
 def with_taps(ops: Sequence[Op]) -> tuple[Op, ...]:
     """Return a sequence with each part from a tap to its last use as one op, without taps that are not used.
 
+    A ``From`` of the tensor that arrives anyway is left out, and so are ops that nothing reads: those before a ``From``
+    in its row up to the last tap.
+
     Args:
         ops: The ops, with ``Tap`` and ``From`` at any depth; their numbers are in the order of computation.
     """
+    ops = _read_ops(ops)
     made = {tap.number: place for place, op in enumerate(ops) for tap in leaves((op,)) if isinstance(tap, Tap)}
     used = {tap.number: place for place, op in enumerate(ops) for tap in leaves((op,)) if isinstance(tap, From)}
     out: list[Op] = []
@@ -247,6 +255,114 @@ def with_taps(ops: Sequence[Op]) -> tuple[Op, ...]:
     return tuple(out)
 
 
+def _read_ops(ops: Sequence[Op]) -> tuple[Op, ...]:
+    """Return ops without those that nothing reads, and without each ``From`` of the tensor that arrives."""
+    before: tuple[Op, ...] = ()
+    left = tuple(ops)
+    while left != before:
+        before, left = left, _direct(left, None, {})
+        left = _without_unread(left, set(_numbers(left, From)))
+    return left
+
+
+def _numbers(ops: Iterable[Op], kind: type[Tap] | type[From]) -> list[int]:
+    """Return the numbers of all taps, or of all their reads, at any depth in ``ops``."""
+    return [op.number for op in leaves(ops) if isinstance(op, kind)]
+
+
+def _without_unread(ops: Sequence[Op], read: Container[int]) -> tuple[Op, ...]:
+    """Return ops without taps that are not in ``read``, and without those that only ops without an input follow."""
+    out: list[Op] = []
+    for op in ops:
+        if isinstance(op, Tap) and op.number not in read:
+            continue
+        if _ignores_input(op):
+            while out and not any(number in read for number in _numbers(out[-1:], Tap)):
+                out.pop()
+        out.append(_with_paths(op, lambda path: _without_unread(path, read)))
+    return tuple(out)
+
+
+def _ignores_input(op: Op) -> bool:
+    """Return whether an op reads nothing of what arrives: it is a ``From``, or a fork of such paths and of zeros."""
+    if isinstance(op, Fork):
+        return all(path and (isinstance(path[0], Zero) or _ignores_input(path[0])) for path in op.paths)
+    return isinstance(op, From)
+
+
+def _direct(ops: Sequence[Op], here: int | None, names: dict[int, int]) -> tuple[Op, ...]:
+    """Return ops in which each tensor has one tap, without each ``From`` of the tensor that arrives.
+
+    Args:
+        ops: The ops.
+        here: The tap of the tensor that arrives; None if it has none.
+        names: Receives, for each other tap of the same tensor, its first one.
+    """
+    out: list[Op] = []
+    for op in ops:
+        if isinstance(op, (Tap, From)):
+            number = names.get(op.number, op.number) if isinstance(op, From) else op.number
+            if here is None or (isinstance(op, From) and number != here):
+                out.append(_numbered(op, number))
+                here = number
+            else:
+                names[op.number] = here
+            continue
+        out.append(_with_paths(op, partial(_direct, here=here, names=names)))
+        here = None
+    return tuple(out)
+
+
+def _numbered(op: Tap | From, number: int) -> Tap | From:
+    """Return a tap, or a read of one, with this number."""
+    return op if op.number == number else replace(op, number=number)
+
+
+def _with_paths(op: Op, change: Callable[[tuple[Op, ...]], tuple[Op, ...]]) -> Op:
+    """Return an op with its paths changed, if it is a fork."""
+    if not isinstance(op, Fork):
+        return op
+    paths = tuple(map(change, op.paths))
+    return op if paths == op.paths else replace(op, paths=paths)
+
+
+def as_forks(ops: Sequence[Op]) -> tuple[Op, ...]:
+    """Return ops in which taps are forks where one fork is enough.
+
+    ``tap(a) conv3x3 sum(bn, from(a))`` is ``sum(conv3x3 bn, identity)``: all paths but one begin with the tensor.
+
+    Args:
+        ops: The ops of a ``Tapped``.
+    """
+    return with_taps(_forked(_read_ops(ops), None))
+
+
+def _forked(row: Sequence[Op], here: int | None) -> tuple[Op, ...]:
+    """Return a row in which taps are forks; ``here``: the tap of the tensor that arrives, None if it has none."""
+    out: list[Op] = []
+    start = 0  # the place of the tensor ``here`` in ``out``
+    for given in row:
+        op = _with_paths(given, partial(_forked, here=here if start == len(out) else None))
+        out.append(op)
+        if isinstance(op, (Tap, From)):
+            here, start = op.number, len(out)
+            continue
+        if isinstance(op, Fork) and here is not None:
+            read = [_begins_with(path, here) for path in op.paths]
+            if sum(read) == len(read) - 1:
+                before = tuple(out[start:-1])
+                paths = (path[1:] if is_read else before + path for path, is_read in zip(op.paths, read))
+                out[start:] = [replace(op, paths=tuple(paths))]
+        if any(isinstance(each, (Tap, From)) for each in leaves(out[-1:])):
+            here = None
+    return tuple(out)
+
+
+def _begins_with(path: tuple[Op, ...], number: int) -> bool:
+    """Return whether a path begins with the tensor of the tap of this number."""
+    return bool(path) and isinstance(path[0], From) and path[0].number == number
+
+
 def _renumbered(ops: Sequence[Op], used: Container[int], numbers: dict[int, int]) -> tuple[Op, ...]:
     """Return ops with taps numbered from 1, without those not in ``used``; ``numbers``: old -> new number so far."""
     out: list[Op] = []
@@ -254,12 +370,10 @@ def _renumbered(ops: Sequence[Op], used: Container[int], numbers: dict[int, int]
         if isinstance(op, Tap):
             if op.number not in used:
                 continue
-            op = Tap(numbers.setdefault(op.number, len(numbers) + 1))
+            op = _numbered(op, numbers.setdefault(op.number, len(numbers) + 1))
         elif isinstance(op, From):
-            op = replace(op, number=numbers[op.number])
-        elif isinstance(op, Fork):
-            op = replace(op, paths=tuple(_renumbered(path, used, numbers) for path in op.paths))
-        out.append(op)
+            op = _numbered(op, numbers[op.number])
+        out.append(_with_paths(op, lambda path: _renumbered(path, used, numbers)))
     return tuple(out)
 
 
@@ -269,7 +383,5 @@ def _reshaped(ops: Sequence[Op], taps: Mapping[int, TensorShape]) -> tuple[Op, .
     for op in ops:
         if isinstance(op, From):
             op = From(op.number, *taps[op.number])
-        elif isinstance(op, Fork):
-            op = replace(op, paths=tuple(_reshaped(path, taps) for path in op.paths))
-        out.append(op)
+        out.append(_with_paths(op, lambda path: _reshaped(path, taps)))
     return tuple(out)

@@ -1,0 +1,1 @@
+"""Attention within overlapping windows, and by products with two trained matrices."""
