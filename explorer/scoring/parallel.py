@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -60,8 +61,8 @@ def score_all(wanted: Sequence[Scored], *, data: Dataset | None = None, batch: i
         with ThreadPoolExecutor(parallel) as threads:
             try:
                 for each in wanted:
-                    job = score_architecture, each.architecture, each.names
-                    waiting.append(threads.submit(*job, data=data, batch=batch, seed=each.seed))
+                    job = partial(score_architecture, data=data, batch=batch, seed=each.seed)
+                    waiting.append(threads.submit(job, each.architecture, each.names))
                     while len(waiting) > parallel:
                         yield waiting.popleft().result()
                 while waiting:

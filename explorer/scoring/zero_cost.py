@@ -205,7 +205,7 @@ def zen(passes: Passes) -> float | None:
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> None:
         values = inputs[0].numel() / inputs[0].shape[1]
-        variance = module.running_var.double().mean() * (values - 1) / values  # type: ignore[operator,union-attr]
+        variance = module.running_var.double().mean() * (values - 1) / values  # type: ignore[operator]
         spreads.append(0.5 * _log(float(variance)))
 
     x = torch.empty_like(passes.sample.images, memory_format=torch.contiguous_format).normal_(generator=random)
