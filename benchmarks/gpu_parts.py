@@ -89,9 +89,12 @@ def throughput(options: Options, note: Note) -> None:
                 for name, (train, settings, _) in ways.items()}  # fmt: skip
     note("data", "CIFAR-10" if options.data_dir else "noise of CIFAR-10's shape")
     rates: dict[str, list[float]] = {name: [] for name in ways}
-    for name, rate, _ in measured(ways, architecture, options.data_dir, rounds, steps, batch=batch):
+    peaks: dict[str, list[float]] = {name: [] for name in ways}
+    for name, rate, peak in measured(ways, architecture, options.data_dir, rounds, steps, batch=batch):
         rates[name].append(rate)
+        peaks[name].append(peak)
         note("images_per_second", rates)
+        note("FLOP/s of a matrix product", peaks)
         if len(rates[name]) == len(rates["GPU naive"]):
             ratios = [mine / naive for mine, naive in zip(rates[name], rates["GPU naive"])]
             note(f"{name}: ratio to the plain loop, median, least, most", [median(ratios), min(ratios), max(ratios)])
