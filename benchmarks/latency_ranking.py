@@ -24,19 +24,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the table of pub
 from explorer.errors import ExplorerError
 from explorer.measure.child import measure_in_child
 from explorer.measure.settings import default_mode, make_settings
+from explorer.networks.architecture import Architecture
 from explorer.system.environment import describe_environment, find_device
 from tests.published.networks import FURTHER, ROWS, member
 
 COLUMNS = ("name", "img_size", "samples_per_sec", "device", "mode", "precision", "layout", "torch")
+Network = tuple[str, int]  # name and side of the image
 FEWEST = 3  # with fewer networks no rank correlation is printed
 
 
 def main() -> None:
     options = read_options()
     published = read_table(options.table)
-    ours = {(row.name, row.side): row for row in [*ROWS, *FURTHER]}
-    named = {network for rates in published.values() for network in rates if network in ours}
-    asked = sorted(key for key in named if not options.networks or key[0] in options.networks)
+    asked = [key for key in measurable(published) if not options.networks or key[0] in options.networks]
     if len(asked) < FEWEST:
         raise SystemExit(f"{options.table}: {len(asked)} of its networks can be measured; at least {FEWEST} are needed")
     device = find_device(options.device)
@@ -46,22 +46,43 @@ def main() -> None:
     print(f"{describe_environment(device, threads=1).device_name}, {settings[0]}, {len(asked)} networks")
     if device == "cpu":
         print("measured on a CPU: how these ranks agree with a GPU's is no check of the ranking on a GPU")
-    architectures = [member(ours[key]) for key in asked]
-    latencies = measure_in_child(architectures, settings, device, time_scale=options.patience)
+    latencies = measure_in_child(networks(asked), settings, device, time_scale=options.patience)
     measured = {key: latency.throughput for key, latency in zip(asked, latencies)}
     print(f"contended: {sum(latency.contended for latency in latencies)} of {len(latencies)}")
     for (name, side), rate in sorted(measured.items(), key=lambda item: item[1]):
         print(f"  {name:24} {side:4} {rate:12,.1f} images/s")
+    for way, (found, count) in correlations(published, measured).items():
+        print(f"{way}: Spearman {found:.3f} over {count} networks")
+
+
+def measurable(published: dict[str, dict[Network, float]]) -> list[Network]:
+    """Return the networks of a table that ``search_spaces/published`` contains."""
+    known = {(row.name, row.side) for row in [*ROWS, *FURTHER]}
+    return sorted({network for rates in published.values() for network in rates} & known)
+
+
+def networks(asked: list[Network]) -> list[Architecture]:
+    """Return the architectures of networks of ``measurable``."""
+    rows = {(row.name, row.side): row for row in [*ROWS, *FURTHER]}
+    return [member(rows[key]) for key in asked]
+
+
+def correlations(
+    published: dict[str, dict[Network, float]], measured: dict[Network, float]
+) -> dict[str, tuple[float, int]]:
+    """Return kind of measurement -> Spearman's correlation of throughputs, and the number of networks."""
+    found = {}
     for way, rates in sorted(published.items()):
-        common = [key for key in asked if key in rates]
+        common = [key for key in measured if key in rates]
         if len(common) >= FEWEST:
-            found = spearmanr([rates[key] for key in common], [measured[key] for key in common]).statistic
-            print(f"{way}: Spearman {found:.3f} over {len(common)} networks")
+            rho = spearmanr([rates[key] for key in common], [measured[key] for key in common]).statistic
+            found[way] = (float(rho), len(common))
+    return found
 
 
-def read_table(path: Path) -> dict[str, dict[tuple[str, int], float]]:
+def read_table(path: Path) -> dict[str, dict[Network, float]]:
     """Return kind of measurement -> (name, side) -> images per second, the fastest if a network has several rows."""
-    ways: dict[str, dict[tuple[str, int], float]] = defaultdict(dict)
+    ways: dict[str, dict[Network, float]] = defaultdict(dict)
     try:
         with open(path, newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))

@@ -138,15 +138,32 @@ def plain_loop(network: nn.Module, x: Tensor, synchronise: Callable[[], None] | 
 def report(cases: list[str], answers: list[list[dict[str, float]]]) -> None:
     """Print the spread; ``answers`` has a list of cases for each repeat."""
     print(f"{'case':58} {'method':22} {'mean ms':>9} {'spread':>8} {'range':>8} {'bias':>8}")
-    for place, case in enumerate(cases):
-        least = min(min(repeat[place].values()) for repeat in answers[::2])
+    for case, methods in zip(cases, spreads(answers, answers[::2])):
+        for method, (mean, spread, reach, bias) in methods.items():
+            print(f"{case:58} {method:22} {mean:9.3f} {spread:8.1%} {reach:8.1%} {bias:8.1%}")
+            case = ""
+
+
+def spreads(
+    answers: list[list[dict[str, float]]], undisturbed: list[list[dict[str, float]]]
+) -> list[dict[str, tuple[float, float, float, float]]]:
+    """Return for each case: method -> mean in ms, spread, range and bias, as above.
+
+    Args:
+        answers: A list of cases for each repeat.
+        undisturbed: The repeats without load, of which the smallest result is what the bias is measured against.
+    """
+    found = []
+    for place in range(len(answers[0])):
+        least = min(min(repeat[place].values()) for repeat in undisturbed)
+        methods = {}
         for method in answers[0][place]:
             values = [repeat[place][method] for repeat in answers]
             mean = sum(values) / len(values)
             deviation = (sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1)) ** 0.5
-            spread, reach, bias = deviation / mean, max(values) / min(values) - 1, mean / least - 1
-            print(f"{case:58} {method:22} {mean:9.3f} {spread:8.1%} {reach:8.1%} {bias:8.1%}")
-            case = ""
+            methods[method] = (mean, deviation / mean, max(values) / min(values) - 1, mean / least - 1)
+        found.append(methods)
+    return found
 
 
 if __name__ == "__main__":

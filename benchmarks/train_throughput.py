@@ -98,8 +98,8 @@ def cpu_ways(cores: int) -> Ways:
     }
 
 
-def gpu_ways() -> Ways:
-    gpu = {"threads": 1, "device": "cuda"}
+def gpu_ways(device: str = "cuda") -> Ways:
+    gpu = {"threads": 1, "device": device}
     return {
         "GPU naive": (naive, {"loaders": 2, **gpu}, 1),
         "GPU bfloat16, no graph": (ours, {"precision": "bfloat16", "graph": False, **gpu}, 1),
@@ -110,35 +110,13 @@ def gpu_ways() -> Ways:
 
 def compare(ways: Ways, reference: str, architecture: Architecture, options: argparse.Namespace) -> None:
     """Run the ways in turns and print a table."""
-    context = multiprocessing.get_context("spawn")
-    processes, pipes = [], []
-    for number in range(max(count for _, _, count in ways.values())):
-        mine, theirs = context.Pipe()
-        arguments = (ways, architecture.to_json(), options.data_dir, options.steps, number, theirs)
-        processes.append(context.Process(target=serve, args=arguments))
-        processes[-1].start()
-        pipes.append(mine)
-        mine.recv()  # it has loaded its data
-
-    def ask(name: str, what: str) -> list[tuple[float, float]]:
-        several = pipes[: ways[name][2]]
-        for pipe in several:
-            pipe.send((name, what))
-        return [pipe.recv() for pipe in several]
-
-    for name in ways:  # the first steps do not count
-        ask(name, "round")
     rates: dict[str, list[float]] = {name: [] for name in ways}
     peaks: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(options.rounds):
-        for name in ways:
-            seconds = [taken[options.one_core] for taken in ask(name, "round")]
-            rates[name].append(len(seconds) * options.steps * BATCH / max(seconds))
-            peaks[name].append(sum(rate[options.one_core] for rate in ask(name, "peak")))
-    for pipe in pipes:
-        pipe.send(None)
-    for process in processes:
-        process.join()
+    for name, rate, peak in measured(
+        ways, architecture, options.data_dir, options.rounds, options.steps, options.one_core
+    ):
+        rates[name].append(rate)
+        peaks[name].append(peak)
     flops = 6 * count_cost(architecture).macs
     print("| way | images/s: median (least to most) | ratio: median (least to most) | of a matrix product's rate |")
     print("|---|---|---|---|")
@@ -152,14 +130,51 @@ def compare(ways: Ways, reference: str, architecture: Architecture, options: arg
     print(", ".join(f"{name} {45_000 / median(found):.3g}" for name, found in rates.items()))
 
 
+def measured(
+    ways: Ways, architecture: Architecture, data_dir: str | None, rounds: int, steps: int, one_core: bool = False,
+    batch: int = BATCH,
+) -> Iterator[tuple[str, float, float]]:  # fmt: skip
+    """Run the ways in turns; yield for each turn the way, its images/s and the FLOP/s of a matrix product."""
+    context = multiprocessing.get_context("spawn")
+    processes, pipes = [], []
+    for number in range(max(count for _, _, count in ways.values())):
+        mine, theirs = context.Pipe()
+        arguments = (ways, architecture.to_json(), data_dir, steps, batch, number, theirs)
+        processes.append(context.Process(target=serve, args=arguments, daemon=True))
+        processes[-1].start()
+        theirs.close()  # else the end of a process that fails is not seen
+        pipes.append(mine)
+        mine.recv()  # it has loaded its data
+
+    def ask(name: str, what: str) -> list[tuple[float, float]]:
+        several = pipes[: ways[name][2]]
+        for pipe in several:
+            pipe.send((name, what))
+        return [pipe.recv() for pipe in several]
+
+    for name in ways:  # the first steps do not count
+        ask(name, "round")
+    for _ in range(rounds):
+        for name in ways:
+            seconds = [taken[one_core] for taken in ask(name, "round")]
+            rate = len(seconds) * steps * batch / max(seconds)
+            yield name, rate, sum(peak[one_core] for peak in ask(name, "peak"))
+    for pipe in pipes:
+        pipe.send(None)
+    for process in processes:
+        process.join()
+
+
 def spread(values: list[float], form: str) -> str:
     return f"{median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
-def serve(ways: Ways, architecture: str, data_dir: str | None, steps: int, number: int, pipe: Connection) -> None:
+def serve(
+    ways: Ways, architecture: str, data_dir: str | None, steps: int, batch: int, number: int, pipe: Connection
+) -> None:
     """Run in a process of its own: execute rounds or matrix products on request."""
     made = Architecture.from_json(architecture)
-    data = load(made, data_dir, steps)
+    data = load(made, data_dir, steps * batch)
     begun: dict[str, Rounds] = {}
     pipe.send("ready")
     while (asked := pipe.recv()) is not None:
@@ -170,20 +185,20 @@ def serve(ways: Ways, architecture: str, data_dir: str | None, steps: int, numbe
             pipe.send(matrix_rate(settings["device"], settings.get("precision", "float32")))
             continue
         if name not in begun:
-            begun[name] = train(made, data, steps=steps, seed=number, **settings)
+            begun[name] = train(made, data, steps=steps, batch=batch, seed=number, **settings)
         pipe.send(next(begun[name]))
 
 
-def load(architecture: Architecture, data_dir: str | None, steps: int) -> Dataset:
+def load(architecture: Architecture, data_dir: str | None, images: int) -> Dataset:
     try:
         return load_data("cifar10", data_dir, subset=10_000)
     except DataError:
-        return synthetic_images(architecture, max(steps, 64) * BATCH)
+        return synthetic_images(architecture, max(images, 64 * BATCH))
 
 
 def ours(
-    architecture: Architecture, data: Dataset, *, steps: int, seed: int, threads: int, device: str, precision: str,
-    graph: bool = True,
+    architecture: Architecture, data: Dataset, *, steps: int, batch: int, seed: int, threads: int, device: str,
+    precision: str, graph: bool = True,
 ) -> Rounds:  # fmt: skip
     """Train as ``train_network`` does, without validation."""
     settings = recipe("quick")
@@ -196,7 +211,7 @@ def ours(
         fast = bitwise_relu(net) if (device, precision) == ("cpu", "bfloat16") else nullcontext()
         with process_settings(device, threads), fast:
             began = now()
-            step.begin_epoch(draw_epoch(data, settings, steps, BATCH, seed, epoch), [0.01] * steps)
+            step.begin_epoch(draw_epoch(data, settings, steps, batch, seed, epoch), [0.01] * steps)
             for _ in range(steps):
                 take_step()
             step.losses()
@@ -230,13 +245,14 @@ class PerImage(torch.utils.data.Dataset):
 
 
 def naive(
-    architecture: Architecture, data: Dataset, *, steps: int, seed: int, threads: int, device: str, loaders: int
-) -> Rounds:
+    architecture: Architecture, data: Dataset, *, steps: int, batch: int, seed: int, threads: int, device: str,
+    loaders: int,
+) -> Rounds:  # fmt: skip
     """The loop of most tutorials: per-image transforms, DataLoader, float32, channels first."""
     net: nn.Module = build_network(architecture, seed).to(device).train()
     optimiser = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     loader = torch.utils.data.DataLoader(
-        PerImage(data), BATCH, shuffle=True, num_workers=loaders, drop_last=True, persistent_workers=loaders > 0,
+        PerImage(data), batch, shuffle=True, num_workers=loaders, drop_last=True, persistent_workers=loaders > 0,
         pin_memory=device != "cpu",
     )  # fmt: skip
 
@@ -268,7 +284,7 @@ def since(began: tuple[float, float]) -> tuple[float, float]:
 
 def matrix_rate(device: str, precision: str) -> tuple[float, float]:
     """Return the highest FLOP/s of a square matrix product with this process's threads, by wall and processor time."""
-    side = 8192 if device == "cuda" else 1024
+    side = 1024 if device == "cpu" else 8192
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     taken = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -13,22 +14,20 @@ from explorer.cli.amounts import Whole
 from explorer.cli.measuring import Listed
 from explorer.cli.options import as_json, data_dir, input_override, input_shape, print_json, print_table, storage
 from explorer.errors import ExplorerError
-from explorer.networks.architecture import Architecture
 from explorer.space.search_space import SearchSpace
 
 if TYPE_CHECKING:  # the functions import them when they are called
     from explorer.analysis.ranking import Correlation
+    from explorer.scoring.parallel import Scored
     from explorer.store import Study
 
-T = TypeVar("T")
+LINE_SECONDS = 10.0  # between two lines of progress where standard error is no terminal
 
 
-class Score(Protocol):
-    """A function that returns scores of an architecture by name; a score that does not exist is None."""
+class ScoreAll(Protocol):
+    """A function that yields the scores of each network by name; a score that does not exist is None."""
 
-    def __call__(
-        self, architecture: Architecture, wanted: Sequence[str] = ..., own_seed: int = ...
-    ) -> dict[str, float | None]: ...
+    def __call__(self, wanted: Sequence[Scored]) -> Iterator[dict[str, float | None]]: ...
 
 
 @click.command()
@@ -74,7 +73,8 @@ def scores(
         raise click.UsageError(usage, click.get_current_context())
     from explorer.data.dataset import load_data
     from explorer.scoring.names import check_scores
-    from explorer.scoring.zero_cost import BATCH, score_architecture
+    from explorer.scoring.parallel import Scored, score_all
+    from explorer.scoring.zero_cost import BATCH
     from explorer.space.search_space import load_space
 
     names = check_scores(names or SCORES)
@@ -92,9 +92,9 @@ def scores(
         found = [find_architecture(arch, storage, override).architecture for arch in archs]
     dataset = None if data is None else load_data(data, data_dir)
 
-    def score(architecture: Architecture, wanted: Sequence[str] = names, own_seed: int = 0) -> dict[str, float | None]:
-        chosen = own_seed if seed is None else seed
-        return score_architecture(architecture, wanted, data=dataset, batch=batch or BATCH, seed=chosen)
+    def score(wanted: Sequence[Scored]) -> Iterator[dict[str, float | None]]:
+        chosen = wanted if seed is None else [each._replace(seed=seed) for each in wanted]
+        return _with_progress(score_all(chosen, data=dataset, batch=batch or BATCH), len(chosen), as_json)
 
     if study:
         if dataset is None and opened.fingerprint.get("recipe"):
@@ -104,7 +104,8 @@ def scores(
     elif count:
         _print_correlations(space, count, seed or 0, score, names, as_json)
     else:
-        _print_scores(archs, [{"digest": each.digest, **score(each)} for each in found], names, as_json)
+        scored = score([Scored(each, names) for each in found])
+        _print_scores(archs, [{"digest": each.digest, **row} for each, row in zip(found, scored)], names, as_json)
 
 
 def _print_scores(archs: Sequence[str], rows: Sequence[Mapping[str, Any]], names: Sequence[str], as_json: bool) -> None:
@@ -119,12 +120,21 @@ def _print_scores(archs: Sequence[str], rows: Sequence[Mapping[str, Any]], names
 
 
 def _print_correlations(
-    space: SearchSpace, count: int, seed: int, score: Score, names: Sequence[str], as_json: bool
+    space: SearchSpace, count: int, seed: int, score: ScoreAll, names: Sequence[str], as_json: bool
 ) -> None:
     """Print the rank correlation of scores and costs over networks sampled from a space."""
-    from explorer.scoring.space import SUMMED_COSTS, correlate_with_costs, sample_indices, score_networks
+    from explorer.scoring.parallel import Scored
+    from explorer.scoring.space import (
+        SUMMED_COSTS,
+        correlate_with_costs,
+        distinct_networks,
+        sample_indices,
+        score_row,
+    )
 
-    rows = list(score_networks(space, _with_progress(sample_indices(space, count, seed), as_json), score))
+    networks = distinct_networks(space, sample_indices(space, count, seed))
+    scored = score([Scored(each, names) for each in networks.values()])
+    rows = [score_row(index, each, found) for (index, each), found in zip(networks.items(), scored)]
     found = correlate_with_costs(rows, names)
     if as_json:
         correlations = [
@@ -145,24 +155,29 @@ def _print_correlations(
     )  # fmt: skip
 
 
-def _print_ranking(study: Study, score: Score, names: Sequence[str], recompute: bool, as_json: bool) -> None:
+def _print_ranking(study: Study, score: ScoreAll, names: Sequence[str], recompute: bool, as_json: bool) -> None:
     """Print the rank correlation of scores and costs with the accuracy of a study's trials.
 
     Scores that the search stored are read from the database, unless ``recompute`` is true.
     """
     from explorer.analysis.ranking import rank_correlations
+    from explorer.scoring.parallel import Scored
     from explorer.scoring.space import SUMMED_COSTS
 
     records = [each for each in study.trials() if each.state == "complete" and "accuracy" in each.objectives]
     if not records:
         raise ExplorerError(f"study {study.name!r} has no complete trial with an accuracy to rank by")
-    scored = []
-    for each in _with_progress(records, as_json):
-        stored = {} if recompute else {name: each.objectives[name] for name in names if name in each.objectives}
-        missing = [name for name in names if name not in stored]
-        measured = score(each.architecture, missing, each.seed) if missing else {}
-        scored.append({**stored, **measured})
-    numbers = {name: [row[name] for row in scored] for name in names}
+    rows: list[dict[str, float | None]] = [
+        {} if recompute else {name: each.objectives[name] for name in names if name in each.objectives}
+        for each in records
+    ]
+    incomplete = [(row, each) for row, each in zip(rows, records) if any(name not in row for name in names)]
+    wanted = [
+        Scored(each.architecture, [name for name in names if name not in row], each.seed) for row, each in incomplete
+    ]
+    for (row, _), found_scores in zip(incomplete, score(wanted)):
+        row.update(found_scores)
+    numbers = {name: [row[name] for row in rows] for name in names}
     numbers |= {name: [each.costs.get(name) for each in records] for name in SUMMED_COSTS}
     found = rank_correlations(
         numbers, [each.objectives["accuracy"] for each in records], [each.costs["macs"] for each in records]
@@ -196,12 +211,23 @@ def _explain_blanks(found: Iterable[Correlation]) -> None:
         )
 
 
-def _with_progress(networks: Sequence[T], as_json: bool) -> Iterable[T]:
-    """Return the networks, with a progress bar on standard error."""
+def _with_progress(
+    scored: Iterator[dict[str, float | None]], total: int, as_json: bool
+) -> Iterator[dict[str, float | None]]:
+    """Yield the scores and show the progress on standard error: a bar on a terminal, a line every 10 s elsewhere."""
     from rich.console import Console
     from rich.progress import track
 
-    return track(networks, "scoring", transient=True, disable=as_json, console=Console(stderr=True))
+    err = Console(stderr=True)
+    if err.is_terminal:
+        yield from track(scored, "scoring", total=total, transient=True, console=err)
+        return
+    said = time.monotonic()
+    for number, each in enumerate(scored, 1):
+        if not as_json and time.monotonic() - said >= LINE_SECONDS:
+            click.echo(f"scored {number} of {total} networks", err=True)
+            said = time.monotonic()
+        yield each
 
 
 def _format_value(value: float | None) -> str:

@@ -133,11 +133,9 @@ def export(
         raise ExplorerError("--by-order pairs the weights of a file; add --weights FILE")
     names = None if formats is None else tuple(name.strip() for name in formats.split(",") if name.strip())
     request = Request(check_formats(names), features, head_classes, weights, by_order)
-    # The process that verifies the files is started first, so that both processes load torch at the same time.
-    with FreshProcess() if request.formats & set(RUN) else contextlib.nullcontext() as fresh:
-        documents = _exports(
-            arch, Path(output), under, whole_frontier, mix_environments, request, storage, override, as_json, fresh
-        )
+    documents = _exports(
+        arch, Path(output), under, whole_frontier, mix_environments, request, storage, override, as_json
+    )
     if as_json:
         print_json(documents if whole_frontier else documents[0])
 
@@ -152,7 +150,6 @@ def _exports(
     storage: str,
     override: Input | None,
     quiet: bool,
-    fresh: FreshProcess | None,
 ) -> list[dict[str, Any]]:
     """Export one network or several and return for each what ``explorer export --json`` prints."""
     if under or whole_frontier:
@@ -173,8 +170,10 @@ def _exports(
     else:
         addresses, places = [arch], [folder]
     found = [find_architecture(address, storage, override) for address in addresses]
-    _check(found, places, request, override, storage)
-    return [_export(each, place, request, storage, quiet, fresh) for each, place in zip(found, places)]
+    # The process that verifies the files is started before anything else imports torch, so that it is loaded once.
+    with FreshProcess() if request.formats & set(RUN) else contextlib.nullcontext() as fresh:
+        _check(found, places, request, override, storage)
+        return [_export(each, place, request, storage, quiet, fresh) for each, place in zip(found, places)]
 
 
 def _check(found: list[Addressed], places: list[Path], request: Request, override: Input | None, storage: str) -> None:

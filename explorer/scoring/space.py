@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from explorer.analysis.ranking import Correlation, rank_correlations
@@ -17,31 +17,34 @@ SUMMED_COSTS = OpCost._fields  # the costs that are sums over layers: params, ma
 Row = Mapping[str, Any]
 
 
-def score_networks(
-    space: SearchSpace, indices: Iterable[int], score: Callable[[Architecture], Mapping[str, float | None]]
-) -> Iterator[Row]:
-    """Score the networks of some derivations of a space.
+def distinct_networks(space: SearchSpace, indices: Iterable[int]) -> dict[int, Architecture]:
+    """Return the networks of some derivations of a space.
 
     Args:
         space: The search space.
-        indices: Indices of derivations. Of derivations that give equal networks only the first is scored.
-        score: A function of an architecture that returns its scores by name.
+        indices: Indices of derivations. Of derivations that give equal networks only the first is returned.
 
-    Yields:
-        One row per distinct network: index, digest, params, macs, activations and the scores.
+    Returns:
+        Index -> network.
 
     Raises:
         SpaceError: A network cannot be built.
     """
-    seen = set()
+    found: dict[int, Architecture] = {}
+    seen: set[str] = set()
     for index in map(int, indices):
         architecture = space.architecture(index)
-        if architecture.digest in seen:
-            continue
-        seen.add(architecture.digest)
-        cost = count_cost(architecture)
-        plain = {name: getattr(cost, name) for name in SUMMED_COSTS}
-        yield {"index": index, "digest": architecture.digest, **plain, **score(architecture)}
+        if architecture.digest not in seen:
+            seen.add(architecture.digest)
+            found[index] = architecture
+    return found
+
+
+def score_row(index: int, architecture: Architecture, scores: Mapping[str, float | None]) -> Row:
+    """Return a row of a table: index, digest, params, macs, activations and the scores of a network."""
+    cost = count_cost(architecture)
+    plain = {name: getattr(cost, name) for name in SUMMED_COSTS}
+    return {"index": index, "digest": architecture.digest, **plain, **scores}
 
 
 def sample_indices(space: SearchSpace, n: int, seed: int) -> list[int]:
@@ -63,7 +66,7 @@ def correlate_with_costs(rows: Sequence[Row], names: Sequence[str]) -> dict[str,
     """Return the rank correlations of scores with costs.
 
     Args:
-        rows: Rows of ``score_networks``.
+        rows: Rows of ``score_row``.
         names: Names of scores in the rows.
 
     Returns:

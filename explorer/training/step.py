@@ -185,10 +185,16 @@ class ReplayedStep:
 
 
 def capture_cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
-    """Capture ``step`` in a CUDA graph and return the graph's replay; return ``step`` if it cannot be captured."""
+    """Capture ``step`` in a CUDA graph and return the graph's replay; return ``step`` if it cannot be captured.
+
+    The current stream is captured, within ``process_settings``: the steps before ran in it, and a capture that fails
+    leaves it as the current one. torch's own stream for captures belongs to the first device of the process on which
+    anything was captured; on another device a step would run there, outside the graph.
+    """
     graph = torch.cuda.CUDAGraph()
     try:
-        with torch.cuda.graph(graph):
+        # thread_local: CUDA calls of the caller's other threads must not invalidate this capture.
+        with torch.cuda.graph(graph, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"):
             step()
     except RuntimeError as error:  # includes torch.OutOfMemoryError
         _log.warning("the step cannot be captured in a CUDA graph and runs without it: %s", str(error).splitlines()[0])

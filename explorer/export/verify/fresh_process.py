@@ -1,10 +1,11 @@
 """Script that runs exported folders in a separate process and writes their outputs as a safetensors file.
 
-Standard input: one request a line, ``{"batches": [n, ...], "out": file, "models": [[folder, [C, H, W], [format, ...]],
-...]}``. Standard output: an empty line when ``out`` is written. The keys of ``out`` are ``model/format/batch/output``.
+It runs as a script of its own, or in a forked child. Input: one request a line, ``{"batches": [n, ...], "out": file,
+"models": [[folder, [C, H, W], [format, ...]], ...]}``. Output: an empty line when ``out`` is written. The keys of
+``out`` are ``model/format/batch/output``.
 
 The script imports torch and the libraries that load each format, but not this package: an exported folder must work
-without it.
+without it. ``forget_package`` makes an import of this package fail.
 """
 
 import gc
@@ -17,7 +18,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from safetensors.torch import load_file, save
@@ -75,10 +76,29 @@ def handle(batches: Sequence[int], out: str, models: Sequence[tuple[str, Sequenc
         file.write(save(outputs))
 
 
+def forget_package() -> None:
+    """Remove this package from the process: a file that imports it raises ImportError."""
+    for name in [name for name in sys.modules if name.startswith("explorer.")]:
+        del sys.modules[name]
+    sys.modules["explorer"] = None  # type: ignore[assignment]  # how Python marks a module that cannot be imported
+
+
+def serve(requests: TextIO, answers: TextIO) -> None:
+    """Handle requests until the other end closes; see the top of this file.
+
+    Args:
+        requests: One request a line.
+        answers: An empty line is written here after each request.
+    """
+    sys.dont_write_bytecode = True
+    forget_package()
+    torch.set_num_threads(1)  # as in the process that runs the network itself
+    for line in requests:
+        handle(**json.loads(line))
+        print(file=answers, flush=True)
+
+
 if __name__ == "__main__":
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # other code may print to standard output; its text goes to stderr
-    torch.set_num_threads(1)  # as in the process that runs the network itself
-    for line in sys.stdin:
-        handle(**json.loads(line))
-        print(file=answers, flush=True)
+    serve(sys.stdin, answers)

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
 import tempfile
+import threading
+from contextlib import suppress
 from pathlib import Path
 from select import select
-from typing import Any
+from typing import IO, Any
 
 from explorer.errors import ExportError
+from explorer.export.verify.forked import ForkedProcess
 
 TIMEOUT_SECONDS = 600  # for one request; a longer run is treated as a hang
 RUNNER = Path(__file__).with_name("fresh_process.py")
 
 
 class FreshProcess:
-    """A new process that imports torch and then waits for requests.
+    """A process that has imported torch, but not this package, and waits for requests.
 
-    Start the process early: it imports torch while the caller does other work. It handles one request after
-    another and ends at the first failure. Use it in a ``with`` block, which ends the process.
+    If this process has not imported torch yet, it does so now and forks: torch is loaded once for both. The child has
+    no code of this package that uses torch, because none was imported, and it removes the rest. Otherwise a new
+    interpreter starts, because a process that has computed with torch may have threads or a GPU context.
+
+    Start the process early: before torch is imported, or to import it while the caller does other work. It handles one
+    request after another and ends at the first failure. Use it in a ``with`` block, which ends the process.
     """
 
     def __init__(self) -> None:
-        command = [sys.executable, "-P", "-B", str(RUNNER)]
-        pipe = subprocess.PIPE
         self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open until __exit__)
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._stderr, text=True)
+        self._process = _forked(self._stderr) if _can_fork() else _spawned(self._stderr)
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests, self._answers = self._process.stdin, self._process.stdout
 
@@ -37,7 +43,10 @@ class FreshProcess:
     def __exit__(self, *_: object) -> None:
         """Kill the process."""
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        with suppress(BrokenPipeError):  # a request that the process did not read
+            self._requests.close()
+        self._answers.close()
         self._stderr.close()
 
     def run(self, request: dict[str, Any]) -> None:
@@ -61,3 +70,28 @@ class FreshProcess:
             self._stderr.seek(0)
             last = self._stderr.read().strip().splitlines()[-1:] or [f"exit status {status}"]
             raise ExportError(f"the exported network fails in a fresh process: {last[0][:300]}")
+
+
+def _can_fork() -> bool:
+    """Return whether this process may fork a child that uses torch: on Linux, before torch and threads are there."""
+    return sys.platform == "linux" and "torch" not in sys.modules and threading.active_count() == 1
+
+
+def _forked(stderr: IO[str]) -> ForkedProcess:
+    """Import torch and fork a child that serves requests."""
+    collects = gc.isenabled()
+    gc.disable()  # imported modules are not garbage; collecting during imports takes a tenth of the time
+    try:
+        from explorer.export.verify.fresh_process import serve
+
+        gc.freeze()  # the child's collections do not copy the pages of the parent's objects
+    finally:
+        if collects:
+            gc.enable()
+    return ForkedProcess(serve, stderr)
+
+
+def _spawned(stderr: IO[str]) -> subprocess.Popen[str]:
+    """Start an interpreter that imports torch and serves requests."""
+    command = [sys.executable, "-P", "-B", str(RUNNER)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True)

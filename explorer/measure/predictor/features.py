@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -12,7 +13,8 @@ from explorer.networks.ops.merge import Merge
 from explorer.networks.ops.window import sides, spell_kernel
 from explorer.networks.walk import Layer
 
-WHOLE, ON, AT = "network", " on ", " at "  # parts of feature names: the whole network, one map size, one input shape
+# Parts of feature names: the whole network, a family of kinds, one map size, one input shape.
+WHOLE, FAMILY, ON, AT = "network", "any ", " on ", " at "
 FEW = 20_480  # elements of an input up to which ``_kind`` marks a convolution as "few"
 VECTOR = 16  # channels, float32 numbers of an AVX-512 register: 12 channels take as long as 16 (measured at batch 32)
 
@@ -30,10 +32,11 @@ def count_features(architecture: Architecture, batch: int = 1) -> dict[str, floa
         batch: Images per run. It only decides which kind a convolution is.
 
     Returns:
-        Feature name -> amount. ``network:AMOUNT`` is the sum over the network; ``KIND:AMOUNT`` the sum over one kind of
-        operation (``conv3x3``, ``conv3x3 dilated few``, ``silu``); ``KIND on HxW:AMOUNT`` the same on maps of one size;
-        ``OP at SHAPE`` the number of equal operations on one input shape. The coefficients of the last are a lookup
-        table of times (Cai et al. 2019, arXiv:1812.00332, section 3.3).
+        Feature name -> amount. ``network:AMOUNT`` is the sum over the network; ``any FAMILY:AMOUNT`` the sum over an
+        operation with any kernel, and over those of a property (``any conv``, ``any conv dilated``); ``KIND:AMOUNT``
+        that over one kind of operation (``conv3x3``, ``conv3x3 dilated few``, ``silu``); ``KIND on HxW:AMOUNT`` the
+        same on maps of one size; ``OP at SHAPE`` the number of equal operations on one input shape. The coefficients of
+        the last are a lookup table of times (Cai et al. 2019, arXiv:1812.00332, section 3.3).
     """
     features: Counter[str] = Counter()
     for layer in _inference_layers(architecture):
@@ -48,12 +51,28 @@ def count_features(architecture: Architecture, batch: int = 1) -> dict[str, floa
             "rounded macs": _rounded_macs(op, x, y),
         }
         kind = _kind(op, x, batch)
-        for group in (WHOLE, kind, f"{kind}{ON}{y.height}x{y.width}"):
+        for group in (WHOLE, *_families(kind), kind, f"{kind}{ON}{y.height}x{y.width}"):
             for name, amount in amounts.items():
                 if amount:
                     features[f"{group}:{name}"] += amount
         features[f"{op}{AT}{x}"] += 1
     return dict(features)
+
+
+def feature_level(name: str) -> int:
+    """Return how specific a feature is: 0 the whole network, 1 a family, 2 a kind, 3 on one map size, 4 one shape."""
+    if AT in name:
+        return 4
+    if ON in name:
+        return 3
+    return 0 if name.startswith(f"{WHOLE}:") else 1 if name.startswith(FAMILY) else 2
+
+
+def _families(kind: str) -> list[str]:
+    """Return the families of a kind: the operation with any kernel, and that with each of its properties alone."""
+    operation, *properties = kind.split()
+    family = FAMILY + re.sub(r"\d+x\d+$|\d+$", "", operation)
+    return [family, *(f"{family} {each}" for each in properties)]
 
 
 def _inference_layers(architecture: Architecture) -> Iterator[Layer]:

@@ -1,9 +1,9 @@
 """Predict a device's latencies from architectures, after some dozens of networks of a space were measured on it.
 
-The model is linear in the features of ``count_features``, fitted by ridge regression on relative errors. The
-coefficients of single operations are a lookup table. Those of kinds of operations, on one map size or on any, and of
-the whole network are a cost model for operations that are rare or absent in the measured networks; the specific
-coefficients are shrunk more than the general ones. Predictions are for screening; a search measures
+The model is linear in the features of ``count_features``, fitted by ``fit_levels`` on relative errors. The
+coefficients of single operations are a lookup table. Those of kinds of operations, on one map size or on any, of their
+families and of the whole network are a cost model for operations that are rare or absent in the measured networks.
+Predictions are for screening; a search measures
 the networks that it trains.
 """
 
@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from explorer.errors import MeasurementError
-from explorer.measure.predictor.features import AT, ON, WHOLE, count_features
+from explorer.measure.predictor.features import FAMILY, ON, WHOLE, count_features, feature_level
+from explorer.measure.predictor.regression import fit_levels
 from explorer.measure.result import LatencyEnvironment
 from explorer.networks.architecture import Architecture
 from explorer.system.files import read_regular, slug, write_atomically
@@ -31,10 +32,6 @@ FOLDS = 5  # of the cross-validation
 TOLERANCE = 0.10  # relative error of PredictorError.within_10_percent
 MIN_NETWORKS = 20  # with fewer, a fold has less than four networks and the error estimate is unreliable
 MAX_BYTES = 1 << 24  # of a predictor file, far above a real one; bounds what is read
-# Scale of features of one map size and of one shape, relative to general ones. Values from 0.05 to 1 were tried on 160
-# networks of preact_variants and made little difference.
-MAP_SIZE_SCALE, SHAPE_SCALE = 0.1, 0.05
-ALPHAS = tuple(10.0**power for power in range(-6, 3))  # ridge penalties that RidgeCV selects from
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +167,12 @@ def fit(
     names = sorted({name for each in counted for name in each})
     x = np.array([[each.get(name, 0.0) for name in names] for each in counted])
     y = np.array(latencies_ms)
-    scales = np.array([SHAPE_SCALE if AT in name else MAP_SIZE_SCALE if ON in name else 1.0 for name in names])
+    levels = np.array([feature_level(name) for name in names])
     predicted = np.empty_like(y)
     folds = np.random.default_rng(0).permutation(len(y)) % FOLDS
     for fold in range(FOLDS):
         held_out = folds == fold
-        intercept, ms = _ridge(x[~held_out], y[~held_out], scales)
+        intercept, ms = fit_levels(x[~held_out], y[~held_out], levels)
         predicted[held_out] = intercept + x[held_out] @ ms
     relative_error = predicted / y - 1
     error = PredictorError(
@@ -185,7 +182,7 @@ def fit(
         rmspe=float(np.sqrt(np.mean(relative_error**2))),
         bias=float(np.mean(relative_error)),
     )
-    intercept, ms = _ridge(x, y, scales)
+    intercept, ms = fit_levels(x, y, levels)
     known = {name: float(value) for name, value in zip(names, ms) if value}
     measured = {architecture.digest: float(ms) for architecture, ms in zip(architectures, latencies_ms)}
     return Predictor(environment, space, error, tuple(sorted(_kinds(names))), measured, float(intercept), known)
@@ -194,30 +191,7 @@ def fit(
 def _kinds(names: Iterable[str]) -> set[str]:
     """Return the kinds of operations in feature names."""
     groups = {group for group, colon, _ in (name.partition(":") for name in names) if colon}
-    return {group for group in groups if group != WHOLE and ON not in group}
-
-
-def _ridge(x: np.ndarray, y: np.ndarray, scales: np.ndarray) -> tuple[float, np.ndarray]:
-    """Fit a ridge regression on relative errors.
-
-    Args:
-        x: Features, (networks, features).
-        y: Latencies in milliseconds, (networks,).
-        scales: Scale of each feature, (features,); a smaller one means more shrinkage.
-
-    Returns:
-        The intercept and the coefficients (features,), in milliseconds. A network's squared error has the inverse
-        square of its latency as weight.
-    """
-    from sklearn.linear_model import RidgeCV
-
-    deviation = x.std(axis=0)
-    used = deviation > 0
-    unit = deviation[used] / scales[used]
-    model = RidgeCV(alphas=ALPHAS).fit(x[:, used] / unit, y, sample_weight=(y.mean() / y) ** 2)
-    ms = np.zeros(x.shape[1])
-    ms[used] = model.coef_ / unit
-    return model.intercept_, ms
+    return {group for group in groups if group != WHOLE and not group.startswith(FAMILY) and ON not in group}
 
 
 def predictors_folder() -> Path:

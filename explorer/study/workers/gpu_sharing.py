@@ -39,6 +39,24 @@ class MemoryUse(NamedTuple):
     free: float
 
 
+class Sharing(NamedTuple):
+    """What the probe measured.
+
+    Attributes:
+        memory: Memory of one training alone.
+        rates: Number of parallel trainings to their total throughput in rounds a second, up to the number after which
+            more gain little.
+    """
+
+    memory: MemoryUse
+    rates: dict[int, float]
+
+    @property
+    def chosen(self) -> int:
+        """The number of parallel trainings after which more of them gain little throughput."""
+        return choose_count(self.rates)
+
+
 def median_network(space: SearchSpace) -> Architecture:
     """Return the network of median MACs among some random networks of the space."""
     drawn = [space.architecture(derivation) for derivation in space.sample(SAMPLED_NETWORKS, seed=0)]
@@ -60,10 +78,33 @@ def probe_side_by_side(
     Returns:
         1, 2, 4, ...; 1 if not even one training could be tried: the first trial of the search reports the cause.
     """
+    measured = measure_sharing(architecture, recipe, device, precision, most)
+    if measured is None:
+        return 1
+    rates = ", ".join(f"{count}: {rate:.3g} rounds/s" for count, rate in measured.rates.items())
+    _log.info("%d parallel trainings on %s (%s)", measured.chosen, device, rates)
+    return measured.chosen
+
+
+def measure_sharing(
+    architecture: Architecture, recipe: Recipe, device: str, precision: str, most: int | None = None
+) -> Sharing | None:
+    """Measure the throughput of 1, 2, 4, ... parallel trainings until more of them gain little.
+
+    Args:
+        architecture: As for ``probe_side_by_side``, like all further arguments.
+        recipe: The recipe.
+        device: The device.
+        precision: The precision.
+        most: Largest number.
+
+    Returns:
+        Memory and throughput; None if not even one training could be tried.
+    """
     most = min(MAX_TRAININGS, 2 * usable_cores()) if most is None else most
     memory = _try_alone(architecture, ThroughputProbe(recipe, device, precision, rounds=3))
     if memory is None:
-        return 1
+        return None
     fitting = int(MEMORY_SHARE * memory.free / memory.used) if memory.used else most
     pool = ProcessPool(ThroughputProbe(recipe, device, precision, rounds=None), most)
     rates: dict[int, float] = {}
@@ -81,10 +122,7 @@ def probe_side_by_side(
             count *= 2
     finally:
         pool.stop()
-    chosen = choose_count(rates)
-    measured = ", ".join(f"{count}: {rate:.3g} rounds/s" for count, rate in rates.items())
-    _log.info("%d parallel trainings on %s (%s)", chosen, device, measured)
-    return chosen
+    return Sharing(memory, rates)
 
 
 def choose_count(rates: dict[int, float]) -> int:

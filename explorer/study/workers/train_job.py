@@ -159,10 +159,15 @@ def _gradient_flow(training: Training, job: Job, data: Dataset) -> GradientFlow:
 
 
 def _limit_gpu_memory(device: str, side_by_side: int) -> None:
-    """Limit the GPU memory of this process to its share, so that one large training does not make others fail."""
+    """Limit the GPU memory of this process to its share, so that one large training does not make others fail.
+
+    A training alone has no limit, also in a process whose training before had one.
+    """
     place = torch.device(device)
-    if place.type == "cuda" and side_by_side > 1:
-        torch.cuda.set_per_process_memory_fraction(TENSOR_SHARE / side_by_side, place)
+    if place.type == "cuda":
+        index = torch.cuda.current_device() if place.index is None else place.index  # torch takes no "cuda" here
+        share = TENSOR_SHARE / side_by_side if side_by_side > 1 else 1.0
+        torch.cuda.set_per_process_memory_fraction(share, index)
 
 
 def _save(network: nn.Module, artifacts: Path, job: Job) -> str:

@@ -34,7 +34,7 @@ def place(tmp_path, monkeypatch):
         "explorer.measure.child.measure_in_child",
         "explorer.measure.predictor.calibration.measure_in_child",
         "explorer.measure.latency.measure_in_child",
-        "explorer.scoring.zero_cost.score_architecture",
+        "explorer.scoring.parallel.score_architecture",
         "explorer.export.package.export_architecture",
         "explorer.dashboard.report.report_page",
         "explorer.data.dataset.load_data",

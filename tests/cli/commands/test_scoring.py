@@ -57,6 +57,15 @@ def test_a_correlation_of_few_networks_is_blank_with_a_reason(capsys):
     assert err.splitlines()[-1] == "blank: fewer than 4 networks have both values, or one of the two is constant"
 
 
+def test_progress_without_a_terminal(capsys, monkeypatch):
+    """Where standard error is no terminal, lines say how many networks have been scored."""
+    monkeypatch.setattr("explorer.cli.scoring.LINE_SECONDS", 0.0)
+    shape = ["--input", "1x8x8", "--classes", "7", "--score", "synflow"]
+    status, _, err = run(capsys, "scores", "preact_variants.yaml", "-n", "3", *shape)
+    assert status == 0
+    assert err.splitlines()[:3] == [f"scored {number} of 3 networks" for number in (1, 2, 3)]
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

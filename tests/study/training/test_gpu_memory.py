@@ -14,15 +14,18 @@ from explorer.study.workers.pool import ProcessPool
 from tests.study.training.digits import training
 
 
-@pytest.mark.parametrize("side_by_side, share", [(1, None), (3, 0.3)])
+@pytest.mark.parametrize("side_by_side, share", [(1, 1.0), (3, 0.3)])
 def test_trainings_that_share_a_gpu_keep_to_their_shares(monkeypatch, side_by_side, share):
-    """Trainings that share a GPU split 90% of its memory, a single one may use all, and a CPU is not affected."""
+    """Trainings that share a GPU split 90% of its memory, a single one may use all, and a CPU is not affected. torch
+    takes the number of a GPU: "cuda" is the current one."""
     asked = []
     monkeypatch.setattr("torch.cuda.set_per_process_memory_fraction", lambda part, place: asked.append((part, place)))
     objective._limit_gpu_memory("cpu", side_by_side)
     assert not asked
-    objective._limit_gpu_memory("cuda:1", side_by_side)
-    assert [(round(part, 6), str(place)) for part, place in asked] == ([] if share is None else [(share, "cuda:1")])
+    monkeypatch.setattr("torch.cuda.current_device", lambda: 5)
+    for device in ("cuda:1", "cuda"):
+        objective._limit_gpu_memory(device, side_by_side)
+    assert [(round(part, 6), place) for part, place in asked] == [(share, 1), (share, 5)]
 
 
 @pytest.mark.gpu
