@@ -29,9 +29,10 @@ def test_the_posterior_equals_that_of_scikit_learn(kind):
     process = GaussianProcess(known, values, seed=0)
     found = process.predict(untried)
 
-    of_numbers, of_choices, noise, decay = np.exp(process._hyper[:4])
+    hyper = process._kernel.hyper
+    of_numbers, of_choices, noise, decay = np.exp(hyper[:4])
     if kind == "numbers":
-        lengths = np.exp(process._hyper[4:])
+        lengths = np.exp(hyper[4:])
         kernel = ConstantKernel(of_numbers) * Matern(lengths, nu=2.5) + ConstantKernel(of_choices)
         rows, asked = known.numbers, untried.numbers
     else:
