@@ -61,12 +61,15 @@ class LogDistance:
         return np.asarray(np.maximum(0.0, sd * (z * ndtr(z) + np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi))))
 
     def _shortfall_in_steps(self, bounds: Array, room: Array) -> Array:
-        """Return the shortfall of values that come in steps: a sum, over the steps below a bound, of the distance to the
-        next step on this axis times the probability of a value at or below the step."""
+        """Return the shortfall of values that come in steps.
+
+        It is a sum over the steps below a bound: the distance to the next step on this axis, times the probability of a
+        value at or below the step. The floor itself counts as half a step above it.
+        """
         step = self.value.step
         whole = np.floor(room / step + 1e-6).astype(int)
         count = whole.max(initial=0)
-        levels = np.log(np.maximum(np.arange(count + 1), 0.5) * step)  # the floor itself is half a step away
+        levels = np.log(np.maximum(np.arange(count + 1), 0.5) * step)
         middles = np.log((np.arange(count + 1) + 0.5) * step)
         sd = np.maximum(self.value.sd, MIN_SD)[:, None]
         at_most = ndtr((middles[None, :] - self.value.mean[:, None]) / sd)

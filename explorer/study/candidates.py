@@ -83,8 +83,8 @@ class Candidates:
         self._own_costs = own_costs
 
     @property
-    def are_shared(self) -> bool:
-        """Whether other studies of the same space with the same limits have equal candidates."""
+    def are_analytic(self) -> bool:
+        """Whether candidates depend on the space and the limits alone, and are therefore equal in other studies."""
         return not self._own_costs and self._predict is no_prediction
 
     @property

@@ -178,12 +178,12 @@ class Acquisition:
     def gains(self, candidates: Sequence[PoolCandidate]) -> Array:
         """Return the expected hypervolume improvement of each candidate, (N,).
 
-        Of more than ``MAX_EXACT`` candidates those with the largest improvement by a coarse model, which uses few of
-        the trials, are compared by the full model. The others have 0.
+        In a study of many trials, of more than ``MAX_EXACT`` candidates those with the largest improvement by a coarse
+        model, which uses few of the trials, are compared by the full model. The others have 0.
         """
         gains = np.zeros(len(candidates))
         chosen = np.arange(len(candidates))
-        if len(candidates) > MAX_EXACT:
+        if len(candidates) > MAX_EXACT and any(process.has_coarse for process in self._processes.values()):
             chosen = np.argsort(-self._gains(candidates, coarse=True), kind="stable")[:MAX_EXACT]
         if len(chosen):
             gains[chosen] = self._gains([candidates[place] for place in chosen])

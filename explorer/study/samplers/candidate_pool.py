@@ -85,7 +85,7 @@ class CandidatePool:
     def __init__(self, candidates: Candidates, seed: int):
         self.candidates = candidates
         self.space = candidates.space
-        shared = (self.space.digest, *map(str, candidates.limits)) if candidates.are_shared else None
+        shared = (self.space.digest, *map(str, candidates.limits)) if candidates.are_analytic else None
         self._known = _Known() if shared is None else _known(shared)
         self.table = self._known.table
         self._drawn: list[PoolCandidate] = []

@@ -26,6 +26,8 @@ from explorer.study.seeds import seed_for
 STRATA = 5  # of the range of costs; one network of each is trained before a model is fitted
 MAX_DRAWN = 5_000  # random networks among the candidates in a space of more than ``MAX_LISTED``
 MAX_OPS = 30_000  # total size of the random networks derived for one proposal, in ops, which bounds its time
+# The same with cost functions of the caller or a latency predictor, which may take long.
+MAX_DRAWN_SLOW, MAX_OPS_SLOW = 2_000, 12_000
 OPS_PER_NETWORK = 20  # the fixed part of the time to derive a network, in ops
 MANY = 5  # the front's neighbours are candidates up to this multiple of the networks that may be derived
 MAX_PARENTS = 8  # best candidates whose neighbours become candidates too
@@ -68,12 +70,17 @@ class FrontierSampler:
     def _drawn_count(self, number: int) -> int:
         """Return how many random networks are candidates; it grows with each trial, since deriving them takes time."""
         total = self._pool.space.count()
-        return min(total if total <= MAX_LISTED else MAX_DRAWN, (number + 2) * self._derivable_count())
+        if not self._pool.candidates.are_analytic:
+            most = MAX_DRAWN_SLOW
+        else:
+            most = total if total <= MAX_LISTED else MAX_DRAWN
+        return min(total, most, (number + 2) * self._derivable_count())
 
     def _derivable_count(self) -> int:
         """Return how many networks may be derived for one proposal."""
         layers = max((candidate.layers for candidate in self._pool.first(2)), default=0)
-        return max(20, MAX_OPS // (layers + OPS_PER_NETWORK))
+        most = MAX_OPS if self._pool.candidates.are_analytic else MAX_OPS_SLOW
+        return max(20, most // (layers + OPS_PER_NETWORK))
 
     def _spread(
         self, drawn: list[PoolCandidate], seen: set[str], begun: int, draw: random.Random
@@ -139,7 +146,7 @@ class FrontierSampler:
         derivations = shuffled_neighbours(self._pool.space, [parent.derivation for parent in parents], draw)
         most = self._derivable_count()
         few = list(islice(derivations, MANY * most + 1)) if all_of_few else []
-        chosen = few if all_of_few and len(few) <= MANY * most else islice(chain(few, derivations), most // 2)
+        chosen = few if few and len(few) <= MANY * most else islice(chain(few, derivations), most // 2)
         found = (self._pool.candidate(derivation) for derivation in chosen)
         return self._fresh((candidate for candidate in found if candidate is not None), taken)
 

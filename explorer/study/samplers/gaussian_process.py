@@ -19,7 +19,7 @@ from scipy.optimize import minimize
 from explorer.analysis.expected_hypervolume import Array, Lognormal
 
 MAX_FITTED = 150  # trials from which hyperparameters are fitted; predictions use all trials
-MAX_ITERATIONS = 30  # of the hyperparameter fit
+OPTIONS = {"maxiter": 30, "ftol": 1e-5}  # of the hyperparameter fit: iterations, and relative change of the last one
 MAX_PAIRS = 1_000_000  # of networks whose covariance is computed at once, which bounds the memory
 JITTER = 1e-6  # added to the diagonal so that the Cholesky factor exists
 STEPS_BELOW = 2  # discrete values: the floor is at least this many steps below the best value
@@ -136,6 +136,11 @@ class GaussianProcess:
         """Standard deviation of the noise of one evaluation, on the logarithmic axis."""
         return self._spread * math.sqrt(self._kernel.noise)
 
+    @property
+    def has_coarse(self) -> bool:
+        """Whether a coarse prediction uses clearly fewer trials than another one."""
+        return len(self._targets) > 2 * self._coarse.size
+
     def _condition(self) -> None:
         self._posterior = _Posterior(self._kernel, self._features, self._targets)
 
@@ -155,6 +160,10 @@ class _Posterior:
         covariance[np.diag_indices_from(covariance)] += kernel.noise + JITTER
         self._factor = cholesky(covariance, lower=True, check_finite=False)
         self._weights = cho_solve((self._factor, True), targets, check_finite=False)
+
+    @property
+    def size(self) -> int:
+        return len(self._weights)
 
     def predict(self, features: Features) -> tuple[Array, Array]:
         """Return mean and variance of N networks, (N,) each."""
@@ -258,7 +267,5 @@ def _fit(features: Features, targets: Array, groups: NDArray[np.intp]) -> Kernel
         return float(value), 0.5 * np.array(gradient) + off / width
 
     bounds = list(zip(centre - 4 * width, centre + 4 * width))
-    found = minimize(
-        negative_log_posterior, centre, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": MAX_ITERATIONS}
-    )
+    found = minimize(negative_log_posterior, centre, jac=True, method="L-BFGS-B", bounds=bounds, options=OPTIONS)
     return Kernel(np.asarray(found.x), groups)
