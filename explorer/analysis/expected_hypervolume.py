@@ -6,6 +6,7 @@ independent shifted lognormal distributions, such as the posterior of a Gaussian
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +20,7 @@ from explorer.analysis.pareto import non_dominated
 Array = NDArray[np.float64]
 Box = tuple[tuple[float, float], ...]
 MAX_STEPS = 256  # values with more steps than this below the bound are treated as continuous
+MIN_DISTANCE = 1e-9  # from the floor, so that values at or below it have a logarithm
 MIN_SD = 1e-12  # smallest standard deviation, so that certain values do not divide by zero
 
 
@@ -30,14 +32,14 @@ class Uncertain(Protocol):
         ...
 
 
-def root_distance(values: Array, floor: float) -> Array:
-    """Return sqrt(value - floor); 0 for a value below the floor."""
-    return np.asarray(np.sqrt(np.maximum(values - floor, 0.0)))
+def log_distance(values: Array, floor: float) -> Array:
+    """Return log(value - floor); of a value at or below the floor that of the least distance."""
+    return np.asarray(np.log(np.maximum(values - floor, MIN_DISTANCE)))
 
 
 @dataclass(frozen=True)
-class RootDistance:
-    """The distribution of x = sqrt(value - floor) of N candidates, for gains that are measured on this axis.
+class LogDistance:
+    """The distribution of x = log(value - floor) of N candidates, for gains that are measured on this axis.
 
     Attributes:
         value: The distribution of the values.
@@ -46,26 +48,34 @@ class RootDistance:
     value: Lognormal
 
     def shortfall(self, bounds: Array) -> Array:
-        """Return E[max(0, bound - x)], (N, B), for ``bounds`` (B,). The root of a lognormal value is lognormal."""
-        step = self.value.step
-        if step and (bounds**2).max(initial=0.0) < MAX_STEPS * step:
-            return self._shortfall_in_steps(bounds)
-        return Lognormal(0.0, self.value.mean / 2, self.value.sd / 2).shortfall(bounds)
+        """Return E[max(0, bound - x)], (N, B), of normal x, the expected improvement of Jones et al. 1998, eq. 15.
 
-    def _shortfall_in_steps(self, bounds: Array) -> Array:
+        If values come in steps, so do their logarithms, and the shortfall is that of the next step from below.
+        """
+        mean, sd = self.value.mean[:, None], np.maximum(self.value.sd, MIN_SD)[:, None]
+        if self.value.step:
+            room = np.exp(bounds)
+            if room.max(initial=0.0) < MAX_STEPS * self.value.step:
+                return self._shortfall_in_steps(bounds, room)
+        z = (bounds[None, :] - mean) / sd
+        return np.asarray(np.maximum(0.0, sd * (z * ndtr(z) + np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi))))
+
+    def _shortfall_in_steps(self, bounds: Array, room: Array) -> Array:
         """Return the shortfall of values that come in steps.
 
         It is a sum over the steps below a bound: the distance to the next step on this axis, times the probability of a
-        value at or below the step.
+        value at or below the step. The floor itself counts as half a step above it.
         """
         step = self.value.step
-        whole = np.floor(bounds**2 / step + 1e-6).astype(int)
-        steps = np.arange(whole.max(initial=0) + 1)
-        levels = np.sqrt(steps * step)
+        whole = np.floor(room / step + 1e-6).astype(int)
+        count = whole.max(initial=0)
+        levels = np.log(np.maximum(np.arange(count + 1), 0.5) * step)
+        middles = np.log((np.arange(count + 1) + 0.5) * step)
         sd = np.maximum(self.value.sd, MIN_SD)[:, None]
-        at_most = ndtr((np.log((steps + 0.5) * step)[None, :] - self.value.mean[:, None]) / sd)
+        at_most = ndtr((middles[None, :] - self.value.mean[:, None]) / sd)
         summed = np.hstack([np.zeros((len(at_most), 1)), np.cumsum(at_most[:, :-1] * np.diff(levels), axis=1)])
-        return np.asarray(summed[:, whole] + np.maximum(bounds - levels[whole], 0.0) * at_most[:, whole])
+        rest = np.maximum(bounds - levels[whole], 0.0)
+        return np.asarray(summed[:, whole] + rest * at_most[:, whole])
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from explorer.analysis.expected_hypervolume import (
     Array,
+    LogDistance,
     Lognormal,
-    RootDistance,
     Uncertain,
     expected_hypervolume_improvement,
-    root_distance,
+    log_distance,
 )
 from explorer.analysis.pareto import non_dominated
 from explorer.records import TrialRecord
@@ -127,8 +127,8 @@ class History:
 class Acquisition:
     """Expected hypervolume improvement, given the trials of ``history``.
 
-    Costs that are known or predicted are measured on their own axis, modelled objectives on the axis of the root of the
-    distance from the model's floor. There a few very bad networks do not make all cheap ones look like a large gain.
+    Costs that are known or predicted are measured on their own axis, modelled objectives on the logarithmic axis of the
+    model. There a few very bad networks do not make all cheap ones look like a large gain.
 
     Args:
         history: The trials of the study.
@@ -163,7 +163,7 @@ class Acquisition:
                 self._processes[place] = process
         values = np.vstack([history.complete.values, assumed])
         for place, process in self._processes.items():
-            values[:, place] = root_distance(values[:, place], process.floor)
+            values[:, place] = log_distance(values[:, place], process.floor)
         self._front = values[front_rows(values)]
         worst, best = values.max(axis=0), values.min(axis=0)
         # The reference is beyond the most expensive candidate, so that its gain in accuracy counts as well.
@@ -192,7 +192,7 @@ class Acquisition:
     def _gains(self, candidates: Sequence[PoolCandidate], coarse: bool = False) -> Array:
         known: list[Array | Uncertain] = list(self._known(candidates, coarse))
         for place in self._processes:
-            known[place] = RootDistance(cast(Lognormal, known[place]))
+            known[place] = LogDistance(cast(Lognormal, known[place]))
         gains = expected_hypervolume_improvement(self._front, self._reference, known)
         return gains if coarse or not len(self._history.failed) else gains * self._success_probability(candidates)
 

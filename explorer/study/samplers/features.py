@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from explorer.analysis.expected_hypervolume import Array
 from explorer.study.samplers.gaussian_process import Features
 
+S = TypeVar("S", bound=np.generic)
 Rows = NDArray[np.intp]
 ABSENT = -1  # the code of a choice point that does not occur
 FIRST_ROWS = 256  # for which a table has room at first
@@ -42,7 +44,7 @@ class FeatureTable:
         """
         row, self._rows = self._rows, self._rows + 1
         for name, value in numbers.items():
-            _room(self._numbers, name, row, 0.0)[row] = value
+            _room(self._numbers, name, row, np.float64(0.0))[row] = value
         for name, option in choices.items():
             _room(self._choices, name, row, np.int16(ABSENT))[row] = self.options[name].index(option)
         return row
@@ -55,31 +57,31 @@ class FeatureTable:
 
     def numbers(self, name: str, rows: Rows) -> Array:
         """Return a numeric feature of some networks, (N,)."""
-        return np.asarray(_taken(self._numbers[name], rows, 0.0))
+        return _taken(self._numbers[name], rows, np.float64(0.0))
 
     def codes(self, name: str, rows: Rows) -> NDArray[np.int16]:
         """Return the number of the chosen option of some networks, (N,); ``ABSENT`` for none."""
         return _taken(self._choices[name], rows, np.int16(ABSENT))
 
 
-def _room(columns, name, row, empty):
+def _room(columns: dict[str, NDArray[S]], name: str, row: int, empty: S) -> NDArray[S]:
     """Return the column ``name`` with room for ``row``."""
     column = columns.get(name)
     if column is None or len(column) <= row:
         size = max(FIRST_ROWS, 2 * row)
-        grown = np.full(size, empty)
+        grown = np.full(size, empty, dtype=empty.dtype)
         if column is not None:
             grown[: len(column)] = column
         columns[name] = column = grown
     return column
 
 
-def _taken(column, rows, empty):
+def _taken(column: NDArray[S], rows: Rows, empty: S) -> NDArray[S]:
     """Return the values of ``rows``; ``empty`` beyond the end of the column, whose rows were added without it."""
     inside = rows < len(column)
     if inside.all():
-        return column[rows]
-    return np.where(inside, column[np.where(inside, rows, 0)], empty)
+        return np.asarray(column[rows])
+    return np.asarray(np.where(inside, column[np.where(inside, rows, 0)], empty))
 
 
 class FeatureMap:

@@ -19,7 +19,8 @@ from scipy.optimize import minimize
 from explorer.analysis.expected_hypervolume import Array, Lognormal
 
 MAX_FITTED = 150  # trials from which hyperparameters are fitted; predictions use all trials
-OPTIONS = {"maxiter": 30, "ftol": 1e-5}  # of the hyperparameter fit: iterations, and relative change of the last one
+MAX_ITERATIONS = 30  # of the hyperparameter fit
+TOLERANCE = 1e-5  # relative change of the log density below which the fit ends
 MAX_PAIRS = 1_000_000  # of networks whose covariance is computed at once, which bounds the memory
 JITTER = 1e-6  # added to the diagonal so that the Cholesky factor exists
 STEPS_BELOW = 2  # discrete values: the floor is at least this many steps below the best value
@@ -267,5 +268,12 @@ def _fit(features: Features, targets: Array, groups: NDArray[np.intp]) -> Kernel
         return float(value), 0.5 * np.array(gradient) + off / width
 
     bounds = list(zip(centre - 4 * width, centre + 4 * width))
-    found = minimize(negative_log_posterior, centre, jac=True, method="L-BFGS-B", bounds=bounds, options=OPTIONS)
+    found = minimize(
+        negative_log_posterior,
+        centre,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": MAX_ITERATIONS, "ftol": TOLERANCE},
+    )
     return Kernel(np.asarray(found.x), groups)
