@@ -105,7 +105,7 @@ class History:
         exact = tuple(name in pool.known_costs for name in objectives)
         by_state: dict[str, list[TrialRecord]] = {state: [] for state in ("complete", "running", "stopped", "failed")}
         for trial in trials:
-            state = "running" if trial.state == "interrupted" else trial.state  # it will be resumed
+            state: str = "running" if trial.state == "interrupted" else trial.state  # it will be resumed
             if state in by_state:
                 by_state[state].append(trial)
         groups = {}
@@ -186,7 +186,7 @@ class Acquisition:
         if len(candidates) > MAX_EXACT and any(process.has_coarse for process in self._processes.values()):
             chosen = np.argsort(-self._gains(candidates, coarse=True), kind="stable")[:MAX_EXACT]
         if len(chosen):
-            gains[chosen] = self._gains([candidates[place] for place in chosen])
+            gains[chosen] = self._gains([candidates[place] for place in chosen.tolist()])
         return gains
 
     def _gains(self, candidates: Sequence[PoolCandidate], coarse: bool = False) -> Array:
