@@ -5,15 +5,17 @@
 | table | networks | objectives | reference |
 |---|---|---|---|
 | nas-bench-macro | 6,561 | MMACs, CIFAR-10 error | 110, 30% |
+| nas-bench-macro-params | 6,561 | million parameters, CIFAR-10 error | 1.05 x the largest, 30% |
 | nas-bench-201 | 15,625 cells | MMACs, CIFAR-10 error | 1.05 x the largest, 20% |
 | nas-bench-201-latency | 15,625 cells | ms on an edge GPU, CIFAR-10 error | 1.05 x the largest, 20% |
 
-The share of the true hypervolume is reported: that of all networks of the table. MACs are known before a query;
-latencies are measured with it. In NAS-Bench-Macro a query returns the accuracy of one of three seeds, chosen at random,
-and the result is evaluated with their means. NAS-Bench-201 has one training of each cell. Only evaluated networks count
-as queries. Rows are appended to the output file after each run, and runs that it contains are not repeated. Samplers
-``optuna:NAME`` are Optuna's, used without this project, so the same network may be queried twice. The same holds for
-the samplers of rival_samplers.py, if their packages are installed.
+The share of the true hypervolume is reported: that of all networks of the table. MACs and parameters are known before a
+query; latencies are measured with it. In NAS-Bench-Macro a query returns the accuracy of one of three seeds, chosen at
+random, and the result is evaluated with their means. NAS-Bench-201 has one training of each cell. Only evaluated
+networks count as queries. Rows are appended to the output file after each run, and runs that it contains are not
+repeated. Other samplers than Optuna's run through ``explorer.search``, with all runs in this process, so that the
+networks of a table are derived once. Samplers ``optuna:NAME`` are Optuna's, used without this project, so the same
+network may be queried twice. The same holds for the samplers of rival_samplers.py, if their packages are installed.
 """
 
 from __future__ import annotations
@@ -47,7 +49,8 @@ class Table:
     """A published table, by the digits of a network as in ``01221120``.
 
     Attributes:
-        cost: The objective that is minimised beside the error: ``macs``, known before a query, or a measured one.
+        cost: The objective that is minimised beside the error: ``macs`` or ``params``, known before a query, or
+            ``latency``, measured with it.
         places: The number of digits of a network.
         options: The values of a digit.
         space: The networks of the table in the space language.
@@ -57,9 +60,9 @@ class Table:
 
     def __init__(self, name: str, data: Path):
         self.name = name
-        self.cost = "latency" if name == "nas-bench-201-latency" else "macs"
-        self._digits = MACRO_DIGITS if name == "nas-bench-macro" else CELL_DIGITS
-        family = name.removesuffix("-latency")
+        family, _, cost = (name, "", "") if name in FAMILIES else name.rpartition("-")
+        self.cost = cost or "macs"
+        self._digits = MACRO_DIGITS if family == "nas-bench-macro" else CELL_DIGITS
         with open(data / family / f"{family.replace('-', '_')}_extract.csv", newline="") as file:
             rows = list(csv.DictReader(file))
         self._costs, self._accuracies, self._means = {}, {}, {}
@@ -68,13 +71,12 @@ class Table:
             accuracies = [float(value) for key, value in row.items() if key.startswith("acc")]
             self._accuracies[network] = accuracies
             self._means[network] = float(row.get("mean_acc") or accuracies[0])
-            self._costs[network] = float(
-                row["edgegpu_ms"] if self.cost == "latency" else row.get("mmacs") or int(row["macs"]) / 1e6
-            )
+            self._costs[network] = _cost(row, self.cost)
         self.space = explorer.load_space(str(Path(__file__).with_name(f"{family.replace('-', '_')}.yaml")))
         self.places = len(rows[0].get("arch") or rows[0]["cell"])
         self.options = sorted(set(self._digits.values()))
-        self.reference = (110.0, 30.0) if name == "nas-bench-macro" else (1.05 * max(self._costs.values()), 20.0)
+        error = 30.0 if self._digits is MACRO_DIGITS else 20.0
+        self.reference = (110.0 if name == "nas-bench-macro" else 1.05 * max(self._costs.values()), error)
         self.true = hypervolume([self.point(network) for network in self._costs], self.reference)
 
     def network(self, choices: Mapping[str, str]) -> str:
@@ -92,7 +94,15 @@ class Table:
         return self._costs[network], 100 - self._means[network]
 
 
-TABLES = ("nas-bench-macro", "nas-bench-201", "nas-bench-201-latency")
+def _cost(row: Mapping[str, str], name: str) -> float:
+    """Return a cost of a row: ms, or millions."""
+    if name == "latency":
+        return float(row["edgegpu_ms"])
+    return float(row["mmacs"]) if "mmacs" in row else int(row[name]) / 1e6
+
+
+FAMILIES = ("nas-bench-macro", "nas-bench-201")
+TABLES = ("nas-bench-macro", "nas-bench-macro-params", "nas-bench-201", "nas-bench-201-latency")
 
 
 def with_explorer(table: Table, sampler: str, seed: int, queries: int) -> list[str]:
@@ -102,7 +112,7 @@ def with_explorer(table: Table, sampler: str, seed: int, queries: int) -> list[s
     def evaluate(arch, *, choices, epochs, seed):
         asked.append(table.network(choices))
         metrics = {"accuracy": table.query(asked[-1], draw)}
-        return metrics if table.cost == "macs" else {**metrics, table.cost: table.known_cost(asked[-1])}
+        return {**metrics, "latency": table.known_cost(asked[-1])} if table.cost == "latency" else metrics
 
     explorer.search(
         table.space, objectives={"accuracy": "max", table.cost: "min"}, trials=queries, sampler=sampler, seed=seed,

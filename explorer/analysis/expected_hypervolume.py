@@ -6,8 +6,10 @@ independent shifted lognormal distributions, such as the posterior of a Gaussian
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,62 @@ from explorer.analysis.pareto import non_dominated
 Array = NDArray[np.float64]
 Box = tuple[tuple[float, float], ...]
 MAX_STEPS = 256  # values with more steps than this below the bound are treated as continuous
+MIN_DISTANCE = 1e-9  # from the floor, so that values at or below it have a logarithm
 MIN_SD = 1e-12  # smallest standard deviation, so that certain values do not divide by zero
+
+
+class Uncertain(Protocol):
+    """The distribution of one objective of N candidates."""
+
+    def shortfall(self, bounds: Array) -> Array:
+        """Return E[max(0, bound - value)], (N, B), for ``bounds`` (B,)."""
+        ...
+
+
+def log_distance(values: Array, floor: float) -> Array:
+    """Return log(value - floor); of a value at or below the floor that of the least distance."""
+    return np.asarray(np.log(np.maximum(values - floor, MIN_DISTANCE)))
+
+
+@dataclass(frozen=True)
+class LogDistance:
+    """The distribution of x = log(value - floor) of N candidates, for gains that are measured on this axis.
+
+    Attributes:
+        value: The distribution of the values.
+    """
+
+    value: Lognormal
+
+    def shortfall(self, bounds: Array) -> Array:
+        """Return E[max(0, bound - x)], (N, B), of normal x, the expected improvement of Jones et al. 1998, eq. 15.
+
+        If values come in steps, so do their logarithms, and the shortfall is that of the next step from below.
+        """
+        mean, sd = self.value.mean[:, None], np.maximum(self.value.sd, MIN_SD)[:, None]
+        if self.value.step:
+            room = np.exp(bounds)
+            if room.max(initial=0.0) < MAX_STEPS * self.value.step:
+                return self._shortfall_in_steps(bounds, room)
+        z = (bounds[None, :] - mean) / sd
+        return np.asarray(np.maximum(0.0, sd * (z * ndtr(z) + np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi))))
+
+    def _shortfall_in_steps(self, bounds: Array, room: Array) -> Array:
+        """Return the shortfall of values that come in steps.
+
+        It is a sum over the steps below a bound: the distance to the next step on this axis, times the probability of a
+        value at or below the step. The floor itself counts as half a step above it.
+        """
+        step = self.value.step
+        whole = np.floor(room / step + 1e-6).astype(int)
+        count = whole.max(initial=0)
+        levels = np.log(np.maximum(np.arange(count + 1), 0.5) * step)
+        middles = np.log((np.arange(count + 1) + 0.5) * step)
+        sd = np.maximum(self.value.sd, MIN_SD)[:, None]
+        at_most = ndtr((middles[None, :] - self.value.mean[:, None]) / sd)
+        summed = np.hstack([np.zeros((len(at_most), 1)), np.cumsum(at_most[:, :-1] * np.diff(levels), axis=1)])
+        rest = np.maximum(bounds - levels[whole], 0.0)
+        return np.asarray(summed[:, whole] + rest * at_most[:, whole])
 
 
 @dataclass(frozen=True)
@@ -112,7 +169,7 @@ def _boxes(points: list[tuple[float, ...]], reference: tuple[float, ...]) -> Ite
 def expected_hypervolume_improvement(
     front: Sequence[Sequence[float]] | Array,
     reference: Sequence[float] | Array,
-    candidates: Sequence[Array | Lognormal],
+    candidates: Sequence[Array | Uncertain],
 ) -> Array:
     """Return the expected hypervolume improvement of N candidates, (N,).
 
@@ -128,7 +185,7 @@ def expected_hypervolume_improvement(
     gain: Array = np.ones((1, len(lower)))
     for place, known in enumerate(candidates):
         low, high = lower[:, place], upper[:, place]
-        if isinstance(known, Lognormal):
+        if not isinstance(known, np.ndarray):
             bounds, where = np.unique(np.concatenate([high, low[np.isfinite(low)]]), return_inverse=True)
             shortfall = known.shortfall(bounds)
             side = shortfall[:, where[: len(high)]]

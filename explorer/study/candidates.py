@@ -51,6 +51,11 @@ def limit_violation(costs: Mapping[str, float], limits: Sequence[Limit]) -> tupl
     return ("rejected", f"limit {'; '.join(broken)}") if broken else None
 
 
+def no_prediction(architecture: Architecture) -> Mapping[str, float]:
+    """Return no predictions."""
+    return {}
+
+
 class Candidates:
     """Makes candidates: networks of a space with their analytic and own costs, checked against the limits.
 
@@ -69,13 +74,18 @@ class Candidates:
         own_costs: Mapping[str, OwnCost],
         limits: Sequence[Limit],
         may_satisfy_limits: Callable[[Any], bool] = lambda network: True,
-        predict: Callable[[Architecture], Mapping[str, float]] = lambda architecture: {},
+        predict: Callable[[Architecture], Mapping[str, float]] = no_prediction,
     ):
         self.space = space
         self.limits = limits
         self.may_satisfy_limits = may_satisfy_limits
         self._predict = predict
         self._own_costs = own_costs
+
+    @property
+    def are_analytic(self) -> bool:
+        """Whether candidates depend on the space and the limits alone, and are therefore equal in other studies."""
+        return not self._own_costs and self._predict is no_prediction
 
     @property
     def known_costs(self) -> frozenset[str]:

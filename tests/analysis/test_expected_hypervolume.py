@@ -7,7 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from explorer.analysis.expected_hypervolume import Lognormal, expected_hypervolume_improvement, open_boxes
+from explorer.analysis.expected_hypervolume import (
+    LogDistance,
+    Lognormal,
+    expected_hypervolume_improvement,
+    log_distance,
+    open_boxes,
+)
 from explorer.analysis.pareto import hypervolume
 
 
@@ -62,3 +68,16 @@ def test_the_shortfall_of_discrete_values_is_the_mean_over_rounded_samples():
     missed = np.maximum(0.0, bounds - values[:, :, None])
     error = 4 * missed.std(axis=0) / math.sqrt(len(draws)) + 1e-9
     assert np.all(np.abs(belief.shortfall(bounds) - missed.mean(axis=0)) < error)
+
+
+@pytest.mark.parametrize("step", [0.0, 0.1])
+def test_the_shortfall_of_logarithms_is_the_mean_over_samples(step):
+    """On the logarithmic axis, E[max(0, bound - x)] is the mean over samples, rounded ones if values come in steps,
+    within four standard errors; the lowest level counts as half a step."""
+    belief = Lognormal(-0.2, np.array([math.log(0.3), math.log(0.5)]), np.array([0.4, 0.05]), step=step)
+    draws = np.exp(belief.mean + belief.sd * np.random.default_rng(0).standard_normal((20_000, 2)))
+    values = -0.2 + (np.maximum(step * np.round(draws / step), step / 2) if step else draws)
+    bounds = log_distance(np.array([0.3, 0.13, 0.0]), belief.floor)
+    missed = np.maximum(0.0, bounds - log_distance(values, belief.floor)[:, :, None])
+    error = 4 * missed.std(axis=0) / math.sqrt(len(draws)) + 1e-9
+    assert np.all(np.abs(LogDistance(belief).shortfall(bounds) - missed.mean(axis=0)) < error)

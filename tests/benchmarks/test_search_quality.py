@@ -44,6 +44,16 @@ def test_a_table_maps_choices_to_its_digits(tmp_path, monkeypatch):
         assert made.true == pytest.approx((reference - cost) * 10.0)
 
 
+def test_a_table_by_parameters(tmp_path, monkeypatch):
+    """The table by parameters has those of its rows, in millions, and 1.05 times the largest as reference."""
+    monkeypatch.syspath_prepend(FOLDER)
+    (tmp_path / "nas-bench-macro").mkdir()
+    rows = "arch,mean_acc,acc_seed0,acc_seed1,acc_seed2,params,macs\n00000000,80.0,79.0,80.0,81.0,2000000,7000000\n"
+    (tmp_path / "nas-bench-macro" / "nas_bench_macro_extract.csv").write_text(rows)
+    made = runpy.run_path(str(FOLDER / "search_quality.py"))["Table"]("nas-bench-macro-params", tmp_path)
+    assert made.point("00000000") == (2.0, 20.0) and made.reference == pytest.approx((2.1, 30.0))
+
+
 def test_an_unknown_table_is_refused(tmp_path):
     """A table that is not known ends the script with status 2 and the names of those that are."""
     line = [sys.executable, str(FOLDER / "search_quality.py"), "--table", "nas-bench-macros"]

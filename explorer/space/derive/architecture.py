@@ -143,6 +143,7 @@ class Deriver:
         self._names: dict[tuple[int, int], tuple[str, ...]] = {}
         self._numbers: dict[Hashable, StageNumbers] = {}
         self._blocks: dict[Hashable, tuple[tuple[Block, ...], TensorShape]] = {}
+        self._last: dict[int, tuple[Block, ...]] = {}  # the block derived last in each stage
         self._bound: Bound = {}
 
     def architecture(self, choices: Mapping[str, str]) -> Architecture:
@@ -240,7 +241,10 @@ class Deriver:
         key = k, j == 1, x, here.width, stride_of(j, stage), here.dilation, opens, counted, answers
         found = self._blocks.get(key)
         if found is None:
-            found = self.block(answers_in(choices, unit), k, j, stage, x, i, n)
+            units, y = self.block(answers_in(choices, unit), k, j, stage, x, i, n)
+            last = self._last.get(k, ())
+            found = last if units == last else units, y  # equal blocks are one object, so that each is examined once
+            self._last[k] = found[0]
             if answers == tuple(map(choices.get, names)):  # else the mapping answers only when it is asked
                 self._blocks[key] = found
         return found

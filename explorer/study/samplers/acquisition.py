@@ -5,11 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.analysis.expected_hypervolume import Array, Lognormal, expected_hypervolume_improvement
+from explorer.analysis.expected_hypervolume import (
+    Array,
+    LogDistance,
+    Lognormal,
+    Uncertain,
+    expected_hypervolume_improvement,
+    log_distance,
+)
 from explorer.analysis.pareto import non_dominated
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
@@ -21,6 +29,7 @@ from explorer.study.samplers.gaussian_process import GaussianProcess
 MARGIN = 0.1  # distance of the reference point beyond the worst values, as a share of their range
 # Trials that the model is conditioned on; they bound the time of a proposal, which grows with the cube of their number.
 MAX_COMPLETE, MAX_OTHERS = 800, 400  # others: stopped trials, and the failed ones for the probability of success
+MAX_EXACT = 3_000  # candidates whose improvement is computed with all of these trials
 DIRECTIONS = 64  # of the front, in each of which the best trials are kept
 Z_90 = 1.645  # standard deviations on both sides of the mean that hold 90% of a normal distribution
 
@@ -30,18 +39,18 @@ class TrialGroup:
     """N trials of one state.
 
     Attributes:
-        candidates: Their networks.
+        trials: The trials.
         values: (N, K) objectives, all minimised; nan where not known.
     """
 
-    candidates: list[PoolCandidate]
+    trials: list[TrialRecord]
     values: Array
 
     def __len__(self) -> int:
-        return len(self.candidates)
+        return len(self.trials)
 
     def __getitem__(self, rows: NDArray[np.intp]) -> TrialGroup:
-        return TrialGroup([self.candidates[row] for row in rows], self.values[rows])
+        return TrialGroup([self.trials[row] for row in rows], self.values[rows])
 
     def drawn(self, size: int, seed: int) -> TrialGroup:
         """Return at most ``size`` of the trials, drawn at random; most of them stay when the group grows."""
@@ -57,11 +66,18 @@ class TrialGroup:
             return self
         ranks = np.argsort(np.argsort(self.values, axis=0, kind="stable"), axis=0, kind="stable")
         weights = np.random.default_rng(seed).dirichlet(np.ones(ranks.shape[1]), DIRECTIONS)
-        distances = np.stack([(weight * ranks).max(axis=1) for weight in weights], axis=1)
-        nearest = np.argsort(distances, axis=0, kind="stable")[: size // (4 * DIRECTIONS) + 1].ravel()
-        front = non_dominated(self.values.tolist())[: size // 2]
-        order = dict.fromkeys([*front, *nearest.tolist(), *_random_order(len(self), seed).tolist()])
+        count = size // (4 * DIRECTIONS) + 1
+        nearest = [_smallest((weight * ranks).max(axis=1), count) for weight in weights]
+        front = front_rows(self.values)[: size // 2]
+        order = dict.fromkeys([*front.tolist(), *np.ravel(nearest, "F").tolist()])
+        order |= dict.fromkeys(_random_order(len(self), seed)[: 2 * size].tolist())
         return self[np.array(sorted(list(order)[:size]))]
+
+    def derived(self, pool: CandidatePool) -> tuple[list[PoolCandidate], Array]:
+        """Return the networks and the values of the trials, without those that cannot be built any more."""
+        candidates = [pool.candidate(Derivation(trial.choices)) for trial in self.trials]
+        built = [candidate is not None for candidate in candidates]
+        return [candidate for candidate in candidates if candidate is not None], self.values[built]
 
 
 @dataclass(frozen=True)
@@ -86,63 +102,69 @@ class History:
 
     @classmethod
     def of(cls, trials: Iterable[TrialRecord], pool: CandidatePool, objectives: Mapping[str, str]) -> History:
-        made = {}
         exact = tuple(name in pool.known_costs for name in objectives)
-        trials = list(trials)
-        for state in ("complete", "running", "stopped", "failed"):
-            candidates, rows = [], []
-            for trial in trials:
-                its_state = "running" if trial.state == "interrupted" else trial.state  # it will be resumed
-                candidate = pool.candidate(Derivation(trial.choices)) if its_state == state else None
-                if candidate is not None:
-                    known = {**candidate.costs, **trial.quantities}
-                    candidates.append(candidate)
-                    rows.append([_sign(way) * known.get(name, np.nan) for name, way in objectives.items()])
-            made[state] = TrialGroup(candidates, np.array(rows, dtype=float).reshape(len(rows), len(objectives)))
-        return cls(objectives, exact, **made)
+        by_state: dict[str, list[TrialRecord]] = {state: [] for state in ("complete", "running", "stopped", "failed")}
+        for trial in trials:
+            state: str = "running" if trial.state == "interrupted" else trial.state  # it will be resumed
+            if state in by_state:
+                by_state[state].append(trial)
+        groups = {}
+        for state, own in by_state.items():
+            values = np.empty((len(own), len(objectives)))
+            for place, (name, way) in enumerate(objectives.items()):
+                found = [trial.value(name) for trial in own]
+                if exact[place] and None in found:
+                    found = [_cost(trial, name, pool) if value is None else value for trial, value in zip(own, found)]
+                values[:, place] = np.array(found, dtype=float) * _sign(way)
+            groups[state] = TrialGroup(own, values)
+        return cls(objectives, exact, **groups)
 
-    def front(self) -> list[PoolCandidate]:
+    def front(self) -> TrialGroup:
         """Return the complete trials on the Pareto front."""
-        return [self.complete.candidates[place] for place in non_dominated(self.complete.values.tolist())]
+        return self.complete[front_rows(self.complete.values)]
 
 
 class Acquisition:
     """Expected hypervolume improvement, given the trials of ``history``.
 
+    Costs that are known or predicted are measured on their own axis, modelled objectives on the logarithmic axis of the
+    model. There a few very bad networks do not make all cheap ones look like a large gain.
+
     Args:
         history: The trials of the study.
         candidates: Networks that may be proposed; features and the reference point are scaled to them.
-        options: The options of every choice point.
+        pool: Derives the networks of the trials.
         seed: Seed of the study.
     """
 
-    def __init__(
-        self, history: History, candidates: Sequence[PoolCandidate], options: Mapping[str, tuple[str, ...]], seed: int
-    ):
+    def __init__(self, history: History, candidates: Sequence[PoolCandidate], pool: CandidatePool, seed: int):
         self._history = history
-        running, stopped = history.running, history.stopped.drawn(MAX_OTHERS, seed)
-        complete = history.complete.best(MAX_COMPLETE, seed)
-        self._drawn = [group.drawn(MAX_OTHERS, seed) for group in (history.complete, history.failed)]
-        groups = history.complete, history.running, history.stopped, history.failed
-        tried = [candidate for group in groups for candidate in group.candidates]
-        self._features = FeatureMap([*tried, *candidates], options)
-        seen = [self._features.encode(group.candidates) for group in (complete, running, stopped)]
+        complete, complete_values = history.complete.best(MAX_COMPLETE, seed).derived(pool)
+        running, assumed = history.running.derived(pool)
+        stopped, stopped_values = history.stopped.drawn(MAX_OTHERS, seed).derived(pool)
+        self._drawn = [group.drawn(MAX_OTHERS, seed).derived(pool)[0] for group in (history.complete, history.failed)]
+        tried = [*complete, *running, *stopped, *self._drawn[1]]
+        self._features = FeatureMap(pool.table, _rows([*tried, *candidates]))
+        seen = [self._features.encode(_rows(group)) for group in (complete, running, stopped)]
         self._processes: dict[int, GaussianProcess] = {}
         self._predicted: dict[str, tuple[float, float]] = {}  # mean and spread of the log errors of predictions
-        assumed = running.values.copy()
+        assumed = assumed.copy()
         for place, (name, way) in enumerate(history.objectives.items()):
             if history.exact[place]:
                 continue
             if way == "min" and all(name in candidate.predicted for candidate in [*tried, *candidates]):
-                self._predicted[name] = error_distribution(_errors(name, history))
+                measured = [*zip(complete, complete_values[:, place]), *zip(running, assumed[:, place])]
+                self._predicted[name] = error_distribution(_errors(name, measured))
             else:
-                process = GaussianProcess(seen[0], complete.values[:, place], seed)
+                process = GaussianProcess(seen[0], complete_values[:, place], seed)
                 process.add_unfinished(seen[1])
-                process.add_unfinished(seen[2], stopped.values[:, place])
+                process.add_unfinished(seen[2], stopped_values[:, place])
                 assumed[:, place] = process.predict(seen[1]).quantile(0.0) if len(assumed) else assumed[:, place]
                 self._processes[place] = process
         values = np.vstack([history.complete.values, assumed])
-        self._front = values[non_dominated(values.tolist())]
+        for place, process in self._processes.items():
+            values[:, place] = log_distance(values[:, place], process.floor)
+        self._front = values[front_rows(values)]
         worst, best = values.max(axis=0), values.min(axis=0)
         # The reference is beyond the most expensive candidate, so that its gain in accuracy counts as well.
         for place, (name, way) in enumerate(history.objectives.items()):
@@ -154,11 +176,25 @@ class Acquisition:
         self._reference = worst + MARGIN * np.where(worst > best, worst - best, np.maximum(np.abs(worst), 1e-9))
 
     def gains(self, candidates: Sequence[PoolCandidate]) -> Array:
-        """Return the expected hypervolume improvement of each candidate, (N,)."""
-        if not candidates:
-            return np.zeros(0)
-        gains = expected_hypervolume_improvement(self._front, self._reference, self._known(candidates))
-        return gains * self._success_probability(candidates) if self._history.failed.candidates else gains
+        """Return the expected hypervolume improvement of each candidate, (N,).
+
+        In a study of many trials, of more than ``MAX_EXACT`` candidates those with the largest improvement by a coarse
+        model, which uses few of the trials, are compared by the full model. The others have 0.
+        """
+        gains = np.zeros(len(candidates))
+        chosen = np.arange(len(candidates))
+        if len(candidates) > MAX_EXACT and any(process.has_coarse for process in self._processes.values()):
+            chosen = np.argsort(-self._gains(candidates, coarse=True), kind="stable")[:MAX_EXACT]
+        if len(chosen):
+            gains[chosen] = self._gains([candidates[place] for place in chosen.tolist()])
+        return gains
+
+    def _gains(self, candidates: Sequence[PoolCandidate], coarse: bool = False) -> Array:
+        known: list[Array | Uncertain] = list(self._known(candidates, coarse))
+        for place in self._processes:
+            known[place] = LogDistance(cast(Lognormal, known[place]))
+        gains = expected_hypervolume_improvement(self._front, self._reference, known)
+        return gains if coarse or not len(self._history.failed) else gains * self._success_probability(candidates)
 
     def _success_probability(self, candidates: Sequence[PoolCandidate]) -> Array:
         """Return the probability, (N,), that the training of each candidate does not fail.
@@ -167,10 +203,11 @@ class Acquisition:
         candidate, with one complete trial added: networks like those that ran out of memory, say, become unlikely.
         """
         process = next(iter(self._processes.values()))
-        features = self._features.encode(candidates)
+        features = self._features.encode(_rows(candidates))
         groups = self._history.complete, self._history.failed
         complete, failed = (
-            process.correlation(features, self._features.encode(drawn.candidates)).sum(axis=1) * len(group) / len(drawn)
+            process.correlation(features, self._features.encode(_rows(drawn))).sum(axis=1)
+            * (len(group) / max(1, len(drawn)))
             for group, drawn in zip(groups, self._drawn)
         )
         return np.asarray((1.0 + complete) / (1.0 + complete + failed))
@@ -190,12 +227,12 @@ class Acquisition:
                 predictions[name] = sorted(ends)
         return predictions
 
-    def _known(self, candidates: Sequence[PoolCandidate]) -> list[Array | Lognormal]:
-        features = self._features.encode(candidates)
+    def _known(self, candidates: Sequence[PoolCandidate], coarse: bool = False) -> list[Array | Lognormal]:
+        features = self._features.encode(_rows(candidates))
         known: list[Array | Lognormal] = []
         for place, (name, way) in enumerate(self._history.objectives.items()):
             if place in self._processes:
-                known.append(self._processes[place].predict(features))
+                known.append(self._processes[place].predict(features, coarse))
             elif name in self._predicted:
                 shift, scatter = self._predicted[name]
                 logs = np.log([candidate.predicted[name] for candidate in candidates]) + shift
@@ -205,19 +242,42 @@ class Acquisition:
         return known
 
 
+def front_rows(values: Array) -> NDArray[np.intp]:
+    """Return the rows of the non-dominated points of (N, K), as ``non_dominated`` does, for many points."""
+    if values.shape[1] != 2 or len(values) < 2:
+        return np.array(non_dominated(values.tolist()), dtype=np.intp)
+    order = np.lexsort((values[:, 1], values[:, 0]))  # a stable sort: of equal points the first comes first
+    second = values[order, 1]
+    before = np.minimum.accumulate(np.concatenate([[np.inf], second[:-1]]))
+    return np.sort(order[second < before])
+
+
 def _random_order(count: int, seed: int) -> NDArray[np.intp]:
     return np.argsort(np.random.default_rng(seed).random(count), kind="stable")
 
 
-def _errors(name: str, history: History) -> list[float]:
-    """Return log(measured / predicted) of the trials for which the cost ``name`` is measured."""
-    place = list(history.objectives).index(name)
-    known = [
-        (candidate.predicted[name], float(values[place]))
-        for seen in (history.complete, history.running)
-        for candidate, values in zip(seen.candidates, seen.values)
-    ]
-    return [math.log(value / predicted) for predicted, value in known if value > 0]
+def _smallest(values: Array, count: int) -> NDArray[np.intp]:
+    """Return the places of the ``count`` smallest values, in their order."""
+    if count < len(values):
+        within = np.flatnonzero(values <= np.partition(values, count - 1)[count - 1])
+    else:
+        within = np.arange(len(values))
+    return within[np.argsort(values[within], kind="stable")][:count]
+
+
+def _rows(candidates: Iterable[PoolCandidate]) -> NDArray[np.intp]:
+    return np.array([candidate.row for candidate in candidates], dtype=np.intp)
+
+
+def _cost(trial: TrialRecord, name: str, pool: CandidatePool) -> float:
+    """Return a cost of a trial that was recorded without it; nan if its network cannot be built any more."""
+    candidate = pool.candidate(Derivation(trial.choices))
+    return math.nan if candidate is None else candidate.costs[name]
+
+
+def _errors(name: str, measured: Iterable[tuple[PoolCandidate, float]]) -> list[float]:
+    """Return log(measured / predicted) of the networks for which the cost ``name`` is measured."""
+    return [math.log(value / candidate.predicted[name]) for candidate, value in measured if value > 0]
 
 
 def _sign(way: str) -> float:

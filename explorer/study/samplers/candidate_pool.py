@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import random
 from collections.abc import Container, Iterator, Mapping
+from functools import lru_cache
 from itertools import chain, count
+from threading import Lock
 from typing import Literal, NamedTuple
 
 from explorer.analysis.quantities import COSTS
+from explorer.costs.analytic import block_cost
 from explorer.errors import ExplorerError
 from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import OpCost
+from explorer.networks.walk import PlacedBlock
 from explorer.records import State
 from explorer.space.choices import Choice, Derivation
 from explorer.space.levels import Level
 from explorer.study.candidates import Candidates
+from explorer.study.samplers.features import FeatureTable
 from explorer.study.samplers.graph_features import graph_numbers
 from explorer.study.seeds import seed_for
 
 # Costs that are functions of other costs.
 REDUNDANT = tuple(name for name in COSTS if name not in OpCost._fields)
-MAX_SHUFFLED = 2_000  # derivations up to which a space is sampled without replacement; larger spaces with replacement
+MAX_LISTED = 50_000  # derivations up to which all networks of a space become candidates; larger spaces are sampled
+MAX_SHARED = 2  # spaces whose networks stay in memory for further studies
 
 
 class PoolCandidate(NamedTuple):
@@ -30,7 +36,7 @@ class PoolCandidate(NamedTuple):
         derivation: The choices.
         digest: Identity of the network.
         costs: Exact costs by name.
-        numbers: Numeric features, known without training: costs, costs of each stage, and ``graph_numbers``.
+        row: Its row in the pool's table of features.
         layers: Number of ops.
         refusal: State of a trial that would end without training ("rejected", "failed"), or empty.
         predicted: Predictions of measured costs by name; empty without a predictor.
@@ -39,7 +45,7 @@ class PoolCandidate(NamedTuple):
     derivation: Derivation
     digest: str
     costs: Mapping[str, float]
-    numbers: Mapping[str, float]
+    row: int
     layers: int
     refusal: State | Literal[""]
     predicted: Mapping[str, float]
@@ -50,8 +56,26 @@ class PoolCandidate(NamedTuple):
         return not self.refusal
 
 
+class _Known:
+    """Networks that were derived: choices -> candidate, None if it cannot be built; and their features."""
+
+    def __init__(self) -> None:
+        self.table = FeatureTable()
+        self.candidates: dict[tuple[tuple[str, str], ...], PoolCandidate | None] = {}
+        self.lock = Lock()  # studies in several threads share them
+
+
+@lru_cache(maxsize=MAX_SHARED)
+def _known(shared: tuple[str, ...]) -> _Known:
+    """Return the networks that the studies of this process share for a space and its limits."""
+    return _Known()
+
+
 class CandidatePool:
     """The networks of a space, in a random order that depends on the seed alone.
+
+    Attributes:
+        table: Features of the networks: costs, costs of each stage, ``graph_numbers``, and the choices.
 
     Args:
         candidates: Makes the networks.
@@ -61,8 +85,9 @@ class CandidatePool:
     def __init__(self, candidates: Candidates, seed: int):
         self.candidates = candidates
         self.space = candidates.space
-        self.options: dict[str, tuple[str, ...]] = {}  # of every choice point derived so far
-        self._candidates: dict[tuple[tuple[str, str], ...], PoolCandidate | None] = {}
+        shared = (self.space.digest, *map(str, candidates.limits)) if candidates.are_analytic else None
+        self._known = _Known() if shared is None else _known(shared)
+        self.table = self._known.table
         self._drawn: list[PoolCandidate] = []
         self.required: Level | None = None  # that a proposed network has, during one proposal
         self._indices = _indices(self.space.count(), random.Random(seed_for("pool", seed, 0)))
@@ -74,13 +99,15 @@ class CandidatePool:
 
     def candidate(self, derivation: Derivation) -> PoolCandidate | None:
         """Return the network of a derivation, None if it cannot be built; the search reports that."""
-        key = tuple(derivation.choices.items())
-        if key not in self._candidates:
-            try:
-                self._candidates[key] = self._make(derivation)
-            except ExplorerError:
-                self._candidates[key] = None
-        return self._candidates[key]
+        key, known = tuple(derivation.choices.items()), self._known
+        if key not in known.candidates:
+            with known.lock:
+                if key not in known.candidates:
+                    try:
+                        known.candidates[key] = self._make(derivation)
+                    except ExplorerError:
+                        known.candidates[key] = None
+        return known.candidates[key]
 
     def may_satisfy_limits(self, candidate: PoolCandidate) -> bool:
         """Return whether the network satisfies the limits, and is expected to satisfy those on measured costs.
@@ -112,14 +139,15 @@ class CandidatePool:
 
     def _make(self, derivation: Derivation) -> PoolCandidate:
         candidate = self.candidates.make(derivation)
-        if not set(derivation.choices) <= set(self.options):
+        if not derivation.choices.keys() <= self.table.options.keys():
             self._read_options(derivation)
         architecture = candidate.architecture
+        numbers = _numbers(architecture, candidate.costs)
         return PoolCandidate(
             derivation,
             architecture.digest,
             candidate.costs,
-            _numbers(architecture, candidate.costs),
+            self.table.add(numbers, derivation.choices),
             architecture.layer_count,
             candidate.refusal[0] if candidate.refusal else "",
             candidate.predicted,
@@ -127,7 +155,7 @@ class CandidatePool:
 
     def _read_options(self, derivation: Derivation) -> None:
         def replay(choice: Choice) -> str:
-            self.options[choice.name] = choice.options
+            self.table.options[choice.name] = choice.options
             return derivation.choices[choice.name]
 
         self.space.derive(replay)
@@ -135,7 +163,7 @@ class CandidatePool:
 
 def _indices(total: int, draw: random.Random) -> Iterator[int]:
     ends = dict.fromkeys((0, total - 1))
-    if total <= MAX_SHUFFLED:
+    if total <= MAX_LISTED:
         return chain(ends, draw.sample(range(1, total - 1), max(0, total - 2)) if total > 2 else ())
     return chain(ends, (draw.randrange(total) for _ in count()))
 
@@ -143,10 +171,16 @@ def _indices(total: int, draw: random.Random) -> Iterator[int]:
 def _numbers(architecture: Architecture, costs: Mapping[str, float]) -> dict[str, float]:
     """Return numeric features: all costs but redundant ones, MACs and activations of each stage, and the graph's."""
     sums = {name: value for name, value in costs.items() if name not in REDUNDANT} | graph_numbers(architecture)
-    for placed in architecture.layers():
-        unit = placed.path.partition(".")[0]
-        if unit.startswith("stage"):
-            cost = placed.op.cost(placed.x)
-            for name, value in (("macs", cost.macs), ("activations", cost.activations)):
-                sums[f"{name}@{unit}"] = sums.get(f"{name}@{unit}", 0) + value
+    for segment in architecture.segments:
+        if segment.stage == 0 or segment.stage > len(architecture.stages):  # stem and head
+            continue
+        if isinstance(segment, PlacedBlock):
+            cost = block_cost(segment.block, segment.x)
+            macs, activations = cost.macs, cost.activations
+        else:
+            made = [step.op.cost(step.x) for step in segment.steps]
+            macs, activations = sum(each.macs for each in made), sum(each.activations for each in made)
+        for name, value in (("macs", macs), ("activations", activations)):
+            place = f"{name}@stage{segment.stage}"
+            sums[place] = sums.get(place, 0) + value
     return sums

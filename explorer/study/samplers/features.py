@@ -3,48 +3,115 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from explorer.analysis.expected_hypervolume import Array
-from explorer.study.samplers.candidate_pool import PoolCandidate
 from explorer.study.samplers.gaussian_process import Features
+
+S = TypeVar("S", bound=np.generic)
+Rows = NDArray[np.intp]
+ABSENT = -1  # the code of a choice point that does not occur
+FIRST_ROWS = 256  # for which a table has room at first
+
+
+class FeatureTable:
+    """The numbers and choices of networks, one row each, in arrays that grow.
+
+    Attributes:
+        options: The options of every choice point of the networks.
+    """
+
+    def __init__(self) -> None:
+        self.options: dict[str, tuple[str, ...]] = {}
+        self._rows = 0
+        self._numbers: dict[str, Array] = {}
+        self._choices: dict[str, NDArray[np.int16]] = {}
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def add(self, numbers: Mapping[str, float], choices: Mapping[str, str]) -> int:
+        """Add a network and return its row. Its choice points have to be among ``options``.
+
+        Args:
+            numbers: Its numeric features by name; a number that it lacks is 0.
+            choices: Choice point -> option.
+        """
+        row, self._rows = self._rows, self._rows + 1
+        for name, value in numbers.items():
+            _room(self._numbers, name, row, np.float64(0.0))[row] = value
+        for name, option in choices.items():
+            _room(self._choices, name, row, np.int16(ABSENT))[row] = self.options[name].index(option)
+        return row
+
+    def number_names(self) -> list[str]:
+        return sorted(self._numbers)
+
+    def choice_names(self) -> list[str]:
+        return sorted(self._choices)
+
+    def numbers(self, name: str, rows: Rows) -> Array:
+        """Return a numeric feature of some networks, (N,)."""
+        return _taken(self._numbers[name], rows, np.float64(0.0))
+
+    def codes(self, name: str, rows: Rows) -> NDArray[np.int16]:
+        """Return the number of the chosen option of some networks, (N,); ``ABSENT`` for none."""
+        return _taken(self._choices[name], rows, np.int16(ABSENT))
+
+
+def _room(columns: dict[str, NDArray[S]], name: str, row: int, empty: S) -> NDArray[S]:
+    """Return the column ``name`` with room for ``row``."""
+    column = columns.get(name)
+    if column is None or len(column) <= row:
+        size = max(FIRST_ROWS, 2 * row)
+        grown = np.full(size, empty, dtype=empty.dtype)
+        if column is not None:
+            grown[: len(column)] = column
+        columns[name] = column = grown
+    return column
+
+
+def _taken(column: NDArray[S], rows: Rows, empty: S) -> NDArray[S]:
+    """Return the values of ``rows``; ``empty`` beyond the end of the column, whose rows were added without it."""
+    inside = rows < len(column)
+    if inside.all():
+        return np.asarray(column[rows])
+    return np.asarray(np.where(inside, column[np.where(inside, rows, 0)], empty))
 
 
 class FeatureMap:
-    """Encodes networks as features, standardised over the candidates it is made from.
+    """Encodes networks as features, standardised over the networks it is made from.
 
     Numbers (costs of the network and of its stages) become logarithms if none is negative. Numbers that are equal for
-    all candidates are left out.
+    all networks are left out.
 
     Args:
-        candidates: The networks that define the scale.
-        options: The options of every choice point.
+        table: The networks.
+        rows: Those that define the scale.
     """
 
-    def __init__(self, candidates: Sequence[PoolCandidate], options: Mapping[str, tuple[str, ...]]):
-        self._columns = []
-        for name in sorted({name for candidate in candidates for name in candidate.numbers}):
-            column = _Column(name, _raw(name, candidates))
-            if column.spread > 1e-9:
-                self._columns.append(column)
-        names = sorted({name for candidate in candidates for name in candidate.derivation.choices})
-        self._codes = [_Codes(name, options[name]) for name in names]
+    def __init__(self, table: FeatureTable, rows: Rows):
+        self._table = table
+        columns = [_Column(name, table.numbers(name, rows)) for name in table.number_names()]
+        self._columns = [column for column in columns if column.spread > 1e-9]
+        self._codes = []
+        for name in table.choice_names():
+            if (table.codes(name, rows) != ABSENT).any():
+                self._codes.append((name, np.array(list(_codes(table.options[name]).values()))))
 
-    def encode(self, candidates: Sequence[PoolCandidate]) -> Features:
-        numbers = [column.encode(_raw(column.name, candidates)) for column in self._columns]
-        choices = [codes.encode(candidates) for codes in self._codes]
-        empty = np.zeros((len(candidates), 0))
-        return Features(
-            np.column_stack(numbers) if numbers and len(candidates) else np.zeros((len(candidates), len(numbers))),
-            np.hstack([empty, *choices]) * math.sqrt(2.0 / max(1, len(choices))) if len(candidates) else empty,
-        )
-
-
-def _raw(name: str, candidates: Sequence[PoolCandidate]) -> Array:
-    return np.array([candidate.numbers.get(name, 0.0) for candidate in candidates], dtype=float)
+    def encode(self, rows: Rows) -> Features:
+        """Return the features of networks of the table."""
+        numbers = np.zeros((len(rows), len(self._columns)))
+        for place, column in enumerate(self._columns):
+            numbers[:, place] = column.encode(self._table.numbers(column.name, rows))
+        choices = [codes[self._table.codes(name, rows)] for name, codes in self._codes]  # the last code is None's
+        joined = np.hstack([np.zeros((len(rows), 0)), *choices]) * math.sqrt(2.0 / max(1, len(choices)))
+        return Features(numbers, joined, tuple(codes.shape[1] for _, codes in self._codes))
 
 
 class _Column:
@@ -52,26 +119,16 @@ class _Column:
         self.name = name
         positive = values[values > 0.0]
         self._logarithmic = bool(len(positive)) and values.min() >= 0.0
-        self._shift = positive.min() if self._logarithmic and len(positive) < len(values) else 0.0
+        self._least = positive.min() if self._logarithmic else 0.0
+        self._shift = self._least if len(positive) < len(values) else 0.0
         self._centre, self.spread = 0.0, 1.0
         encoded = self.encode(values)
         self._centre, self.spread = float(encoded.mean()), float(encoded.std())
 
     def encode(self, values: Array) -> Array:
         if self._logarithmic:
-            values = np.log(np.maximum(values + self._shift, 1e-300))
+            values = np.log(np.maximum(values + self._shift, self._least / 2))  # other networks may have smaller values
         return (values - self._centre) / self.spread
-
-
-class _Codes:
-    def __init__(self, name: str, options: tuple[str, ...]):
-        self._name = name
-        codes = _codes(options)
-        self._rows = {option: row for row, option in enumerate(codes)}
-        self._table = np.array(list(codes.values()))
-
-    def encode(self, candidates: Sequence[PoolCandidate]) -> Array:
-        return self._table[[self._rows[candidate.derivation.choices.get(self._name)] for candidate in candidates]]
 
 
 def _codes(options: tuple[str, ...]) -> dict[str | None, Array]:

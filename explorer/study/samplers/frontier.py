@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,17 @@ from explorer.analysis.expected_hypervolume import Array
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.study.samplers.acquisition import Acquisition, History
-from explorer.study.samplers.candidate_pool import CandidatePool, PoolCandidate
+from explorer.study.samplers.candidate_pool import MAX_LISTED, CandidatePool, PoolCandidate
 from explorer.study.samplers.mutation import shuffled_neighbours
 from explorer.study.seeds import seed_for
 
 STRATA = 5  # of the range of costs; one network of each is trained before a model is fitted
-MAX_DRAWN = 2_000  # random networks of the space among the candidates; fewer in the first trials
-MAX_OPS = 12_000  # total size of the networks derived for one proposal, in ops, which bounds its time
+MAX_DRAWN = 5_000  # random networks among the candidates in a space of more than ``MAX_LISTED``
+MAX_OPS = 30_000  # total size of the random networks derived for one proposal, in ops, which bounds its time
+# The same with cost functions of the caller or a latency predictor, which may take long.
+MAX_DRAWN_SLOW, MAX_OPS_SLOW = 2_000, 12_000
 OPS_PER_NETWORK = 20  # the fixed part of the time to derive a network, in ops
+MANY = 5  # the front's neighbours are candidates up to this multiple of the networks that may be derived
 MAX_PARENTS = 8  # best candidates whose neighbours become candidates too
 LOCAL_SEARCH_ROUNDS = 4  # rounds of the local search around them
 
@@ -52,25 +55,32 @@ class FrontierSampler:
         seen = {trial.digest for trial in trials}
         begun = [trial for trial in trials if trial.same_as is None and trial.state != "rejected"]
         complete = sum(trial.state == "complete" for trial in begun)
-        drawn = self._pool.first(self._drawn_count(number))
+        total, count = self._pool.space.count(), self._drawn_count(number)
+        drawn = self._pool.first(count)
         notes: dict[str, Any] = {}
         if len(begun) < STRATA or complete < 2:
             chosen = self._spread(drawn, seen, len(begun), draw)
         else:
             with self._threads.limit(limits=1, user_api="blas"):
-                chosen, notes = self._most_promising(drawn, begun, seen, draw)
+                chosen, notes = self._most_promising(drawn, count == total, begun, seen, draw)
         if chosen is None:  # no candidate is new: draw from all networks
-            return self._pool.space.unrank(draw.randrange(self._pool.space.count())), {}
+            return self._pool.space.unrank(draw.randrange(total)), {}
         return chosen.derivation, notes
 
     def _drawn_count(self, number: int) -> int:
         """Return how many random networks are candidates; it grows with each trial, since deriving them takes time."""
-        return min(MAX_DRAWN, (number + 2) * self._derivable_count())
+        total = self._pool.space.count()
+        if not self._pool.candidates.are_analytic:
+            most = MAX_DRAWN_SLOW
+        else:
+            most = total if total <= MAX_LISTED else MAX_DRAWN
+        return min(total, most, (number + 2) * self._derivable_count())
 
     def _derivable_count(self) -> int:
         """Return how many networks may be derived for one proposal."""
         layers = max((candidate.layers for candidate in self._pool.first(2)), default=0)
-        return max(20, MAX_OPS // (layers + OPS_PER_NETWORK))
+        most = MAX_OPS if self._pool.candidates.are_analytic else MAX_OPS_SLOW
+        return max(20, most // (layers + OPS_PER_NETWORK))
 
     def _spread(
         self, drawn: list[PoolCandidate], seen: set[str], begun: int, draw: random.Random
@@ -91,18 +101,28 @@ class FrontierSampler:
         return draw.choice(inside or fresh)
 
     def _most_promising(
-        self, drawn: list[PoolCandidate], begun: list[TrialRecord], seen: set[str], draw: random.Random
+        self, drawn: list[PoolCandidate], is_all: bool, begun: list[TrialRecord], seen: set[str], draw: random.Random
     ) -> tuple[PoolCandidate | None, dict[str, Any]]:
+        """Return the network of largest improvement and its expected objectives.
+
+        Args:
+            drawn: Random networks of the space.
+            is_all: Whether they are all networks of the space, so that no others need to be sought.
+            begun: The trials.
+            seen: Digests of their networks, and of rejected ones.
+            draw: Draws neighbours.
+        """
         history = History.of(begun, self._pool, self._objectives)
         taken = set(seen)
         candidates = self._fresh(drawn, taken)
-        candidates += self._neighbours(history.front(), taken, draw)
+        if not is_all:
+            candidates += self._neighbours(history.front().derived(self._pool)[0], taken, draw, all_of_few=True)
         if not candidates:
             return None, {}
-        acquisition = Acquisition(history, candidates, self._pool.options, self._seed)
+        acquisition = Acquisition(history, candidates, self._pool, self._seed)
         gains = acquisition.gains(candidates)
         climbed: set[str] = set()
-        for _ in range(LOCAL_SEARCH_ROUNDS):
+        for _ in range(0 if is_all else LOCAL_SEARCH_ROUNDS):
             best = [candidates[place] for place in np.argsort(-gains, kind="stable")[:MAX_PARENTS]]
             parents = [candidate for candidate in best if candidate.digest not in climbed]
             climbed.update(candidate.digest for candidate in parents)
@@ -111,10 +131,23 @@ class FrontierSampler:
         chosen = candidates[int(np.argmax(gains))]
         return chosen, {"expected": acquisition.expected(chosen)}
 
-    def _neighbours(self, parents: list[PoolCandidate], taken: set[str], draw: random.Random) -> list[PoolCandidate]:
-        """Return new neighbours of the parents, as many as may be derived."""
+    def _neighbours(
+        self, parents: list[PoolCandidate], taken: set[str], draw: random.Random, all_of_few: bool = False
+    ) -> list[PoolCandidate]:
+        """Return new neighbours of the parents, as many as may be derived.
+
+        Args:
+            parents: The networks.
+            taken: Digests to leave out; those of the neighbours are added.
+            draw: Draws the neighbours if there are too many.
+            all_of_few: Whether to return all if there are few. Most neighbours of the front were derived for an earlier
+                proposal.
+        """
         derivations = shuffled_neighbours(self._pool.space, [parent.derivation for parent in parents], draw)
-        found = (self._pool.candidate(derivation) for derivation in islice(derivations, self._derivable_count() // 2))
+        most = self._derivable_count()
+        few = list(islice(derivations, MANY * most + 1)) if all_of_few else []
+        chosen = few if few and len(few) <= MANY * most else islice(chain(few, derivations), most // 2)
+        found = (self._pool.candidate(derivation) for derivation in chosen)
         return self._fresh((candidate for candidate in found if candidate is not None), taken)
 
     def _fresh(self, candidates: Iterable[PoolCandidate], taken: set[str]) -> list[PoolCandidate]:

@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any, NamedTuple
 
 from explorer.networks.architecture import Architecture
+from explorer.networks.block import Block
 from explorer.networks.dead_layers import makes_zeros
 from explorer.networks.ops.base import Op
 from explorer.networks.ops.nested.nesting import depth_of, fold
@@ -39,18 +40,27 @@ def graph_numbers(architecture: Architecture) -> dict[str, float]:
     A layer of a block is live if the input reaches it and its output reaches the end of the branch or the shortcut. A
     layer on an edge of a cell that leads nowhere is not, though it has its cost.
     """
-    paths = shortest = 0
-    kinds: Counter[str] = Counter()
+    totals: Counter[str] = Counter(paths=0, shortest_path=0)
     for segment in architecture.segments:
         if isinstance(segment, PlacedBlock):
-            block = segment.block
-            flows = [_flow(ops) for ops in (block.branch, block.shortcut) if ops is not None]
-            arriving = [flow for flow in flows if flow.paths]
-            paths += sum(flow.paths for flow in arriving)
-            shortest += min((flow.shortest for flow in arriving), default=0)
-            for flow in arriving:
-                kinds.update(flow.layers.values())
-    return {"paths": paths, "shortest_path": shortest, **{f"live {kind}": number for kind, number in kinds.items()}}
+            totals.update(_block_numbers(segment.block))
+    return dict(totals)
+
+
+def _block_numbers(block: Block) -> Mapping[str, int]:
+    """Return the numbers of one block. Networks of a space share blocks, so that each is examined once."""
+    return block.once(("graph numbers",), lambda: _count(block))
+
+
+def _count(block: Block) -> Mapping[str, int]:
+    flows = [_flow(ops) for ops in (block.branch, block.shortcut) if ops is not None]
+    arriving = [flow for flow in flows if flow.paths]
+    kinds = Counter(kind for flow in arriving for kind in flow.layers.values())
+    return {
+        "paths": sum(flow.paths for flow in arriving),
+        "shortest_path": min((flow.shortest for flow in arriving), default=0),
+        **{f"live {kind}": number for kind, number in kinds.items()},
+    }
 
 
 def _flow(ops: Sequence[Op]) -> _Flow:

@@ -14,7 +14,7 @@ from explorer.space.search_space import load_space
 from explorer.store.writer import StudyWriter
 from explorer.study.candidates import Candidates
 from explorer.study.samplers import acquisition
-from explorer.study.samplers.acquisition import Z_90, Acquisition, History, TrialGroup
+from explorer.study.samplers.acquisition import Z_90, Acquisition, History, TrialGroup, front_rows
 from explorer.study.samplers.candidate_pool import CandidatePool
 from explorer.study.search import run_search
 from tests.study.evaluations import score
@@ -32,7 +32,7 @@ def test_the_prediction_is_of_one_training_with_its_noise(space):
     ]
     trials = [replace(t, objectives={"accuracy": t.objectives["accuracy"] + draw.gauss(0, 0.02)}) for t in trials]
     candidates = [pool.candidate(derivation) for derivation in space]
-    acquisition = Acquisition(History.of(trials, pool, OBJECTIVES), candidates, pool.options, 0)
+    acquisition = Acquisition(History.of(trials, pool, OBJECTIVES), candidates, pool, 0)
     process, beliefs = acquisition._processes[0], acquisition._known(candidates)[0]
     assert process.noise > 0
     for place, candidate in enumerate(candidates):
@@ -46,9 +46,13 @@ def test_the_prediction_is_of_one_training_with_its_noise(space):
 
 
 def group(count: int) -> TrialGroup:
-    """Return trials of two objectives, the same first ones for any count; they stand for their own numbers."""
+    """Return trials of two objectives, the same first ones for any count."""
     values = np.random.default_rng(0).random((count, 2))
-    return TrialGroup(list(range(count)), values)
+    return TrialGroup([TrialRecord(number, "complete") for number in range(count)], values)
+
+
+def numbers(trials: TrialGroup) -> list[int]:
+    return [trial.number for trial in trials.trials]
 
 
 def test_a_large_study_is_represented_by_its_best_and_by_random_trials():
@@ -57,12 +61,19 @@ def test_a_large_study_is_represented_by_its_best_and_by_random_trials():
     few, many, more = group(90), group(2_000), group(2_100)
     assert few.best(100, 0) is few and few.drawn(100, 0) is few
     kept = many.best(1_000, 0)
-    assert len(kept) == len(set(kept.candidates)) == 1_000 and kept.candidates == sorted(kept.candidates)
-    assert np.array_equal(kept.values, many.values[kept.candidates])
-    assert set(non_dominated(many.values.tolist())) <= set(kept.candidates)
-    drawn = many.drawn(1_000, 0).candidates
-    assert len(drawn) == 1_000 and len(set(drawn) & set(more.drawn(1_000, 0).candidates)) > 900
-    assert not set(drawn) <= set(kept.candidates)
+    assert len(kept) == len(set(numbers(kept))) == 1_000 and numbers(kept) == sorted(numbers(kept))
+    assert np.array_equal(kept.values, many.values[numbers(kept)])
+    assert set(non_dominated(many.values.tolist())) <= set(numbers(kept))
+    drawn = numbers(many.drawn(1_000, 0))
+    assert len(drawn) == 1_000 and len(set(drawn) & set(numbers(more.drawn(1_000, 0)))) > 900
+    assert not set(drawn) <= set(numbers(kept))
+
+
+@pytest.mark.parametrize("objectives", [1, 2, 3])
+def test_the_front_of_many_trials_equals_that_of_few_at_a_time(objectives):
+    """``front_rows`` returns the rows of ``non_dominated``, also where values are equal."""
+    values = np.random.default_rng(0).integers(0, 12, (200, objectives)).astype(float)
+    assert front_rows(values).tolist() == non_dominated(values.tolist())
 
 
 def test_a_proposal_takes_the_model_of_at_most_the_limits(space, monkeypatch):
@@ -74,11 +85,11 @@ def test_a_proposal_takes_the_model_of_at_most_the_limits(space, monkeypatch):
         for number, derivation in enumerate(space)
     ]
     candidates = [pool.candidate(derivation) for derivation in space]
-    whole = Acquisition(History.of(trials, pool, OBJECTIVES), candidates, pool.options, 0)
+    whole = Acquisition(History.of(trials, pool, OBJECTIVES), candidates, pool, 0)
     monkeypatch.setattr(acquisition, "MAX_COMPLETE", 12)
-    bounded = Acquisition(History.of(trials, pool, OBJECTIVES), candidates, pool.options, 0)
+    bounded = Acquisition(History.of(trials, pool, OBJECTIVES), candidates, pool, 0)
     assert len(whole._processes[0]._targets) == len(trials) > len(bounded._processes[0]._targets) == 12
-    assert np.array_equal(whole._front, bounded._front) and np.array_equal(whole._reference, bounded._reference)
+    assert np.array_equal(whole._front[:, 1], bounded._front[:, 1]) and whole._reference[1] == bounded._reference[1]
 
 
 @pytest.mark.slow

@@ -72,7 +72,8 @@ def test_the_distance_of_choices_is_the_share_that_differs(space):
     plain, se, deep = (
         pool.candidate(space.named(wanted)) for wanted in ({"depth": "1"}, {"attn": "se(r=ratio)"}, {"depth": "3"})
     )
-    rows = FeatureMap([plain, se, deep], pool.options).encode([plain, se, deep]).choices
+    networks = np.array([plain.row, se.row, deep.row])
+    rows = FeatureMap(pool.table, networks).encode(networks).choices
     half = [0.5 * float(((rows[0] - row) ** 2).sum()) for row in rows]
     assert half == pytest.approx([0.0, 2 / 4, 1 / 4])  # of depth, act, attn and ratio
 
