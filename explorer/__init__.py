@@ -19,6 +19,11 @@ from explorer.former_names import install as _find_former_modules
 
 # Public name -> the module and the attribute that it stands for.
 _PUBLIC = {
+    "annotate_study": ("explorer.store.managing.changes", "annotate_study"),
+    "copy_study": ("explorer.store.managing.copies", "copy_study"),
+    "delete_study": ("explorer.store.managing.changes", "delete_study"),
+    "merge_studies": ("explorer.study.exchange.merging", "merge_studies"),
+    "rename_study": ("explorer.store.managing.changes", "rename_study"),
     "Architecture": ("explorer.networks.architecture", "Architecture"),
     "Derivation": ("explorer.space.choices", "Derivation"),
     "ExplorerError": ("explorer.errors", "ExplorerError"),

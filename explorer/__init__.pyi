@@ -21,6 +21,10 @@ from explorer.space.choices import Derivation as Derivation
 from explorer.space.search_space import SearchSpace as SearchSpace
 from explorer.space.search_space import load_space as load_space
 from explorer.space.search_space import parse_space as parse_space
+from explorer.store.managing.changes import annotate_study as annotate_study
+from explorer.store.managing.changes import delete_study as delete_study
+from explorer.store.managing.changes import rename_study as rename_study
+from explorer.store.managing.copies import copy_study as copy_study
 from explorer.store.studies import open_study as open_study
 from explorer.store.study import Study as Study
 from explorer.study.compare import compare_spaces as compare_spaces
@@ -28,6 +32,7 @@ from explorer.study.confirm.run import confirm as confirm
 from explorer.study.events import Event as Event
 from explorer.study.events import Progress as Progress
 from explorer.study.events import Status as Status
+from explorer.study.exchange.merging import merge_studies as merge_studies
 from explorer.study.pairs.run import train_pairs as train_pairs
 from explorer.study.results.effects import choice_effects as choice_effects
 from explorer.study.results.exporting import export_trial as export_trial
@@ -51,22 +56,27 @@ __all__ = [
     "Status",
     "Study",
     "TrialRecord",
+    "annotate_study",
     "atlas",
     "build",
     "choice_effects",
     "compare_spaces",
     "confirm",
+    "copy_study",
     "cost",
+    "delete_study",
     "export_trial",
     "gradients",
     "latency",
     "load_space",
     "load_weights",
+    "merge_studies",
     "open_study",
     "pair_weights",
     "parse_space",
     "plot_frontier",
     "predict_latency",
+    "rename_study",
     "score",
     "search",
     "train",

@@ -34,7 +34,7 @@ COMMANDS = {
     "search": ("running", "Train networks of a space and find the accuracy-versus-cost frontier."),
     "worker": ("running", "Add a worker to a study that a search created."),
     "train": ("running", "Train one architecture."),
-    "studies": ("studies", "List the studies in a storage."),
+    "studies": ("managing.studies", "List the studies in a storage; rename, delete, copy, merge, note or tag them."),
     "trials": ("studies", "List the trials of a study."),
     "frontier": ("studies", "List the non-dominated networks of a study, or the best one under a budget."),
     "confirm": ("confirming", "Train the frontier's networks again from fresh seeds, and test them."),
@@ -54,6 +54,7 @@ COMMANDS = {
 COMMAND_SYNONYMS = {
     **dict.fromkeys(("run", "start", "resume", "continue", "optimize", "tune"), "search"),
     **dict.fromkeys(("list", "ls", "status"), "studies"),
+    **dict.fromkeys(("rename", "mv", "delete", "rm", "copy", "cp", "merge", "note", "tag"), "studies"),
     **dict.fromkeys(("ui", "serve", "web", "browse"), "dashboard"),
     **dict.fromkeys(("fit", "eval", "evaluate", "test"), "train"),
     **dict.fromkeys(("download", "fetch", "datasets"), "data"),

@@ -37,6 +37,8 @@ class StudySummary:
         counts: State -> number of trials.
         created: When the study was created, in seconds since the epoch.
         changed: When a trial last began or ended, in seconds since the epoch.
+        note: What a user wrote down about it.
+        tags: Words by which a user groups studies.
     """
 
     name: str
@@ -46,6 +48,8 @@ class StudySummary:
     counts: Mapping[str, int]
     created: float
     changed: float
+    note: str = ""
+    tags: tuple[str, ...] = ()
 
 
 def open_study(storage: str | os.PathLike[str] = DEFAULT_STORAGE, name: str = "") -> Study:
@@ -156,7 +160,10 @@ def list_studies(storage: str | os.PathLike[str] = DEFAULT_STORAGE) -> list[Stud
             data = str(study.fingerprint.get("data") or "")
             changed = max(times, default=study.created)
             summaries.append(
-                StudySummary(study.name, study.space_name, data, study.objectives, counts, study.created, changed)
+                StudySummary(
+                    *(study.name, study.space_name, data, study.objectives, counts, study.created, changed),
+                    *(study.note, study.tags),
+                )
             )
         return summaries
 
