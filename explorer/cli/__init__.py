@@ -45,6 +45,8 @@ COMMANDS = {
     "report": ("studies", "Write a study as one static page with the dashboard's figures, to open offline."),
     "export": ("sharing", "Write an architecture as a self-contained folder."),
     "describe": ("sharing", "Show the contents of an exported folder and verify its files."),
+    "import-optuna": ("managing.optuna", "Read an Optuna study whose parameters are the choices of a space."),
+    "export-optuna": ("managing.optuna", "Write a study as an Optuna study, for optuna-dashboard."),
     "dashboard": ("sharing", "Browse studies in the browser."),
     "data": ("machine", "List, inspect and download data sets."),
     "doctor": ("machine", "Check what this machine has, what is missing, and how to fix it."),
@@ -78,8 +80,10 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"explorer.cli.{COMMANDS[name][0]}"), name)
+        command: click.Command = getattr(import_module(f"explorer.cli.{COMMANDS[name][0]}"), name.replace("-", "_"))
         command.help = command.help or COMMANDS[name][1]  # python -OO removes docstrings
+        if all(each.name != "import_files" for each in command.params):
+            command.params.append(_import_option())
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
@@ -93,6 +97,26 @@ class Commands(click.Group):
         # The texts come from COMMANDS, so that --help imports no command.
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+
+def _import_option() -> click.Option:
+    """Return the option ``--import``, which every command has; its files are loaded before other options are read."""
+
+    def load(ctx: click.Context, param: click.Parameter, files: tuple[str, ...]) -> None:
+        for file in files:
+            from explorer.extensions.files import load_extension
+
+            load_extension(file)
+
+    return click.Option(
+        ["--import", "import_files"],
+        multiple=True,
+        metavar="FILE.py",
+        is_eager=True,
+        expose_value=False,
+        callback=load,
+        help="Load ops, samplers and other extensions from this file; may be repeated. Also from EXPLORER_IMPORT.",
+    )
 
 
 @click.group(

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from explorer.errors import StoreError, did_you_mean
+from explorer.extensions.registry import need
 from explorer.store.checking import TIMESTAMP, check_row, describe
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
 from explorer.store.rows import STATE, insert_once, now, read_row, to_row
@@ -265,6 +266,8 @@ def _to_study(row: Row[Any], database: Database) -> Study:
     data = row._asdict()
     values = read_row(f"explorer_studies, study {describe(data['name'])}", studies, data)
     values["fingerprint"] = _Fingerprint(data["name"], values["fingerprint"])
+    if isinstance(used := values["fingerprint"].get("extensions"), Mapping):
+        need(used)
     return Study(database=database, **values)
 
 

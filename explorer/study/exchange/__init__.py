@@ -1,1 +1,1 @@
-"""Merge studies, and exchange them with Optuna and trackers of experiments."""
+"""Merge studies, and exchange them with Optuna."""

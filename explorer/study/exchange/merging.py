@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from explorer.errors import StoreError
 from explorer.store.managing.merging import Merged, append_trials
 from explorer.store.study import Study
+from explorer.study.fingerprint.extensions import ENTRY, MAY_CHANGE
 from explorer.study.fingerprint.fingerprint import code_differences, fingerprint_differences
 
 
@@ -44,6 +45,12 @@ def require_alike(study: Study, sources: Sequence[Study]) -> None:
         found = fingerprint_differences(study, source.fingerprint, source.space_text)
         listed = [
             f"{name}: {f'{ours} in {study.name!r}, ' if ours else ''}{theirs}" for name, (ours, theirs) in found.items()
+        ]
+        ours, theirs = (each.fingerprint.get(ENTRY, {}) for each in (study, source))
+        listed += [
+            f"{name}: {ours.get(name, 'none')} in {study.name!r}, {theirs.get(name, 'none')}"
+            for name in {**ours, **theirs}
+            if name.partition(" ")[0] not in MAY_CHANGE and ours.get(name) != theirs.get(name)
         ]
         listed += code_differences(study.fingerprint, source.fingerprint)
         if listed:

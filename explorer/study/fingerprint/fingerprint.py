@@ -17,6 +17,7 @@ from explorer.space.language.parse import content
 from explorer.space.lint.meanings import changed_meanings
 from explorer.space.search_space import SearchSpace
 from explorer.store.study import Study
+from explorer.study.fingerprint.extensions import ENTRY, extension_entries, used_extensions
 from explorer.study.fingerprint.function_code import describe_function
 from explorer.study.settings import SearchSettings
 from explorer.training.recipe import Recipe
@@ -63,8 +64,10 @@ def make_fingerprint(
         environment = {name: value for name, value in latency.to_dict().items() if name not in ("digest", "commit")}
         device = latency.machine.device.partition(":")[0]  # without the number of a GPU, as in the digest
         made["latency"] = {**environment, "device": device}
+    if used := extension_entries(used_extensions(space, settings)):
+        made[ENTRY] = used
     functions: dict[str, Callable[..., Any]] = {"evaluate": evaluate} if evaluate else {}
-    functions |= {f"cost {name}": own for name, own in costs.items()}
+    functions |= {f"cost {name}": own for name, own in costs.items() if f"cost {name}" not in used}
     if functions:
         made["code"] = {role: describe_function(function) for role, function in functions.items()}
     values = settings.values()
@@ -124,11 +127,13 @@ def fingerprint_differences(study: Study, found: Mapping[str, Any], space_text: 
 
     Args:
         study: The study.
-        found: The other fingerprint. The code of functions is not compared.
+        found: The other fingerprint. Extensions and the code of functions are not compared.
         space_text: Text of the other space.
     """
-    before, now = ({name: each for name, each in made.items() if name != "code"} for made in (study.fingerprint, found))
-    differences = _differences(_completed(before), _completed(now))
+    kept, made = (
+        {name: each for name, each in of.items() if name not in ("code", ENTRY)} for of in (study.fingerprint, found)
+    )
+    differences = _differences(_completed(kept), _completed(made))
     if "space" in differences:
         before, now = ({"space": json.loads(content(text))} for text in (study.space_text, space_text))
         in_text = _differences(before, now) or {"space": ("", "another input or number of classes")}
