@@ -140,7 +140,22 @@ def frontier(
         return
     else:
         print_frontier(records, x, y, certainty, estimates, table)
+        if note := _other_epochs(opened):
+            click.echo(note, err=bool(table))
     warn_of_mixed_latencies(opened, names, on_stderr=as_json or bool(table))
+
+
+def _other_epochs(study: Study) -> str:
+    """Return a note on fresh seeds that were trained for other epochs than the trials; empty if there are none."""
+    epochs = study.fingerprint.get("epochs")
+    others = {each.epochs for each in study.confirmations() if each.state == "complete" and each.epochs != epochs}
+    if not others or epochs is None:
+        return ""
+    longest = max(others)
+    return (
+        f"fresh seeds of {', '.join(map(str, sorted(others)))} epochs are not compared with trials of {epochs};"
+        f" 'explorer confirm {study.name} --epochs {longest}' shows them"
+    )
 
 
 def none_found(study: Study, limits: Sequence[Limit]) -> str:
