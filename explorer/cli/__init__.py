@@ -82,8 +82,9 @@ class Commands(click.Group):
             return None
         command: click.Command = getattr(import_module(f"explorer.cli.{COMMANDS[name][0]}"), name.replace("-", "_"))
         command.help = command.help or COMMANDS[name][1]  # python -OO removes docstrings
-        if all(each.name != "import_files" for each in command.params):
-            command.params.append(_import_option())
+        for each in (command, *getattr(command, "commands", {}).values()):  # those of a group take it too
+            if all(option.name != "import_files" for option in each.params):
+                each.params.append(_import_option())
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -168,7 +169,8 @@ def _receive(sources: Iterable[Source], modules: Iterable[str]) -> Shipped:
         if known is None or known.text != source.text:
             _execute(source)
     for module in modules:
-        import_module(module)
+        with suppress(ImportError):  # if its names are needed here, they are reported as unknown
+            import_module(module)
     return Shipped()
 
 

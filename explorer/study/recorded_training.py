@@ -14,6 +14,7 @@ from explorer.data.dataset import Dataset, load_data
 from explorer.errors import DataError, StudyError
 from explorer.extensions.lookup import names
 from explorer.store.study import Study
+from explorer.study.extension_checks import require_present
 from explorer.training.recipe import Recipe
 
 
@@ -85,6 +86,7 @@ def training_data(study: Study, data_dir: str | Path | None) -> Dataset:
         StudyError: The content differs from that of the study's data.
         DataError: The data are missing.
     """
+    require_present(study)
     split = study.fingerprint["split"]
     place = find_data(study, data_dir)
     data = load_data(**place, subset=split["subset"], seed=split["seed"], skip_damaged=split.get("damaged", 0) > 0)

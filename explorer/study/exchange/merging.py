@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from explorer.errors import StoreError
 from explorer.store.managing.merging import Merged, append_trials
 from explorer.store.study import Study
-from explorer.study.fingerprint.extensions import ENTRY, MAY_CHANGE
+from explorer.study.extension_checks import ENTRY, MAY_CHANGE
 from explorer.study.fingerprint.fingerprint import code_differences, fingerprint_differences
 
 

@@ -17,7 +17,8 @@ from explorer.space.language.parse import content
 from explorer.space.lint.meanings import changed_meanings
 from explorer.space.search_space import SearchSpace
 from explorer.store.study import Study
-from explorer.study.fingerprint.extensions import ENTRY, extension_entries, used_extensions
+from explorer.study.extension_checks import ENTRY, extension_entries
+from explorer.study.fingerprint.extensions import used_extensions
 from explorer.study.fingerprint.function_code import describe_function
 from explorer.study.settings import SearchSettings
 from explorer.training.recipe import Recipe
