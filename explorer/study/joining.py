@@ -8,9 +8,9 @@ from typing import Any
 
 from explorer.errors import StudyError
 from explorer.space.search_space import parse_space
+from explorer.store.managing.extensions import ENTRY, require_present
 from explorer.store.studies import open_study
 from explorer.store.study import Study
-from explorer.study.extension_checks import ENTRY, require_present
 from explorer.study.recorded_training import find_data
 from explorer.study.search import SearchResult, run_search
 from explorer.training.recipe import Recipe

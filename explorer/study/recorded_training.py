@@ -13,8 +13,8 @@ from explorer.data.catalogue import EMBEDDED, KNOWN, data_place, locate
 from explorer.data.dataset import Dataset, load_data
 from explorer.errors import DataError, StudyError
 from explorer.extensions.lookup import names
+from explorer.store.managing.extensions import require_present
 from explorer.store.study import Study
-from explorer.study.extension_checks import require_present
 from explorer.training.recipe import Recipe
 
 

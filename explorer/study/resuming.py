@@ -11,9 +11,9 @@ from explorer.analysis.limits import parse_limit
 from explorer.errors import StoreError
 from explorer.store.database import Database
 from explorer.store.lease import is_gone
+from explorer.store.managing.extensions import ENTRY, require_same_extensions
 from explorer.store.studies import change_study, check_name, create_study, find_study, study_names
 from explorer.store.study import Study
-from explorer.study.extension_checks import ENTRY, require_same_extensions
 from explorer.study.fingerprint.fingerprint import code_differences, require_same
 from explorer.study.plan import Plan
 

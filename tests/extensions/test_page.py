@@ -32,6 +32,12 @@ def error_of(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr
 
 
+def space_error_of(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the errors of a space file, each with its line."""
+    assert done.returncode == 2 and "Traceback" not in done.stderr and "^" in done.stderr, done.stderr
+    return done.stderr
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """A folder, with a blank in its name, that has the files of the page and a study that used them."""
@@ -182,8 +188,8 @@ def test_a_package_adds_parts_as_entry_points(folder, tmp_path):
     assert "package explorer-parts 1.0" in message and "install the package explorer-parts==1.0" in message
     install(tmp_path / "second", "more_parts")
     two = {"PYTHONPATH": f"{tmp_path}/site:{tmp_path}/second"}
-    message = error_of(run(tmp_path, *SEARCH, **two))
+    message = space_error_of(run(tmp_path, *SEARCH, **two))
     assert "is in both package" in message and "uninstall one of them" in message
     install(tmp_path / "broken", code="\nraise OSError('no device')\n")
-    message = error_of(run(tmp_path, "space", "parts.yaml", PYTHONPATH=str(tmp_path / "broken")))
+    message = space_error_of(run(tmp_path, "space", "parts.yaml", PYTHONPATH=str(tmp_path / "broken")))
     assert "cannot be loaded: OSError: no device" in message

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from explorer.errors import StoreError
+from explorer.store.managing.extensions import ENTRY, MAY_CHANGE
 from explorer.store.managing.merging import Merged, append_trials
 from explorer.store.study import Study
-from explorer.study.extension_checks import ENTRY, MAY_CHANGE
 from explorer.study.fingerprint.fingerprint import code_differences, fingerprint_differences
 
 

@@ -16,8 +16,8 @@ from explorer.networks.architecture import DIGEST_VERSION
 from explorer.space.language.parse import content
 from explorer.space.lint.meanings import changed_meanings
 from explorer.space.search_space import SearchSpace
+from explorer.store.managing.extensions import ENTRY, extension_entries
 from explorer.store.study import Study
-from explorer.study.extension_checks import ENTRY, extension_entries
 from explorer.study.fingerprint.extensions import used_extensions
 from explorer.study.fingerprint.function_code import describe_function
 from explorer.study.settings import SearchSettings
@@ -65,10 +65,11 @@ def make_fingerprint(
         environment = {name: value for name, value in latency.to_dict().items() if name not in ("digest", "commit")}
         device = latency.machine.device.partition(":")[0]  # without the number of a GPU, as in the digest
         made["latency"] = {**environment, "device": device}
-    if used := extension_entries(used_extensions(space, settings)):
-        made[ENTRY] = used
+    if used := used_extensions(space, settings):
+        made[ENTRY] = extension_entries(used)
+    in_files = {each.name for each in used if each.kind == "cost" and each.origin.module}  # ENTRY has their code
     functions: dict[str, Callable[..., Any]] = {"evaluate": evaluate} if evaluate else {}
-    functions |= {f"cost {name}": own for name, own in costs.items() if f"cost {name}" not in used}
+    functions |= {f"cost {name}": own for name, own in costs.items() if name not in in_files}
     if functions:
         made["code"] = {role: describe_function(function) for role, function in functions.items()}
     values = settings.values()
