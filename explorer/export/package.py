@@ -129,7 +129,7 @@ def export_architecture(
                 if "hub" in chosen:
                     write(FILES["hub"], config_text(subject, recorded))
                     write(TIMM, timm_code(architecture.digest))
-                    head = card_metadata(subject, recorded, fields["accuracy"])
+                    head = card_metadata(subject, recorded, accuracy if subject.whole else None)
                 written = [name for name in FILES if FILES[name] in write.digests]
                 write("README.md", head + model_card(subject, written, space, recorded, differences))
                 write(PROVENANCE, _json_text({**fields, "max_abs_diff": differences}))

@@ -7,7 +7,7 @@ user's script imports, or in the script itself. A package adds extensions as ent
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -206,7 +206,7 @@ def registered() -> list[Extension]:
     return list(_registered.values())
 
 
-def need(extensions: dict[str, str]) -> None:
+def need(extensions: Mapping[str, str]) -> None:
     """Remember which extensions a study used, so that an unknown name can be explained.
 
     Args:

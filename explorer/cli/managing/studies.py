@@ -221,7 +221,7 @@ def tag(study: str, tags: Sequence[str], remove: bool, as_json: bool, storage: s
 
     opened = open_study(storage, study)
     if tags:
-        opened = annotate_study(opened, **{"remove_tags" if remove else "add_tags": tags})
+        opened = annotate_study(opened, add_tags=() if remove else tags, remove_tags=tags if remove else ())
     _print_annotations(opened, ", ".join(opened.tags), as_json, True)
 
 

@@ -15,6 +15,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, OptunaError
 from optuna.storages import BaseStorage, RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
@@ -103,7 +104,9 @@ def to_optuna(study: Study, storage: str | BaseStorage | None = None, name: str 
         StoreError: The storage has an Optuna study of this name, or cannot be written to.
     """
     space = parse_space(study.space_text, f"the space of study {study.name!r}")
-    directions = ["maximize" if way == "max" else "minimize" for way in study.objectives.values()]
+    directions = [
+        StudyDirection.MAXIMIZE if way == "max" else StudyDirection.MINIMIZE for way in study.objectives.values()
+    ]
     limits = [parse_limit(text) for text in study.limits]
     with _optuna_errors(storage):
         made = optuna.create_study(study_name=name or study.name, storage=_storage(storage), directions=directions)
@@ -221,9 +224,7 @@ def from_optuna(
         raise StudyError(
             f"Optuna study {found.study_name!r} has {count}; name them in its order, as in --objectives accuracy,macs"
         )
-    ways = {
-        each: "max" if way == optuna.study.StudyDirection.MAXIMIZE else "min" for each, way in zip(metrics, directions)
-    }
+    ways = {each: "max" if way == StudyDirection.MAXIMIZE else "min" for each, way in zip(metrics, directions)}
     ended = [trial for trial in trials if trial.state.is_finished()]
     derived = {trial.number: _derivation(space, trial) for trial in ended}
     new_name = check_name(study or found.study_name)

@@ -9,6 +9,7 @@ from explorer.extensions.registry import Extension
 from explorer.space.language.parse import content
 from explorer.space.search_space import SearchSpace
 from explorer.study.settings import SearchSettings
+from explorer.training.recipe import Recipe
 
 
 def used_extensions(space: SearchSpace, settings: SearchSettings) -> list[Extension]:
@@ -27,6 +28,7 @@ def used_extensions(space: SearchSpace, settings: SearchSettings) -> list[Extens
     used += [("cost", name) for name in names("cost") if name in (settings.costs or {})]
     used += [("sampler", settings.sampler), ("stopping", settings.stopping)]
     if settings.evaluate is None:
-        used += [("data", training.data or ""), ("recipe", getattr(training.recipe, "name", training.recipe) or "")]
+        recipe = training.recipe.name if isinstance(training.recipe, Recipe) else training.recipe
+        used += [("data", training.data or ""), ("recipe", recipe if isinstance(recipe, str) else "")]
     found = [find(kind, name) for kind, name in used if name in names(kind)]
     return [each for each in found if each is not None]

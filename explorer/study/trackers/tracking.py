@@ -87,7 +87,7 @@ def start_trackers(given: Iterable[str | Progress], study: Study) -> list[Progre
     Raises:
         StudyError: A tracker cannot be started, for instance because its server cannot be reached.
     """
-    started = []
+    started: list[Progress] = []
     for each in given:
         if not isinstance(each, str):
             started.append(Guarded(each, getattr(each, "__name__", "your tracker")))
