@@ -128,7 +128,7 @@ def op_row(op: type[Op]) -> str:
 FORKS_HEAD = """## Forks
 
 Parallel paths with one input, each a row of layers; they cost what their layers cost. `split(a, b)` is `cat` of
-paths that begin with `part(1, 2)` and `part(2, 2)`. [The space language](../language.md#parallel-paths) has examples.
+paths that begin with `part(1, 2)` and `part(2, 2)`. [The space language](language.md#parallel-paths) has examples.
 
 | spelling | meaning | output shape |
 |---|---|---|

@@ -73,8 +73,9 @@ def effects(
 ) -> None:
     """Estimate the effect of each choice of STUDY on OBJECTIVE, against the most frequent level.
 
-    All else equal, at equal COST, and on the frontier; docs/effects.md explains the three answers. --pairs N trains
-    networks that differ from trained ones in one choice, with the same seeds, and then estimates the effects again.
+    All else equal, at equal COST, and on the frontier: docs/explanation/effects.md explains the three answers.
+    --pairs N trains networks that differ from trained ones in one choice, with the same seeds, and then estimates the
+    effects again.
     """
     opened = open_study(storage, study)
     x, y = opened.axes(x, y)

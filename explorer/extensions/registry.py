@@ -86,8 +86,8 @@ _own: dict[str, tuple[str, ...]] = {}  # kind -> the explorer's own names
 def register(kind: str, name: str = "", value: Any = None) -> Any:
     """Add an op, a data set, a sampler, a stopping rule, a recipe, a cost or a tracker under a name.
 
-    Used as a decorator of a class or function, or with the value as last argument. docs/extending.md has a complete
-    example of each kind.
+    Used as a decorator of a class or function, or with the value as last argument. docs/everyday/extending.md has a
+    complete example of each kind.
 
     Args:
         kind: "op", "data", "sampler", "stopping", "recipe", "cost" or "tracker".

@@ -280,7 +280,7 @@ class SearchSettings(Settings):
     )
     evaluate: Evaluate | None = setting(
         None,
-        "evaluate(architecture, *, choices, epochs, seed) replaces training and returns the objectives that are not"
+        "``evaluate(architecture, *, choices, epochs, seed)`` replaces training and returns the objectives that are not"
         " costs, once per trial. It runs in a child process if that finds it by its name, so that its crash fails one"
         " trial; with workers=1 it runs in this process.",
         Function(),

@@ -24,6 +24,9 @@ _PROC = Path("/proc")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PR_SET_CHILD_SUBREAPER = 36
 _KILLED_SECONDS = 0.005  # between two checks whether killed processes have ended
+_UNKILLABLE_SCANS = 200  # after which a supervisor leaves children that it may not kill: they run as another user
+# That a supervisor has to end the processes of its trial and itself, before it is killed.
+SUPERVISOR_SECONDS = 5.0
 _IGNORED = (signal.SIGTERM, signal.SIGHUP)  # by the supervisor, which must outlive the trial to kill its processes
 
 
@@ -38,8 +41,18 @@ def end_descendants(root: int) -> None:
         time.sleep(_KILLED_SECONDS)
 
 
+def is_supervisor(pid: int) -> bool:
+    """Return whether a process that is to call ``supervise`` leads a process group, which it does just before."""
+    with suppress(ProcessLookupError, PermissionError):
+        return os.getpgid(pid) == pid
+    return False
+
+
 def end_tree(root: int) -> None:
-    """End process ``root``, its process group and all its descendants with SIGKILL."""
+    """End process ``root``, its process group and all its descendants with SIGKILL.
+
+    A process that a descendant starts meanwhile can escape. A supervisor itself lets none escape, so it is asked first.
+    """
     end_descendants(root)
     with suppress(ProcessLookupError, PermissionError):  # it has ended, or does not lead a group yet
         os.killpg(root, signal.SIGKILL)
@@ -49,7 +62,7 @@ def supervise(orders: Connection) -> None:
     """Fork: return in the child, which does the work; its parent becomes the supervisor and never returns.
 
     When the child ends, the supervisor kills all its descendants and exits with the child's status. When the writing
-    end of ``orders`` is closed, which happens when the search dies, it kills them and itself.
+    end of ``orders`` is closed, which also happens when the search dies, it kills the child.
 
     Args:
         orders: The connection on which the child receives its work.
@@ -62,20 +75,39 @@ def supervise(orders: Connection) -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
         return
-    threading.Thread(target=_end_with_search, args=(orders,), daemon=True).start()
+    threading.Thread(target=_end_with_search, args=(orders, worker), daemon=True).start()
     ended, status = os.wait()
     while ended != worker:  # it was an orphan of the trial
         ended, status = os.wait()
-    end_descendants(os.getpid())
+    _end_children()
     _exit_like(os.waitstatus_to_exitcode(status))
 
 
-def _end_with_search(orders: Connection) -> None:
-    """Wait until the search has died, and kill this process and all its descendants."""
+def _end_with_search(orders: Connection, worker: int) -> None:
+    """Wait until the search has died or ended the trial, and kill the worker, whose end the supervisor awaits."""
     hung_up = select.poll()
     hung_up.register(orders, 0)  # only hang-ups: the data is for the worker
     hung_up.poll()
-    end_tree(os.getpid())
+    _kill(worker)
+    if not _PROC.exists():
+        os.killpg(os.getpid(), signal.SIGKILL)
+
+
+def _end_children() -> None:
+    """Kill all descendants of this process, a subreaper, until it has no child.
+
+    A scan of ``/proc`` is not enough: it misses a process that was started during the scan by a parent that has ended.
+    The kernel hands such a process to the subreaper, and ``waitpid`` knows it.
+    """
+    idle_scans = 0
+    while idle_scans < _UNKILLABLE_SCANS:
+        idle_scans = 0 if sum(_kill(pid) for pid in _descendants(os.getpid())) else idle_scans + 1
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(_KILLED_SECONDS)
 
 
 def _exit_like(exitcode: int) -> None:

@@ -188,8 +188,8 @@ def test_a_3x3_convolution_is_not_a_wider_1x1(state):
 
 
 def test_swapped_layers_of_equal_shapes_are_not_detected_but_another_order_of_kinds_is_reported(state):
-    """Swapped convolutions of equal shapes load without a word, as docs/export.md says; a norm that is registered
-    before the convolution that this network computes first gives a warning."""
+    """Swapped convolutions of equal shapes load without a word, as docs/how_to/export.md says; a norm that is
+    registered before the convolution that this network computes first gives a warning."""
     weights = foreign(state)
     one, two = (f"body.a.unit1.{name}.weights.weight" for name in ("first", "second"))
     with warnings.catch_warnings():

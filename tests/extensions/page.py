@@ -1,11 +1,11 @@
-"""The files that docs/extending.md shows."""
+"""The files that docs/everyday/extending.md shows."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "everyday" / "extending.md").read_text()
 
 
 def shown(name: str) -> str:

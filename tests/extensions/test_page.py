@@ -1,4 +1,4 @@
-"""The example of docs/extending.md runs: as a file, in other processes, as a package, and exported."""
+"""The example of docs/everyday/extending.md runs: as a file, in other processes, as a package, and exported."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from explorer.networks.architecture import Architecture
 from explorer.space.search_space import SearchSpace
 from explorer.system.environment import find_device
 
-NETWORKS = 160  # the errors in docs/latency.md are for this number
+NETWORKS = 160  # the errors in docs/how_to/latency.md are for this number
 TIME_SCALE = 0.3  # of the full measuring time; the fit averages the larger errors of single measurements
 DRAWS_PER_NETWORK = 20  # samples for each network wanted, after which the space counts as exhausted
 

@@ -75,7 +75,7 @@ class Registry:
             )
         missing = [name for name in ("role", "module") if not _defines(cls, name)]
         if missing:
-            raise ExtensionError(f"{where}: the class lacks {' and '.join(missing)}; see docs/extending.md")
+            raise ExtensionError(f"{where}: the class lacks {' and '.join(missing)}; see docs/everyday/extending.md")
         self._ops.pop(spelling, None)
         self.add(cls)
 

@@ -33,7 +33,7 @@ def check_exportable(study: Study, record: TrialRecord, data_dir: str | Path | N
     if record.state not in ("complete", "cached"):
         raise StudyError(
             f"trial {record.number} of study {study.name!r} has no result to export: it is {record.state}"
-            f" {record.reason}".rstrip()
+            + (f" ({record.reason})" if record.reason else "")
         )
     if is_trained(study) and record.state == "complete" and study.weights(record) is None:
         training_recipe(study)

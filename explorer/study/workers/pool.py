@@ -32,7 +32,7 @@ from explorer.study.workers.executor import Message
 from explorer.study.workers.jobs import Failure, Job, Outcome, Verdict, Work
 from explorer.study.workers.watchdog import UNLIMITED, TrialLimits, Watchdog
 from explorer.system.core_shares import CoreShare
-from explorer.system.process_tree import end_tree, resident_memory
+from explorer.system.process_tree import SUPERVISOR_SECONDS, end_tree, is_supervisor, resident_memory
 from explorer.system.signals import signal_name
 
 PRELOADED = ["explorer.study.workers.child", "explorer.study.workers.train_job"]  # what trainings import
@@ -182,6 +182,8 @@ class ProcessPool:
                     child.watchdog.check()
 
     def stop(self) -> None:
+        for child in self._children:
+            child.orders.close()  # all end at the same time
         for child in list(self._children):
             self._remove(child, timeout=0.0)
         if self._share is not None:
@@ -220,11 +222,13 @@ class ProcessPool:
         """Wait up to ``timeout`` seconds until the child exits, then end it and all processes that it started."""
         self._children.remove(child)
         child.process.join(timeout)
+        child.orders.close()  # its supervisor then ends all processes of the job and itself
+        if child.process.is_alive() and is_supervisor(child.pid):
+            child.process.join(SUPERVISOR_SECONDS)
         end_tree(child.pid)
-        child.process.kill()  # if it is not yet the leader of a process group
+        child.process.kill()  # if it is not yet a supervisor
         child.process.join()
         child.messages.close()
-        child.orders.close()
 
 
 def _has_leaked(child: _Child) -> bool:

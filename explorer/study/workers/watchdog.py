@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 
 from explorer.system.memory import total_memory
-from explorer.system.process_tree import end_tree, resident_memory
+from explorer.system.process_tree import SUPERVISOR_SECONDS, end_descendants, end_tree, resident_memory
 
 MEMORY_CHECK_SECONDS = 0.25  # between two readings of memory, which go through /proc
 TERM_SECONDS = 1.0  # that a process has to end after SIGTERM, before SIGKILL
@@ -69,8 +69,10 @@ class Watchdog:
         """Send SIGTERM to the group if a limit is exceeded, and SIGKILL to all its descendants a second later."""
         moment = time.monotonic()
         if self.exceeded:
-            if moment > self._terminated + TERM_SECONDS:
+            if moment > self._terminated + TERM_SECONDS + SUPERVISOR_SECONDS:
                 end_tree(self._group)
+            elif moment > self._terminated + TERM_SECONDS:
+                end_descendants(self._group)  # its supervisor ends what is started meanwhile, and itself
             return
         self.exceeded = self._exceeded_limit(moment)
         if self.exceeded:

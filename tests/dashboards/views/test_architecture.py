@@ -219,5 +219,5 @@ grammar: {act: relu | silu}
     writer.begin(0, proposal(0))
     writer.finish(0, Ending("failed", reason="it broke"))
     other = open_study(url, "other")
-    with pytest.raises(ExportError, match="no trained weights"):
+    with pytest.raises(ExportError, match=r"no result to export: it is failed \(it broke\)"):
         zipped_export(other, other.trial(0), url)

@@ -1,4 +1,4 @@
-"""The roles of docs/storage.md: a worker that creates nothing, and a dashboard that writes nothing."""
+"""The roles of docs/many_machines/storage.md: a worker that creates nothing, and a dashboard that writes nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from explorer.study.search import run_search
 from tests.store.conftest import make_study
 from tests.study.evaluations import good
 
-PAGE = Path(__file__).parents[3] / "docs" / "storage.md"
+PAGE = Path(__file__).parents[3] / "docs" / "many_machines" / "storage.md"
 
 
 @pytest.fixture
