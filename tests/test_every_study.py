@@ -79,7 +79,9 @@ def test_every_command_is_in_the_matrix():
     assert set(CALLS) | set(NO_STUDY) == set(COMMANDS) and not set(CALLS) & set(NO_STUDY)
 
 
-@pytest.mark.parametrize("kind", ["table", "counterparts", *(pytest.param(k, marks=pytest.mark.slow) for k in KINDS)])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in ("table", "counterparts") else pytest.mark.slow) for kind in KINDS]
+)
 @pytest.mark.parametrize("command", CALLS)
 def test_every_command_answers_on_every_kind(capsys, storage, command, kind, tmp_path):
     """A command ends with its result, or with status 2 and one line that says what is missing."""
