@@ -19,6 +19,21 @@ from explorer.former_names import install as _find_former_modules
 
 # Public name -> the module and the attribute that it stands for.
 _PUBLIC = {
+    "annotate_study": ("explorer.store.managing.changes", "annotate_study"),
+    "copy_study": ("explorer.store.managing.copies", "copy_study"),
+    "delete_study": ("explorer.store.managing.changes", "delete_study"),
+    "merge_studies": ("explorer.study.exchange.merging", "merge_studies"),
+    "rename_study": ("explorer.store.managing.changes", "rename_study"),
+    "Argument": ("explorer.networks.ops.base", "Argument"),
+    "Call": ("explorer.networks.ops.base", "Call"),
+    "Op": ("explorer.networks.ops.base", "Op"),
+    "OpCost": ("explorer.networks.ops.base", "OpCost"),
+    "Recipe": ("explorer.training.recipe", "Recipe"),
+    "TensorShape": ("explorer.networks.ops.base", "TensorShape"),
+    "load_extension": ("explorer.extensions.files", "load_extension"),
+    "register": ("explorer.extensions.registry", "register"),
+    "from_optuna": ("explorer.study.exchange.optuna", "from_optuna"),
+    "to_optuna": ("explorer.study.exchange.optuna", "to_optuna"),
     "Architecture": ("explorer.networks.architecture", "Architecture"),
     "Derivation": ("explorer.space.choices", "Derivation"),
     "ExplorerError": ("explorer.errors", "ExplorerError"),

@@ -3,6 +3,7 @@
     ExplorerError
     ├── SpaceError           a search-space file or a choice in it (located: file, line, column)
     ├── ArchitectureError    an invalid architecture: mismatched shapes, unknown ops
+    ├── ExtensionError       an op, sampler or other extension that is missing, invalid, or registered twice
     ├── CostError            costs that cannot be counted, or that differ from another counter's
     ├── MeasurementError     a missing device, or a latency that cannot be measured
     ├── DataError            a missing, damaged or unknown data set
@@ -121,6 +122,10 @@ class SpaceError(ExplorerError):
 
 class ArchitectureError(ExplorerError):
     """An invalid architecture."""
+
+
+class ExtensionError(ExplorerError):
+    """An op, sampler or other extension that is missing, invalid, or registered twice."""
 
 
 class CostError(ExplorerError):

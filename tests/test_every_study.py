@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from streamlit.testing.v1 import AppTest
 
 import explorer
+from explorer.cli import COMMANDS
 from explorer.dashboard.launch import STORAGE_VARIABLE, pages_folder
 from explorer.store import open_study
 from explorer.store.database import open_for_writing
@@ -40,6 +41,54 @@ def ask(capsys, storage, tmp_path):
         return status, out, err
 
     return call
+
+
+# Command -> how this file calls it on the study KIND.
+CALLS: dict[str, tuple[str, ...]] = {
+    "trials": ("KIND", "--csv"),
+    "frontier": ("KIND", "--markdown"),
+    "clean": ("KIND",),
+    "effects": ("KIND",),
+    "report": ("KIND", "-o", "FOLDER/report.html"),
+    "cost": ("KIND:0",),
+    "gradients": ("KIND:0", "--batch", "2"),
+    "export": ("KIND:0", "-o", "FOLDER/network", "--formats", "yaml"),
+    "studies": ("copy", "KIND", "copy of KIND", "--to", "sqlite:///FOLDER/copy.db"),
+    "export-optuna": ("KIND", "FOLDER/optuna.db"),
+    "scores": ("--study", "KIND", "--score", "zen"),
+    "compare": ("KIND", "KIND"),
+    "confirm": ("KIND", "--seeds", "1", "--x", "no such cost"),
+    "worker": ("--study", "KIND", "--trials", "1"),
+    "latency": ("KIND:999",),
+    "train": ("KIND:999", "--data", "digits"),
+}
+# Commands that read no study, with the reason.
+NO_STUDY = {
+    **dict.fromkeys(("space", "sample", "atlas"), "it reads a space"),
+    "search": "it writes the studies of this file",
+    "reproduce": "it writes a study of its own",
+    "describe": "it reads a folder: test_the_networks_of_every_study_are_exported",
+    "dashboard": "it serves the pages of test_every_page_is_drawn",
+    "import-optuna": "it writes a study",
+    **dict.fromkeys(("data", "doctor"), "it reads this machine"),
+}
+
+
+def test_every_command_is_in_the_matrix():
+    """Each command of the command line is called on a study of every kind, or reads none."""
+    assert set(CALLS) | set(NO_STUDY) == set(COMMANDS) and not set(CALLS) & set(NO_STUDY)
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in ("table", "counterparts") else pytest.mark.slow) for kind in KINDS]
+)
+@pytest.mark.parametrize("command", CALLS)
+def test_every_command_answers_on_every_kind(capsys, storage, command, kind, tmp_path):
+    """A command ends with its result, or with one line that says what is missing."""
+    line = [word.replace("KIND", kind).replace("FOLDER", str(tmp_path)) for word in CALLS[command]]
+    status, out, err = run(capsys, command, *line, "--storage", storage)
+    assert status in (0, 2) and (bool(out) == (status == 0) or err.count("\n") == 1), err
+    assert "Traceback" not in err
 
 
 ALIKE = ("in workers", "own cost", "one loss", "latency", "limited")  # kinds that differ little from another
@@ -134,7 +183,7 @@ def test_commands_on_accuracies_name_what_is_missing(ask, kind):
 @pytest.mark.parametrize(
     "kind",
     [
-        *("trained", "no accuracy", "no cost", "empty", "elsewhere"),
+        *("trained", "no accuracy", "no cost", "empty", "elsewhere", "table", "counterparts"),
         *(
             pytest.param(kind, marks=pytest.mark.slow)
             for kind in ("confirmed", "in process", "own cost", "all failed", "only rejected")

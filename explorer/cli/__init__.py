@@ -35,7 +35,7 @@ COMMANDS = {
     "search": ("running", "Train networks of a space and find the accuracy-versus-cost frontier."),
     "worker": ("running", "Add a worker to a study that a search created."),
     "train": ("running", "Train one architecture."),
-    "studies": ("studies", "List the studies in a storage."),
+    "studies": ("managing.studies", "List the studies in a storage; rename, delete, copy, merge, note or tag them."),
     "trials": ("studies", "List the trials of a study."),
     "frontier": ("studies", "List the non-dominated networks of a study, or the best one under a budget."),
     "confirm": ("confirming", "Train the frontier's networks again from fresh seeds, and test them."),
@@ -46,6 +46,8 @@ COMMANDS = {
     "report": ("studies", "Write a study as one static page with the dashboard's figures, to open offline."),
     "export": ("sharing", "Write an architecture as a self-contained folder."),
     "describe": ("sharing", "Show the contents of an exported folder and verify its files."),
+    "import-optuna": ("managing.optuna", "Read an Optuna study whose parameters are the choices of a space."),
+    "export-optuna": ("managing.optuna", "Write a study as an Optuna study, for optuna-dashboard."),
     "dashboard": ("sharing", "Browse studies in the browser."),
     "data": ("machine", "List, inspect and download data sets."),
     "doctor": ("machine", "Check what this machine has, what is missing, and how to fix it."),
@@ -55,6 +57,7 @@ COMMANDS = {
 COMMAND_SYNONYMS = {
     **dict.fromkeys(("run", "start", "resume", "continue", "optimize", "tune"), "search"),
     **dict.fromkeys(("list", "ls", "status"), "studies"),
+    **dict.fromkeys(("rename", "mv", "delete", "rm", "copy", "cp", "merge", "note", "tag"), "studies"),
     **dict.fromkeys(("ui", "serve", "web", "browse"), "dashboard"),
     **dict.fromkeys(("fit", "eval", "evaluate", "test"), "train"),
     **dict.fromkeys(("download", "fetch", "datasets"), "data"),
@@ -78,8 +81,11 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"explorer.cli.{COMMANDS[name][0]}"), name)
+        command: click.Command = getattr(import_module(f"explorer.cli.{COMMANDS[name][0]}"), name.replace("-", "_"))
         command.help = command.help or COMMANDS[name][1]  # python -OO removes docstrings
+        for each in (command, *getattr(command, "commands", {}).values()):  # those of a group take it too
+            if all(option.name != "import_files" for option in each.params):
+                each.params.append(_import_option())
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
@@ -93,6 +99,26 @@ class Commands(click.Group):
         # The texts come from COMMANDS, so that --help imports no command.
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+
+def _import_option() -> click.Option:
+    """Return the option ``--import``, which every command has; its files are loaded before other options are read."""
+
+    def load(ctx: click.Context, param: click.Parameter, files: tuple[str, ...]) -> None:
+        for file in files:
+            from explorer.extensions.files import load_extension
+
+            load_extension(file)
+
+    return click.Option(
+        ["--import", "import_files"],
+        multiple=True,
+        metavar="FILE.py",
+        is_eager=True,
+        expose_value=False,
+        callback=load,
+        help="Load ops, samplers and other extensions from this file; may be repeated. Also from EXPLORER_IMPORT.",
+    )
 
 
 @click.group(

@@ -100,14 +100,14 @@ def show(name: str, data_dir: str | None, skip_damaged: bool, as_json: bool) -> 
 @as_json
 def fetch(name: str, data_dir: str | None, as_json: bool) -> None:
     """Download the data set NAME and verify it. An existing data set is not changed."""
-    from explorer.data.catalogue import EMBEDDED, KNOWN, locate, require_known
+    from explorer.data.catalogue import KNOWN, locate, require_known
     from explorer.data.fetch import target_files
     from explorer.data.sources import data_root
 
     require_known(name)
     fetched: list[Path] = []
     where: Path | None = None
-    if name not in EMBEDDED:
+    if name in KNOWN:
         known, root = KNOWN[name], data_root(data_dir)
         targets = target_files(known, root)
         where = targets[0].parent

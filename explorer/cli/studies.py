@@ -1,9 +1,8 @@
-"""``explorer studies``, ``trials``, ``frontier`` and ``report``: results in a storage."""
+"""``explorer trials``, ``frontier`` and ``report``: the results of a study."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,69 +13,26 @@ from explorer.analysis.estimates import Estimate
 from explorer.analysis.frontier_certainty import FrontierCertainty, certainty_text
 from explorer.analysis.limits import Limit, parse_limit
 from explorer.analysis.quantities import LATENCY, TRAINED
-from explorer.cli.options import (
-    as_json,
-    choices_line,
-    console,
-    plain,
-    print_json,
-    print_table,
-    storage,
-)
+from explorer.cli.managing.tables import as_csv, print_annotated, print_csv, table_formats
+from explorer.cli.options import as_json, choices_line, print_json, print_table, storage
+from explorer.errors import ExplorerError
 from explorer.records import TrialRecord
-from explorer.store import Study, list_studies, open_study
-
-
-@click.command()
-@as_json
-@storage
-def studies(as_json: bool, storage: str) -> None:
-    """List the studies in a storage: space, data, objectives, number of trials, last change."""
-    found = list_studies(storage)
-    if as_json:
-        print_json(
-            [
-                {
-                    "name": study.name,
-                    "space": study.space_name,
-                    "data": study.data,
-                    "objectives": dict(study.objectives),
-                    "trials": dict(study.counts),
-                    "created": study.created,
-                    "changed": study.changed,
-                }
-                for study in found
-            ]
-        )
-        return
-    print_table(
-        {
-            **{"study": "left", "space": "left", "data": "left", "objectives": "left"},
-            **{"complete": "right", "failed": "right", "interrupted": "right", "changed": "left"},
-        },
-        [
-            (
-                study.name,
-                study.space_name,
-                study.data,
-                ", ".join(f"{name} ({direction})" for name, direction in study.objectives.items()),
-                study.counts["complete"],
-                study.counts["failed"],
-                study.counts["interrupted"],
-                datetime.fromtimestamp(study.changed).strftime("%Y-%m-%d %H:%M"),
-            )
-            for study in found
-        ],
-    )  # fmt: skip
+from explorer.store import Study, open_study
 
 
 @click.command()
 @click.argument("study", default="")
+@as_csv
 @as_json
 @storage
-def trials(study: str, as_json: bool, storage: str) -> None:
-    """List the trials of STUDY, by number."""
+def trials(study: str, as_csv: bool, as_json: bool, storage: str) -> None:
+    """List the trials of STUDY, by number. CSV has one column per choice, objective and cost, with all digits."""
     opened = open_study(storage, study)
+    if as_csv and as_json:
+        raise ExplorerError("--csv and --json: choose one format")
+    if as_csv:
+        click.echo(opened.to_frame().to_csv(index=False), nl=False)
+        return
     records = opened.trials(full=False)
     if as_json:
         print_json([trial_json(record) for record in records])
@@ -150,6 +106,7 @@ mix = click.option("--mix-environments", is_flag=True, help="Compare latencies a
     help="Only the best network within this limit, as in 'macs<=40M' or 'accuracy>=60%'; may be repeated.",
 )
 @mix
+@table_formats
 @as_json
 @storage
 def frontier(
@@ -158,6 +115,7 @@ def frontier(
     y: str | None,
     under: tuple[str, ...],
     mix_environments: bool,
+    table: str,
     as_json: bool,
     storage: str,
 ) -> None:
@@ -175,13 +133,29 @@ def frontier(
     estimates = opened.estimates(y)
     if as_json:
         print_json([frontier_json(record, certainty, estimates.get(record.number)) for record in records])
-        warn_of_mixed_latencies(opened, names, on_stderr=True)
+    elif table == "csv":
+        print_csv([_frontier_row(record, certainty, estimates.get(record.number)) for record in records])
+    elif not records:
+        click.echo(none_found(opened, limits), err=bool(table))
         return
-    if not records:
-        click.echo(none_found(opened, limits))
-        return
-    print_frontier(records, x, y, certainty, estimates)
-    warn_of_mixed_latencies(opened, names)
+    else:
+        print_frontier(records, x, y, certainty, estimates, table)
+        if note := _other_epochs(opened):
+            click.echo(note, err=bool(table))
+    warn_of_mixed_latencies(opened, names, on_stderr=as_json or bool(table))
+
+
+def _other_epochs(study: Study) -> str:
+    """Return a note on fresh seeds that were trained for other epochs than the trials; empty if there are none."""
+    epochs = study.fingerprint.get("epochs")
+    others = {each.epochs for each in study.confirmations() if each.state == "complete" and each.epochs != epochs}
+    if not others or epochs is None:
+        return ""
+    longest = max(others)
+    return (
+        f"fresh seeds of {', '.join(map(str, sorted(others)))} epochs are not compared with trials of {epochs};"
+        f" 'explorer confirm {study.name} --epochs {longest}' shows them"
+    )
 
 
 def none_found(study: Study, limits: Sequence[Limit]) -> str:
@@ -228,6 +202,21 @@ def frontier_json(
     return {**row, **quantities, **named, **row, "objectives": dict(record.objectives)}
 
 
+def _frontier_row(
+    record: TrialRecord, certainty: FrontierCertainty | None, estimate: Estimate | None
+) -> dict[str, Any]:
+    """Return one network as a row of ``explorer frontier --csv``: a column per choice, quantity and estimate."""
+    known = estimate.to_json() if estimate is not None else {}
+    values = {**record.quantities, **({known["name"]: known["value"]} if known else {})}
+    row: dict[str, Any] = {"trial": record.number, "digest": record.digest}
+    row |= {f"choice.{name}" if name in (*row, *values) else name: text for name, text in record.choices.items()}
+    row |= {f"value.{name}" if name in row else name: value for name, value in values.items()}
+    row |= {f"estimate.{name}": known[name] for name in ("ci95", "seeds", "source") if name in known}
+    if certainty is not None:
+        row["frontier_probability"] = certainty.probabilities.get(record.number)
+    return row
+
+
 def warn_of_mixed_latencies(study: Study, names: Container[str], on_stderr: bool = False) -> None:
     """Print a note if the study's latencies are from different environments and so cannot be compared.
 
@@ -246,6 +235,7 @@ def print_frontier(
     y: str,
     certainty: FrontierCertainty | None,
     estimates: Mapping[int, Estimate],
+    table: str = "",
 ) -> None:
     """Print a frontier as a table, and below it what its networks share and how certain it is.
 
@@ -255,6 +245,7 @@ def print_frontier(
         y: The objective.
         certainty: Its certainty; None if no network was trained more than once.
         estimates: Trial number -> best estimate of the objective.
+        table: "latex", "markdown", or empty for a terminal.
     """
     known = {record.number: estimates[record.number] for record in records if record.number in estimates}
     confirmed = any(estimate.seeds for estimate in known.values())
@@ -270,35 +261,33 @@ def print_frontier(
     )
     columns = dict.fromkeys([y, x, "params", "macs"])
     titles = [f"{name} (objective)" if name in ("trial", "choices") else name for name in columns]
-    print_table(
-        {
-            "trial": "right",
-            **dict.fromkeys(titles, "right"),
-            **({"source": "left"} if confirmed else {}),
-            **({"stays": "right"} if stays else {}),
-            "choices": "left",
-        },
-        [
-            (
-                record.number,
-                *(
-                    known[record.number].interval if name == y and record.number in known else _quantity(record, name)
-                    for name in columns
-                ),
-                *([known[record.number].source if record.number in known else ""] if confirmed else []),
-                *([f"{stays[record.number]:.0%}"] if stays else []),
-                choices_line({name: text for name, text in record.choices.items() if name not in shared}),
-            )
-            for record in records
-        ],
-    )
-    if shared:
-        console().print(plain(f"all networks: {choices_line(shared)}"))
+    headings = {
+        "trial": "right",
+        **dict.fromkeys(titles, "right"),
+        **({"source": "left"} if confirmed else {}),
+        **({"stays": "right"} if stays else {}),
+        "choices": "left",
+    }
+    rows = [
+        (
+            record.number,
+            *(
+                known[record.number].interval if name == y and record.number in known else _quantity(record, name)
+                for name in columns
+            ),
+            *([known[record.number].source if record.number in known else ""] if confirmed else []),
+            *([f"{stays[record.number]:.0%}"] if stays else []),
+            choices_line({name: text for name, text in record.choices.items() if name not in shared}),
+        )
+        for record in records
+    ]
+    notes = [f"all networks: {choices_line(shared)}"] if shared else []
     missing = [str(number) for number, estimate in known.items() if not estimate.seeds]
     if confirmed and missing and known[records[0].number].split:
         which = f"{'trials' if len(missing) > 1 else 'trial'} {', '.join(missing)}"
-        console().print(plain(f"without fresh seeds: {which}; 'explorer confirm --estimated' trains them again"))
-    console().print(plain(certainty_text(certainty, [record.number for record in records], y)))
+        notes.append(f"without fresh seeds: {which}; 'explorer confirm --estimated' trains them again")
+    notes.append(certainty_text(certainty, [record.number for record in records], y))
+    print_annotated(table, headings, rows, notes)
 
 
 def _quantity(record: TrialRecord, name: str) -> str:

@@ -6,9 +6,11 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from explorer.data.extension import extension_splits
 from explorer.data.formats import digits
 from explorer.data.formats.cifar import CIFAR10, CIFAR100, archive_layout, batches_layout
 from explorer.data.formats.folders import describe_folder, folder_layout
@@ -17,25 +19,29 @@ from explorer.data.formats.parquet import parquet_layout
 from explorer.data.sources import Layout, PublicDataset, Source, data_root, find_source, is_named
 from explorer.data.splits import SPLITS, Split
 from explorer.errors import DataError, did_you_mean
+from explorer.extensions.lookup import find, names, why_unknown
+from explorer.extensions.registry import serve
 from explorer.networks.ops.base import TensorShape
 
 _ALLOWED_SIDES = range(4, 4_097)  # pixels; the upper limit bounds the memory of an image
 
 
 class EmbeddedDataset(NamedTuple):
-    """A data set of ten classes that comes with scikit-learn.
+    """A data set without files: one that comes with scikit-learn, or one of an extension.
 
     Attributes:
         shape: Shape of an image, (C, H, W).
         images: Split -> number of images.
         shift: Pixels by which a training image may be shifted.
         load: Returns train, validation and test for a seed.
+        classes: Number of classes.
     """
 
     shape: TensorShape
     images: Mapping[str, int]
     shift: int
     load: Callable[[int], tuple[Split, Split, Split]]
+    classes: int = 10
 
 
 EMBEDDED = {
@@ -54,6 +60,24 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
     **dict.fromkeys(("mnist", "fashion_mnist"), (idx_layout, parquet_layout, folder_layout)),
 }
 NAMES = (*EMBEDDED, *KNOWN)
+serve("data", NAMES)
+
+
+def embedded(name: str) -> EmbeddedDataset | None:
+    """Return an embedded data set or one of an extension; None if there is none of that name."""
+    if name in EMBEDDED or name in KNOWN or (found := find("data", name)) is None:
+        return EMBEDDED.get(name)
+    splits = extension_splits(name, found.value, 0)
+    shape = TensorShape(*splits[0].images.shape[1:])
+    images = {split: len(each) for split, each in zip(SPLITS, splits, strict=True)}
+    shift = min(shape.height, shape.width) // 8  # as for folders
+    classes = int(max(each.labels.max() for each in splits)) + 1
+    return EmbeddedDataset(shape, images, shift, partial(extension_splits, name, found.value), classes)
+
+
+def known_names() -> tuple[str, ...]:
+    """Return the names of all data sets without folders: the explorer's and those of extensions."""
+    return (*NAMES, *names("data"))
 
 
 def describe_data(name: str, data_dir: str | Path | None = None) -> tuple[TensorShape, int]:
@@ -66,17 +90,19 @@ def describe_data(name: str, data_dir: str | Path | None = None) -> tuple[Tensor
     Raises:
         DataError: The name is unknown, or the folder holds no class folders.
     """
-    if name in EMBEDDED:
-        return EMBEDDED[name].shape, 10
+    if (found := embedded(name)) is not None:
+        return found.shape, found.classes
     if name in KNOWN:
         return KNOWN[name].shape, KNOWN[name].classes
     return describe_folder(*find_folder(name, data_dir))
 
 
 def require_known(name: str) -> None:
-    """Raise DataError unless ``name`` is an embedded or a public data set."""
-    if name not in NAMES:
-        raise DataError(f"unknown data set {name!r}; known: {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
+    """Raise DataError unless ``name`` is an embedded or a public data set, or one of an extension."""
+    known = known_names()
+    if name not in known:
+        hint = why_unknown("data", name) or did_you_mean(name, known)
+        raise DataError(f"unknown data set {name!r}; known: {', '.join(known)}{hint}")
 
 
 def locate(name: str, data_dir: str | Path | None = None) -> Source | None:
@@ -108,10 +134,10 @@ def data_place(name: str, data_dir: str | Path | None = None) -> dict[str, str]:
     Raises:
         DataError: The name is unknown.
     """
-    if name in EMBEDDED:
-        return {}
     if name in KNOWN:
         return {"name": name, "data_dir": str(data_root(data_dir).resolve())}
+    if embedded(name) is not None:
+        return {}
     folder, side = find_folder(name, data_dir)
     return {"name": str(folder) if side is None else f"{folder}@{side}"}
 
@@ -142,7 +168,8 @@ def find_folder(name: str, data_dir: str | Path | None) -> tuple[Path, int | Non
         raise DataError(f"{name}: only folders of images are resized; {sized[1]} has one size")
     raise DataError(
         f"unknown data set {name!r}: no folder of that name, here or in {data_root(data_dir)}; known: "
-        f"{', '.join(NAMES)}, or a folder with one subfolder of images for each class{did_you_mean(name, NAMES)}"
+        f"{', '.join(known_names())}, or a folder with one subfolder of images for each class"
+        f"{why_unknown('data', name) or did_you_mean(name, known_names())}"
     )
 
 
@@ -152,7 +179,7 @@ class Entry:
 
     Attributes:
         name: Its name.
-        state: ``embedded``, ``found``, ``missing`` or ``damaged``.
+        state: ``embedded``, ``extension``, ``found``, ``missing`` or ``damaged``.
         where: Folder or archive, if it is found.
         layout: Layout of its files, if it is found.
         shape: Shape of an image, (C, H, W).
@@ -184,8 +211,10 @@ def list_data(data_dir: str | Path | None = None) -> list[Entry]:
 
 def _embedded() -> list[Entry]:
     entries = []
-    for name, embedded in EMBEDDED.items():
-        entries.append(Entry(name, "embedded", None, "", embedded.shape, 10, dict(embedded.images), 0))
+    for name in (*EMBEDDED, *names("data")):
+        if (found := embedded(name)) is not None:
+            state = "embedded" if name in EMBEDDED else "extension"
+            entries.append(Entry(name, state, None, "", found.shape, found.classes, dict(found.images), 0))
     return entries
 
 

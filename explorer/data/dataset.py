@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from explorer.data.catalogue import EMBEDDED, KNOWN, describe_data, find_folder, locate
+from explorer.data.catalogue import KNOWN, embedded, find_folder, locate
 from explorer.data.formats.folders import describe_folder, folder_source
 from explorer.data.images import ImageFormat
 from explorer.data.reading import escaped_name
@@ -131,10 +131,10 @@ def load_data(
     flip = False
     class_names: tuple[str, ...] = ()
     test: Split | LazySplit
-    if name in EMBEDDED:
-        shape, classes = describe_data(name)
-        shift = EMBEDDED[name].shift
-        train, validation, test = EMBEDDED[name].load(seed)
+    if (found := embedded(name)) is not None:
+        shape, classes, shift = found.shape, found.classes, found.shift
+        train, validation, test = found.load(seed)
+        _require_classes(f"data set {name!r}: its training images", train, classes)
     elif name in KNOWN:
         known = KNOWN[name]
         shape, classes, shift, flip = known.shape, known.classes, known.shift, known.flip

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from explorer.analysis.quantities import quantity_named
+from explorer.export.hub import model_name
 from explorer.export.transfer import Subject
 from explorer.networks.drawing import Diagram, op_names, stage_diagrams
 from explorer.networks.walk import OpRun
@@ -63,6 +64,17 @@ import numpy
 import onnxruntime
 session = onnxruntime.InferenceSession("model.onnx")
 {outputs} = session.run(None, {{"images": numpy.zeros((1, {shape}), "float32")}}){first}""",
+    ),
+    "hub": (
+        "`timm_model.py`, which registers the network in timm (timm)",
+        """\
+import sys
+sys.path.insert(0, ".")
+import timm
+import timm_model
+import torch
+network = timm.create_model("{name}", pretrained=True).eval()
+{outputs} = network(torch.zeros(1, {shape}))""",
     ),
     "yaml": (
         "`architecture.yaml`, a space with this one network, and the weights (explorer)",
@@ -168,13 +180,14 @@ def _loading(subject: Subject, formats: Sequence[str]) -> list[str]:
     """Write how each exported format is loaded, for images of the network's input shape."""
     shape = ", ".join(map(str, subject.architecture.input))
     outputs, first = ("features", "") if subject.features else ("logits", "[0]")
-    loadable = {"pt2", "onnx", *(("python",) if "safetensors" in formats else ())}
+    loadable = {"pt2", "onnx", "hub", *(("python",) if "safetensors" in formats else ())}
+    name = model_name(subject.architecture.digest)
     if "safetensors" in formats and not subject.features:
         loadable.add("yaml")  # the space language has no networks without a head; the weights do not fit
     parts = []
-    for name in (name for name in LOADING if name in formats and name in loadable):
-        about, code = LOADING[name]
-        lines = code.format(outputs=outputs, first=first, shape=shape)
+    for kind in (each for each in LOADING if each in formats and each in loadable):
+        about, code = LOADING[kind]
+        lines = code.format(outputs=outputs, first=first, shape=shape, name=name)
         parts.append(f"{about}:\n\n```python\n{lines}\n```\n")
     return ["## Loading\n", "In this folder, for any number of images:\n", *parts] if parts else []
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from explorer.errors import ExportError
 from explorer.export.card import model_card
+from explorer.export.hub import TIMM, card_metadata, config_text, timm_code
 from explorer.export.manifest import ARCHITECTURE, FORMAT, MANIFEST, PROVENANCE, check_target
 from explorer.export.model_py.code import write_code
 from explorer.export.space_file import space_text
@@ -74,7 +75,8 @@ def export_architecture(
         directory: The folder: absent, empty, or an unchanged earlier export.
         state_dict: Weights, with any keys that ``load_weights`` accepts; by default the initialisation of seed 0,
             which the model card states.
-        formats: Of yaml, python, safetensors, onnx and pt2; by default all whose packages are installed.
+        formats: Of yaml, python, safetensors, onnx, pt2 and hub; by default all but hub whose packages are
+            installed.
         features: Stages, from 1. If given, the export is a backbone without a head that returns their feature maps.
         head_classes: Number of classes of a new, untrained classifier; by default the network keeps its own.
         provenance: The origin of the network (study, trial, accuracy, data, recipe, environment), any JSON values. They
@@ -123,8 +125,13 @@ def export_architecture(
                     differences = {name: max_abs_difference(FILES[name], found[name], expected) for name in runnable}
                 if "safetensors" not in chosen:
                     write.remove(FILES["safetensors"])
+                head = ""
+                if "hub" in chosen:
+                    write(FILES["hub"], config_text(subject, recorded))
+                    write(TIMM, timm_code(architecture.digest))
+                    head = card_metadata(subject, recorded, accuracy if subject.whole else None)
                 written = [name for name in FILES if FILES[name] in write.digests]
-                write("README.md", model_card(subject, written, space, recorded, differences))
+                write("README.md", head + model_card(subject, written, space, recorded, differences))
                 write(PROVENANCE, _json_text({**fields, "max_abs_diff": differences}))
                 manifest = {"format": FORMAT, "digest": architecture.digest, "files": dict(write.digests)}
                 write(MANIFEST, _json_text(manifest))

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 
@@ -18,6 +19,7 @@ from explorer.measure.protocol import MeasurementFailed
 from explorer.measure.result import Latency
 from explorer.measure.settings import Setting
 from explorer.networks.architecture import Architecture
+from explorer.system.signals import SIGNAL_SECONDS
 
 # By default glibc returns large blocks to the system and maps them again in every run. This takes longer than some
 # layers, and depends on the end address of the heap. Servers use allocators that keep memory, and so does this process.
@@ -87,6 +89,8 @@ def measure_in_child(
         finally:
             if sys.exc_info()[0] is not None:
                 child.kill()
+    if child.returncode in (-signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP):
+        time.sleep(SIGNAL_SECONDS)  # a signal to the process group reaches this process too, and ends it as usual
     if child.returncode == -signal.SIGKILL:
         raise MeasurementFailed(
             "the measuring process was killed, probably because memory ran out; use a smaller batch or fewer"

@@ -26,7 +26,7 @@ from explorer.training.convolutions import replace_faulty_convolutions
 
 def _modules_of(kind: type[Op]) -> tuple[type[nn.Module], ...]:
     """Return the torch modules of all ops of a kind."""
-    ops = (op for op in registry.by_spelling.values() if issubclass(op, kind))
+    ops = (op for op in registry.by_spelling.values() if issubclass(op, kind) and not op.lacking(()))
     return tuple(module_class(op().module(TensorShape(1, 1, 1))) for op in ops)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from explorer.errors import SettingError, did_you_mean
+from explorer.extensions.lookup import names, why_unknown
 from explorer.settings.amounts import parse_bytes, parse_seconds, parse_whole
 
 
@@ -152,20 +153,24 @@ class Bytes(Whole):
 
 @dataclass(frozen=True)
 class Name(Kind):
-    """One of a fixed set of names.
+    """One of the explorer's names, or of those that extensions add.
 
     Attributes:
         what: What the name denotes, for messages, such as "sampler".
         known: The valid names.
+        extensions: The kind of extensions whose names are valid too; empty for none.
     """
 
     what: str
     known: Sequence[str]
+    extensions: str = ""
 
     def check(self, name: str, value: Any) -> str:
         if value not in self.known:
-            near = did_you_mean(str(value), self.known)
-            raise SettingError(f"unknown {self.what} {value!r}; known: {', '.join(self.known)}{near}")
+            known = [*self.known, *(names(self.extensions) if self.extensions else ())]
+            if value not in known:
+                near = why_unknown(self.extensions, str(value)) or did_you_mean(str(value), known)
+                raise SettingError(f"unknown {self.what} {value!r}; known: {', '.join(known)}{near}")
         return str(value)
 
 

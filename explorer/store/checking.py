@@ -23,6 +23,8 @@ T = TypeVar("T")
 DIGEST = re.compile(r"v\d{1,4}-[0-9A-Za-z_-]{1,76}")  # of a network: it becomes part of file names
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MAX_REASON_LENGTH = 2_000  # accepted when a row is read; ``rows.REASON_LENGTH`` limits what is written
+MAX_NOTE_LENGTH = 2_000
+MAX_TAG_LENGTH = 60
 MAX_TIMESTAMP = 253_402_300_799.0  # the end of the year 9999, the last that ``datetime`` represents
 SEED_RANGE = -(2**63), 2**63 - 1  # a signed 64-bit integer, the largest that both kinds of database store
 
@@ -324,4 +326,5 @@ COUNTERPART = Check(_is_counterpart, "an object with a twin and the question, or
 SETTINGS = Check(_are_settings, "an object of a study's settings")
 OBJECTIVES = Check(_are_objectives, 'an object of objectives, each "max" or "min"')
 LIMITS = list_of(_is_limit, "a list of limits")
+TAGS = list_of(text(MAX_TAG_LENGTH, 1).passes, "a list of tags")
 DATA_PLACES = list_of(TEXTS.passes, "a list of objects of texts")

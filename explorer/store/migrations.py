@@ -124,7 +124,15 @@ def step_4() -> list[Change]:
     return [Change("explorer_trials", "counterpart", "'{}'", "VARCHAR DEFAULT '{}' NOT NULL")]
 
 
-STEPS = (step_2(), step_3(), step_4())  # in order: the first leads from version 1 to version 2
+def step_5() -> list[Change]:
+    """Add the note and the tags of a study."""
+    return [
+        Change("explorer_studies", "note", "''", "VARCHAR DEFAULT '' NOT NULL"),
+        Change("explorer_studies", "tags", "'[]'", "VARCHAR DEFAULT '[]' NOT NULL"),
+    ]
+
+
+STEPS = (step_2(), step_3(), step_4(), step_5())  # in order: the first leads from version 1 to version 2
 SCHEMA_VERSION = 1 + len(STEPS)
 
 

@@ -41,6 +41,7 @@ from explorer.store.checking import (
     FLAG,
     LATENCY,
     LIMITS,
+    MAX_NOTE_LENGTH,
     MAX_REASON_LENGTH,
     NETWORK_DIGEST,
     NUMBER,
@@ -52,6 +53,7 @@ from explorer.store.checking import (
     SEED_RANGE,
     SETTINGS,
     SHA256,
+    TAGS,
     TEXTS,
     TIMESTAMP,
     Check,
@@ -109,6 +111,8 @@ studies = Table(
     _column("revision", BigInteger, whole(0)),
     _column("limits", PlainText(), json_list(LIMITS), server_default="[]"),
     _column("data_places", PlainText(), json_list(DATA_PLACES), server_default="[]"),
+    _column("note", PlainText(), text(MAX_NOTE_LENGTH), server_default=""),
+    _column("tags", PlainText(), json_list(TAGS), server_default="[]"),
 )
 
 architectures = Table(

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from explorer.errors import StoreError, did_you_mean
+from explorer.extensions.registry import need
 from explorer.store.checking import TIMESTAMP, check_row, describe
 from explorer.store.database import DEFAULT_STORAGE, Database, open_for_reading
 from explorer.store.rows import STATE, insert_once, now, read_row, to_row
@@ -37,6 +38,8 @@ class StudySummary:
         counts: State -> number of trials.
         created: When the study was created, in seconds since the epoch.
         changed: When a trial last began or ended, in seconds since the epoch.
+        note: What a user wrote down about it.
+        tags: Words by which a user groups studies.
     """
 
     name: str
@@ -46,6 +49,8 @@ class StudySummary:
     counts: Mapping[str, int]
     created: float
     changed: float
+    note: str = ""
+    tags: tuple[str, ...] = ()
 
 
 def open_study(storage: str | os.PathLike[str] = DEFAULT_STORAGE, name: str = "") -> Study:
@@ -156,7 +161,10 @@ def list_studies(storage: str | os.PathLike[str] = DEFAULT_STORAGE) -> list[Stud
             data = str(study.fingerprint.get("data") or "")
             changed = max(times, default=study.created)
             summaries.append(
-                StudySummary(study.name, study.space_name, data, study.objectives, counts, study.created, changed)
+                StudySummary(
+                    *(study.name, study.space_name, data, study.objectives, counts, study.created, changed),
+                    *(study.note, study.tags),
+                )
             )
         return summaries
 
@@ -258,6 +266,8 @@ def _to_study(row: Row[Any], database: Database) -> Study:
     data = row._asdict()
     values = read_row(f"explorer_studies, study {describe(data['name'])}", studies, data)
     values["fingerprint"] = _Fingerprint(data["name"], values["fingerprint"])
+    if isinstance(used := values["fingerprint"].get("extensions"), Mapping):
+        need(used)
     return Study(database=database, **values)
 
 

@@ -57,8 +57,9 @@ class Study(StudyCommands):
         limits: Limits on the costs of its networks, as users write them ("macs<=4M").
         data_places: Where its data were found, the latest place first, as the arguments ``name`` and ``data_dir`` of
             ``load_data``. Empty for embedded data and in studies of versions that did not record this.
-        revision: The number of the last change when the study was opened. Changes to trials, confirmations and
-            gradient flows are numbered.
+        revision: The number of the last change to trials, confirmations or gradient flows when it was opened.
+        note: What a user wrote down about the study, one line.
+        tags: Words by which a user groups studies.
     """
 
     space_name: str
@@ -70,6 +71,8 @@ class Study(StudyCommands):
     limits: tuple[str, ...] = ()
     data_places: tuple[Mapping[str, str], ...] = field(default=(), repr=False)
     revision: int = field(default=0, repr=False, compare=False)
+    note: str = field(default="", compare=False)
+    tags: tuple[str, ...] = field(default=(), compare=False)
 
     def __hash__(self) -> int:
         return hash((self.name, self.id, self.created))
@@ -337,13 +340,12 @@ class Study(StudyCommands):
         self, x: str | None = None, y: str | None = None, *, mix_environments: bool = False
     ) -> dict[int, float]:
         """Return ``probabilities`` of ``frontier_certainty``, trial number -> probability; empty where that is None."""
-        found = self.frontier_certainty(x, y, mix_environments=mix_environments)
-        return {} if found is None else dict(found.probabilities)
+        return dict(getattr(self.frontier_certainty(x, y, mix_environments=mix_environments), "probabilities", {}))
 
     def trainings(self, x: str, y: str, *, mix_environments: bool = False) -> list[Trainings]:
         """Return all trainings of each complete trial's network, for ``explorer.analysis.frontier_certainty``."""
-        records, epochs = self._comparable([x, y], mix_environments), self.fingerprint.get("epochs")
-        return all_trainings(records, self.confirmations(), x, y, -self.sign(y), epochs)
+        records = self._comparable([x, y], mix_environments)
+        return all_trainings(records, self.confirmations(), x, y, -self.sign(y), self.fingerprint.get("epochs"))
 
     def gradient_flow(self, digest: str) -> GradientFlow | None:
         """Return the gradient flow at initialisation of the network ``digest``, or None if it was not recorded."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from explorer.errors import StudyError
 from explorer.space.search_space import parse_space
+from explorer.store.managing.extensions import ENTRY, require_present
 from explorer.store.studies import open_study
 from explorer.store.study import Study
 from explorer.study.recorded_training import find_data
@@ -30,12 +31,14 @@ def join_search(storage: str, name: str, *, data_dir: str | Path | None = None, 
     """
     study = open_study(storage, name)
     recorded = study.fingerprint
-    if recorded["evaluate"] != "training" or recorded["costs"]:
+    own = [name for name in recorded["costs"] if f"cost {name}" not in recorded.get(ENTRY, {})]
+    if recorded["evaluate"] != "training" or own:
         function = "evaluate" if recorded["evaluate"] != "training" else "costs"
         raise StudyError(
             f"study {study.name!r} was created with a function of the caller's ({function}); "
             "run the script that created it again: it then joins the study as another worker"
         )
+    require_present(study)
     space = parse_space(study.space_text, f"the space of study {study.name!r}")
     return run_search(space, storage=storage, **recorded_settings(study, data_dir), **settings)
 

@@ -10,6 +10,7 @@ from os import PathLike
 
 from explorer.analysis.limits import Limit
 from explorer.study.candidates import OwnCost
+from explorer.study.events import Progress
 from explorer.study.workers.jobs import Evaluate
 from explorer.training.options import TrainingOptions
 
@@ -36,6 +37,7 @@ class SearchOptions(TrainingOptions, total=False):
     engine: str
     engine_address: str | None
     cpus_per_trial: int | None
+    track: Iterable[str | Progress] | str | Progress
     study: str | None
     new_study: bool
     seed: int | None

@@ -16,9 +16,12 @@ from explorer.analysis.quantities import COSTS, LATENCY, TRAINED
 from explorer.data.catalogue import EMBEDDED, data_place
 from explorer.data.dataset import load_data
 from explorer.errors import StudyError, did_you_mean
+from explorer.extensions.files import require_sendable
+from explorer.extensions.lookup import find, names
 from explorer.space.search_space import SearchSpace
 from explorer.store.studies import check_name
 from explorer.study.candidates import Candidates, OwnCost
+from explorer.study.fingerprint.extensions import used_extensions
 from explorer.study.fingerprint.fingerprint import make_fingerprint
 from explorer.study.fingerprint.function_code import short_name
 from explorer.study.latency.limit import LatencyFilter
@@ -204,6 +207,7 @@ def check_settings(settings: SearchSettings) -> None:
     """
     if settings.study is not None:
         check_name(settings.study)
+    settings = _with_registered_costs(settings)
     known = known_costs(settings.costs or {}, _measures_latency(settings, settings.limits or ()))
     _expected(settings.objectives, known, own_evaluation=False)
     _check_limits(settings.limits or (), known)
@@ -221,6 +225,7 @@ def make_plan(space: SearchSpace, settings: SearchSettings) -> Plan:
         ExplorerError: StudyError for settings that do not fit together, or DataError, TrainingError or SpaceError.
     """
     _check_engine(settings)
+    settings = _with_registered_costs(settings, space.limits)
     if settings.engine == LOCAL:
         training = replace(settings.training, device=find_device(settings.training.device))
         settings = replace(settings, training=training)
@@ -233,6 +238,19 @@ def make_plan(space: SearchSpace, settings: SearchSettings) -> Plan:
     else:
         plan = _plan_of_caller(space, settings, settings.evaluate, expected)
     return plan.under(settings.limits or ())
+
+
+def _with_registered_costs(settings: SearchSettings, limits: Iterable[Limit] = ()) -> SearchSettings:
+    """Return the settings with the costs of extensions that are objectives or that a limit bounds.
+
+    Args:
+        settings: The settings.
+        limits: The limits of the space.
+    """
+    used = {*settings.objectives, *(limit.cost for limit in (*limits, *(settings.limits or ())))}
+    registered = {name: find("cost", name) for name in names("cost") if name in used}
+    own = {name: each.value for name, each in registered.items() if each is not None}
+    return replace(settings, costs={**own, **(settings.costs or {})}) if own else settings
 
 
 def _check_engine(settings: SearchSettings) -> None:
@@ -302,6 +320,7 @@ def _plan_of_training(space: SearchSpace, settings: SearchSettings) -> Plan:
     named = settings.training.data or DEFAULT_DATA
     training = settings.training.resolved(named)
     settings = replace(settings, training=training)
+    require_sendable([each for each in used_extensions(space, settings) if each.kind in ("op", "data")])
     dataset = load_data(named, training.data_dir, subset=training.subset, skip_damaged=training.skip_damaged)
     for note in (*dataset.class_lines(("train", "validation")), *dataset.notes):
         _log.warning("%s: %s", dataset.name, note)

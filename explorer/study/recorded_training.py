@@ -12,6 +12,8 @@ from pathlib import Path
 from explorer.data.catalogue import EMBEDDED, KNOWN, data_place, locate
 from explorer.data.dataset import Dataset, load_data
 from explorer.errors import DataError, StudyError
+from explorer.extensions.lookup import names
+from explorer.store.managing.extensions import require_present
 from explorer.store.study import Study
 from explorer.training.recipe import Recipe
 
@@ -52,7 +54,7 @@ def find_data(study: Study, data_dir: str | Path | None) -> dict[str, str]:
     """
     name, kept = study.fingerprint["data"], study.data_places
     given = [] if data_dir is None else [str(data_dir)]
-    if name in EMBEDDED:
+    if name in EMBEDDED or (name not in KNOWN and name in names("data")):
         return {"name": name}
     if name in KNOWN:
         for folder in (*given, *(place["data_dir"] for place in kept)):
@@ -84,6 +86,7 @@ def training_data(study: Study, data_dir: str | Path | None) -> Dataset:
         StudyError: The content differs from that of the study's data.
         DataError: The data are missing.
     """
+    require_present(study)
     split = study.fingerprint["split"]
     place = find_data(study, data_dir)
     data = load_data(**place, subset=split["subset"], seed=split["seed"], skip_damaged=split.get("damaged", 0) > 0)

@@ -11,6 +11,7 @@ from explorer.analysis.limits import parse_limit
 from explorer.errors import StoreError
 from explorer.store.database import Database
 from explorer.store.lease import is_gone
+from explorer.store.managing.extensions import ENTRY, require_same_extensions
 from explorer.store.studies import change_study, check_name, create_study, find_study, study_names
 from explorer.store.study import Study
 from explorer.study.fingerprint.fingerprint import code_differences, require_same
@@ -113,6 +114,8 @@ def open_or_create_study(plan: Plan, name: str, database: Database) -> Study:
 def _require_resumable(study: Study, plan: Plan) -> None:
     """Raise StoreError if the study was created with other settings, another seed or other code."""
     seed = plan.settings.seed
+    extensions = plan.fingerprint.get(ENTRY, {})
+    require_same_extensions(study, extensions, changed_code=plan.settings.changed_code)
     require_same(study, plan.fingerprint, plan.space.text)
     if seed is not None and study.seed != seed:
         raise StoreError(
@@ -147,8 +150,11 @@ def _with_code(study: Study, found: Mapping[str, Any]) -> dict[str, Any]:
         study: The study.
         found: Fingerprint of this run.
     """
+    kept = dict(study.fingerprint)
+    if ENTRY in found:  # a run may use another sampler
+        kept[ENTRY] = {**kept.get(ENTRY, {}), **found[ENTRY]}
     if "code" not in found:
-        return dict(study.fingerprint)
+        return kept
     differences, results = "; ".join(code_differences(study.fingerprint, found)), _results(study)
     if differences:
         _log.warning(
@@ -163,7 +169,7 @@ def _with_code(study: Study, found: Mapping[str, Any]) -> dict[str, Any]:
             "code",
             study.name,
         )
-    return {**study.fingerprint, "code": found["code"]}
+    return {**kept, "code": found["code"]}
 
 
 def _corrects_errors(study: Study, found: Mapping[str, Any]) -> bool:

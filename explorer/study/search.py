@@ -38,7 +38,8 @@ from explorer.study.samplers.registry import make_sampler
 from explorer.study.settings import SearchSettings
 from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.stopping.learning_curves import LearningCurves
-from explorer.study.stopping.rules import RULES
+from explorer.study.stopping.rules import rule_of
+from explorer.study.trackers.tracking import start_trackers
 from explorer.study.workers.child import exit_while_importing
 from explorer.study.workers.jobs import Training
 from explorer.system.files import ABANDONED_SECONDS, sweep
@@ -122,7 +123,9 @@ def run_search(
     try:
         found = open_or_create_study(plan, name, database)
         plan = with_artifacts(plan.under(map(parse_limit, found.limits)), found)
-        loop = make_loop(plan, found, _budget(plan, found, began), progress)
+        trackers = start_trackers(settings.track, found)
+        report = _to_all([*([progress] if progress else []), *trackers])
+        loop = make_loop(plan, found, _budget(plan, found, began), report)
         try:
             with interrupt_on_signals(loop), renew_leases(loop.writer):
                 ended = loop.run()
@@ -142,6 +145,16 @@ def run_search(
         raise RecordLost(f"the search gave up: {ended}", list(loop.trial_index.records.values())) from error
     failed = loop.broken or loop.all_failed or loop.budget.has_failed()
     return SearchResult(kept, ended, failed, loop.interrupted, time.monotonic() - began, loop.signal)
+
+
+def _to_all(reports: Sequence[Progress]) -> Progress:
+    """Return a function that calls all of these with each event."""
+
+    def report(event: Event) -> None:
+        for each in reports:
+            each(event)
+
+    return report
 
 
 def _opened_again(database: Database, storage: str, name: str) -> Study:
@@ -255,7 +268,7 @@ def make_loop(
     candidates = plan.candidates()
     sampler = make_sampler(candidates, plan.objectives, plan.settings.sampler, study.seed)
     writer = StudyWriter(study, new_worker())
-    curves = LearningCurves(study, RULES[plan.stopping], plan.epochs)
+    curves = LearningCurves(study, rule_of(plan.stopping), plan.epochs)
     report = progress or (lambda event: None)
     return SearchLoop(
         plan, candidates, writer, sampler, executor, curves, budget, report, plan.settings.retry_failed, only

@@ -15,8 +15,10 @@ from explorer.settings.kinds import Bytes, Flag, Kind, Name, Names, Seconds, Tex
 from explorer.settings.settings import Settings, setting
 from explorer.store.database import DEFAULT_STORAGE
 from explorer.study.candidates import OwnCost
+from explorer.study.events import Progress
 from explorer.study.samplers.registry import SAMPLERS
 from explorer.study.stopping.rules import AUTO, RULES
+from explorer.study.trackers.tracking import Trackers
 from explorer.study.workers.engines import LOCAL
 from explorer.study.workers.jobs import Evaluate
 from explorer.study.workers.watchdog import TrialLimits
@@ -156,7 +158,7 @@ class SearchSettings(Settings):
     sampler: str = setting(
         "frontier",
         f"Sampler that proposes networks: {', '.join(SAMPLERS)}.",
-        Name("sampler", SAMPLERS),
+        Name("sampler", SAMPLERS, "sampler"),
         metavar="NAME",
     )
     cover: int | None = setting(
@@ -169,7 +171,7 @@ class SearchSettings(Settings):
     stopping: str = setting(
         AUTO,
         f"Rule that stops unpromising trials early: {', '.join(RULES)}; auto is rungs from 8 epochs on.",
-        Name("stopping rule", (AUTO, *RULES)),
+        Name("stopping rule", (AUTO, *RULES), "stopping"),
         metavar="NAME",
     )
     scores: tuple[str, ...] = setting(
@@ -239,6 +241,15 @@ class SearchSettings(Settings):
         "CPU cores of each trial on a cluster; 1 by default.",
         Whole(max_typed=1_024),
         metavar="N",
+    )
+    track: tuple[str | Progress, ...] = setting(
+        (),
+        "Send trials and learning curves to a tracker: tensorboard[=FOLDER], mlflow[=ADDRESS] or wandb[=PROJECT]; may"
+        " be repeated.",
+        Trackers(),
+        in_python="Also functions that are called with each Event.",
+        metavar="NAME[=TARGET]",
+        accepts="Iterable[str | Progress] | str | Progress",
     )
     study: str | None = setting(
         None,

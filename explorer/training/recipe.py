@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import TrainingError, did_you_mean
+from explorer.extensions.lookup import find, names, why_unknown
+from explorer.extensions.registry import serve
 from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import Op
 from explorer.system.files import read_regular
@@ -252,6 +254,8 @@ _HE2016 = Recipe("he2016", "he2016", lr=0.1, batch_size=128, weight_decay=1e-4)
 _COSINE = replace(_QUICK, name="cosine", schedule="cosine", lr=0.1, label_smoothing=0.1)
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (_QUICK, _QUICK_SMALL, _HE2016, _COSINE)}
 
+serve("recipe", RECIPES)
+
 OPTIMISERS = ("sgd", "adam", "adamw", "rmsprop", "lamb", "lion")  # names that a user may give instead of a recipe
 
 # Data set -> default recipe and epochs; "" is any other data set.
@@ -269,7 +273,8 @@ def recipe(given: str | PathLike[str] | Mapping[str, Any] | Recipe, base: Recipe
     Otherwise they change a base recipe, which is named by the field ``base`` or given by the argument ``base``.
 
     Args:
-        given: A name in RECIPES, the path of a JSON file, a mapping of fields, or a Recipe, which is returned.
+        given: A name in RECIPES or of an extension, the path of a JSON file, a mapping of fields, or a Recipe, which is
+            returned.
         base: The recipe that is changed if the fields name no base: the data set's default recipe.
 
     Raises:
@@ -282,16 +287,23 @@ def recipe(given: str | PathLike[str] | Mapping[str, Any] | Recipe, base: Recipe
     if not isinstance(given, (str, PathLike)):
         raise TrainingError(f"a recipe is a name, a JSON file or a mapping of fields, found {given!r:.80}")
     name = str(given)
-    if name in RECIPES:
-        return RECIPES[name]
+    if (named := _named(name)) is not None:
+        return named
     path = Path(name)
     if path.suffix == ".json" or os.path.exists(name):
         return _from_file(path, base)
     sgd = "; every recipe trains by SGD with momentum" if name.lower() in OPTIMISERS else ""
+    known = [*RECIPES, *names("recipe")]
     raise TrainingError(
-        f"unknown recipe {name!r}; known: {', '.join(RECIPES)}, or a JSON file of a recipe's fields"
-        f"{sgd or did_you_mean(name, RECIPES)}"
+        f"unknown recipe {name!r}; known: {', '.join(known)}, or a JSON file of a recipe's fields"
+        f"{sgd or why_unknown('recipe', name) or did_you_mean(name, known)}"
     )
+
+
+def _named(name: str) -> Recipe | None:
+    """Return the recipe of a name, the explorer's or an extension's; None if there is none."""
+    found = None if name in RECIPES else find("recipe", name)
+    return RECIPES.get(name) if found is None else recipe(found.value)
 
 
 def _from_file(path: Path, base: Recipe) -> Recipe:
@@ -313,10 +325,12 @@ def _from_fields(data: dict[str, Any], base: Recipe, name: str) -> Recipe:
     if named is None and all(field in data for field in REQUIRED_FIELDS):
         return Recipe(**data)
     if named is not None:
-        if not isinstance(named, str) or named not in RECIPES:
-            hint = did_you_mean(str(named), RECIPES)
-            raise TrainingError(f"unknown base {str(named)[:80]!r}; known: {', '.join(RECIPES)}{hint}")
-        base = RECIPES[named]
+        found = _named(named) if isinstance(named, str) else None
+        if found is None:
+            known = [*RECIPES, *names("recipe")]
+            hint = did_you_mean(str(named), known)
+            raise TrainingError(f"unknown base {str(named)[:80]!r}; known: {', '.join(known)}{hint}")
+        base = found
     return replace(base, **{"name": name, **data})
 
 

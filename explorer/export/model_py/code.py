@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
 from itertools import chain, takewhile
 from typing import NamedTuple
 
 from explorer.export.model_py.blocks import block_classes, calls_of, distinct_blocks, structure_of
 from explorer.export.model_py.calls import Layer, Parameters, layers_of, write_layers
 from explorer.export.model_py.printing import LINE_LENGTH, Written, docstring, lines_of, method, one_line, sequential
+from explorer.export.model_py.sources import OwnSource, own_source
 from explorer.export.transfer import FeatureMap, Subject
 from explorer.networks.architecture import Architecture
 from explorer.networks.drawing import op_name
@@ -228,21 +227,7 @@ def _feature_steps(features: Sequence[FeatureMap]) -> list[str]:
     return [*lines, f"        return [{', '.join(names.values())}]"]
 
 
-# The classes of this package's ops
-
-
-class OwnSource(NamedTuple):
-    """The source of an op's classes.
-
-    Attributes:
-        text: The class definitions.
-        names: Names of the classes.
-        imports: (module, name) pairs that they import.
-    """
-
-    text: str
-    names: tuple[str, ...]
-    imports: tuple[tuple[str, str], ...]
+# The classes of ops
 
 
 def _own_classes(layers: Iterable[Layer]) -> list[OwnSource]:
@@ -258,23 +243,7 @@ def _own_classes(layers: Iterable[Layer]) -> list[OwnSource]:
 
     for layer in layers:
         collect(layer.call)
-    return [_own_source(function) for function in functions]
-
-
-@cache
-def _own_source(function: Callable[[], type]) -> OwnSource:
-    """Read the source of the function that defines an op's classes."""
-    source = textwrap.dedent(inspect.getsource(function))
-    lines = source.splitlines()
-    definition = ast.parse(source).body[0]
-    assert isinstance(definition, ast.FunctionDef)
-    classes = [node for node in definition.body if isinstance(node, ast.ClassDef)]
-    texts = [textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno])) for node in classes]
-    imports = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            imports += [(node.module, alias.name) for alias in node.names]
-    return OwnSource("\n\n\n".join(texts), tuple(node.name for node in classes), tuple(imports))
+    return [own_source(function) for function in functions]
 
 
 def _imports(own: list[OwnSource], text: str) -> list[str]:

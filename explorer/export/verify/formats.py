@@ -14,6 +14,7 @@ FILES = {
     "safetensors": "model.safetensors",
     "onnx": "model.onnx",
     "pt2": "model.pt2",
+    "hub": "config.json",
 }
 RUN = ("python", "onnx", "pt2")  # the formats whose files can be run
 PACKAGES = {"onnx": ("onnx", "onnxscript")}  # packages that a format needs besides torch
@@ -23,7 +24,8 @@ def check_formats(formats: Iterable[str] | None = None) -> frozenset[str]:
     """Check the names of formats.
 
     Args:
-        formats: One name or several, of FILES; by default all formats whose packages are installed.
+        formats: One name or several, of FILES; by default all but "hub" whose packages are installed. "hub"
+            includes "python" and "safetensors".
 
     Returns:
         The formats.
@@ -32,8 +34,10 @@ def check_formats(formats: Iterable[str] | None = None) -> frozenset[str]:
         ExportError: A format is unknown, or its packages are not installed.
     """
     if formats is None:
-        return frozenset(name for name in FILES if not lacking_packages(name))
+        return frozenset(name for name in FILES if name != "hub" and not lacking_packages(name))
     chosen = frozenset([formats] if isinstance(formats, str) else formats)
+    if "hub" in chosen:  # its files refer to the code and the weights
+        chosen |= {"python", "safetensors"}
     for name in sorted(chosen):
         if name not in FILES:
             near = did_you_mean(name, FILES)

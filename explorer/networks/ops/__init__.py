@@ -1,5 +1,6 @@
 """All ops. Importing a module registers its ops: a new op is one file in this folder and one line below."""
 
+from explorer.extensions.registry import serve
 from explorer.networks.ops import (  # noqa: F401
     activation,
     context_attention,
@@ -22,3 +23,5 @@ from explorer.networks.ops.nested import fork, taps  # noqa: F401
 from explorer.networks.ops.registry import registry
 
 __all__ = ["registry"]
+
+serve("op", tuple(registry.own()), registry.add_extension)

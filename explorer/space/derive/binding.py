@@ -9,7 +9,6 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops import registry
 from explorer.networks.ops.base import Context, Op, TensorShape
 from explorer.networks.ops.nested.taps import From, Tap, with_taps
 from explorer.networks.ops.pool import GLOBAL_POOLS
@@ -20,9 +19,6 @@ from explorer.space.derive.layer import Layer, Paths, before_from
 from explorer.space.derive.layers import Resolver
 from explorer.space.further_nodes import TapItem
 from explorer.space.grammar import Fault, Place
-
-# Ops that have the block's stride by the rule for convolutions.
-CONVS = tuple(op for op in registry.by_spelling.values() if op.takes_stride == "conv")
 
 
 class BoundLayer(NamedTuple):
@@ -257,9 +253,14 @@ def _conv_size(layer: Layer) -> int:
             for inner in takewhile(lambda inner: not _is_global(inner), before_from(path)):
                 sizes.append(0 if "stride" in inner.given and not inner.uses_stride else _conv_size(inner))
         return max(sizes)
-    if layer.what not in CONVS:
+    if not is_conv(layer.what):
         return 0
     return 2 if layer.what is Zero or layer.kernel not in (None, 1) else 1
+
+
+def is_conv(what: object) -> bool:
+    """Return whether a layer is of a class of ops that have the block's stride by the rule for convolutions."""
+    return isinstance(what, type) and issubclass(what, Op) and what.takes_stride == "conv"
 
 
 def _is_global(layer: Layer) -> bool:

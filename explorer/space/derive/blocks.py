@@ -16,7 +16,7 @@ from explorer.networks.ops.merge import Add, Gate, Merge
 from explorer.networks.ops.nested.nesting import Nested, leaves
 from explorer.networks.ops.window import Size, sides
 from explorer.networks.ops.zero import Zero
-from explorer.space.derive.binding import CONVS, Bound, bind, one_pixel, takes_stride
+from explorer.space.derive.binding import Bound, bind, is_conv, one_pixel, takes_stride
 from explorer.space.derive.layer import Deferred, Layer, Paths
 from explorer.space.derive.layers import Resolver
 from explorer.space.derive.outer_parts import require_no_zero
@@ -257,7 +257,7 @@ def _changes(layer: Layer, channels: bool) -> bool:
     if not isinstance(layer.what, type) or not issubclass(layer.what, Op):
         return False
     if channels:
-        return layer.what in CONVS or "out" in layer.given
+        return is_conv(layer.what) or "out" in layer.given
     return layer.kernel is not None and ("padding" in layer.given or any(side % 2 == 0 for side in sides(layer.kernel)))
 
 

@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from explorer.errors import Edit, did_you_mean, similar_names
+from explorer.extensions.lookup import why_unknown
 from explorer.networks.ops.base import Argument
 from explorer.networks.ops.merge import MERGES
 from explorer.space.further_nodes import ForkItem, TapItem, UnitEnd
@@ -45,6 +46,7 @@ from explorer.space.language.names import (
     Names,
     find_op,
     nearest_size,
+    unsized,
 )
 from explorer.space.language.tokens import ExpressionError, Token
 from explorer.space.language.values import ValueParser
@@ -228,7 +230,8 @@ class Parser(ValueParser):
             if name in VARIABLES or name in FUNCTIONS or name in BY_PLACE or name == "range":
                 raise ExpressionError(offset, self.mixed(name))
             known = self.names.structural()
-            message = f"unknown name {name[:64]!r}{self.context(offset)}{did_you_mean(name, known)}"
+            hint = why_unknown("op", unsized(name)) or did_you_mean(name, known)
+            message = f"unknown name {name[:64]!r}{self.context(offset)}{hint}"
             return self.fault(offset, message, *renamed(offset, name, known))
         op, kernel = found
         faults = len(self.faults)

@@ -96,6 +96,12 @@ def find_op(name: str) -> tuple[type[Op], Size | None] | None:
     return op, size_of(height, width)
 
 
+def unsized(name: str) -> str:
+    """Return a name without a kernel size at its end."""
+    sized = _SIZED.fullmatch(name)
+    return name if sized is None else sized[1]
+
+
 def nearest_size(name: str) -> str:
     """Return the valid spelling that is most similar to an op with an invalid kernel size; "" for none."""
     sized = _SIZED.fullmatch(name)

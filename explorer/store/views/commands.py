@@ -19,6 +19,7 @@ from explorer.store.database import StudyIdentity
 from explorer.system.lazy_module import LazyModule
 
 if TYPE_CHECKING:
+    import optuna
     from plotly import graph_objects as go
 else:  # only plots need it
     go = LazyModule("plotly.graph_objects")
@@ -106,3 +107,12 @@ class StudyCommands(StudyIdentity):
             options: ``colour`` and ``mix_environments`` of ``explorer.plot_frontier``.
         """
         return explorer.plot_frontier(self._opened, x, y, **options)
+
+    def to_optuna(self, storage: Any = None, name: str = "") -> optuna.Study:
+        """Write the study as an Optuna study, for ``optuna.visualization`` and optuna-dashboard.
+
+        Args:
+            storage: As of ``explorer.to_optuna``; None keeps the result in memory.
+            name: The name of the Optuna study; by default that of this study.
+        """
+        return explorer.to_optuna(self._opened, storage, name)

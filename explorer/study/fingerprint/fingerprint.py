@@ -16,7 +16,9 @@ from explorer.networks.architecture import DIGEST_VERSION
 from explorer.space.language.parse import content
 from explorer.space.lint.meanings import changed_meanings
 from explorer.space.search_space import SearchSpace
+from explorer.store.managing.extensions import ENTRY, extension_entries
 from explorer.store.study import Study
+from explorer.study.fingerprint.extensions import used_extensions
 from explorer.study.fingerprint.function_code import describe_function
 from explorer.study.settings import SearchSettings
 from explorer.training.recipe import Recipe
@@ -63,8 +65,11 @@ def make_fingerprint(
         environment = {name: value for name, value in latency.to_dict().items() if name not in ("digest", "commit")}
         device = latency.machine.device.partition(":")[0]  # without the number of a GPU, as in the digest
         made["latency"] = {**environment, "device": device}
+    if used := used_extensions(space, settings):
+        made[ENTRY] = extension_entries(used)
+    in_files = {each.name for each in used if each.kind == "cost" and each.origin.module}  # ENTRY has their code
     functions: dict[str, Callable[..., Any]] = {"evaluate": evaluate} if evaluate else {}
-    functions |= {f"cost {name}": own for name, own in costs.items()}
+    functions |= {f"cost {name}": own for name, own in costs.items() if name not in in_files}
     if functions:
         made["code"] = {role: describe_function(function) for role, function in functions.items()}
     values = settings.values()
@@ -107,20 +112,37 @@ def require_same(study: Study, found: Mapping[str, Any], space_text: str) -> Non
     Raises:
         StoreError: The fingerprints differ; the message lists all differences.
     """
-    before, now = ({name: each for name, each in made.items() if name != "code"} for made in (study.fingerprint, found))
-    differences = _differences(_completed(before), now)
-    if "space" in differences:
-        before, now = ({"space": json.loads(content(text))} for text in (study.space_text, space_text))
-        in_text = _differences(before, now) or {"space": "another input or number of classes"}
-        differences = {**in_text, **{name: change for name, change in differences.items() if name != "space"}}
-    if "evaluate" in differences:  # then split and recipe differ too, since only a training has them
-        differences = {name: change for name, change in differences.items() if not name.startswith(("split", "recipe"))}
-    if differences:
-        listed = "; ".join(f"{name}: {change}" for name, change in differences.items())
+    if differences := fingerprint_differences(study, found, space_text):
+        listed = "; ".join(
+            f"{name}: {before + ', now ' if before else ''}{now}" for name, (before, now) in differences.items()
+        )
         raise StoreError(
             f"study {study.name!r} in {study.storage} was created with other settings ({listed}); "
             "use the same settings, or create another study with --study NAME"
         )
+
+
+def fingerprint_differences(study: Study, found: Mapping[str, Any], space_text: str) -> dict[str, tuple[str, str]]:
+    """Return the entries in which a fingerprint differs from the study's: path -> both values as text.
+
+    The study's value is empty where only the fact of a difference is known.
+
+    Args:
+        study: The study.
+        found: The other fingerprint. Extensions and the code of functions are not compared.
+        space_text: Text of the other space.
+    """
+    kept, made = (
+        {name: each for name, each in of.items() if name not in ("code", ENTRY)} for of in (study.fingerprint, found)
+    )
+    differences = _differences(_completed(kept), _completed(made))
+    if "space" in differences:
+        before, now = ({"space": json.loads(content(text))} for text in (study.space_text, space_text))
+        in_text = _differences(before, now) or {"space": ("", "another input or number of classes")}
+        differences = {**in_text, **{name: change for name, change in differences.items() if name != "space"}}
+    if "evaluate" in differences:  # then split and recipe differ too, since only a training has them
+        differences = {name: change for name, change in differences.items() if not name.startswith(("split", "recipe"))}
+    return differences
 
 
 def _completed(kept: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,11 +153,11 @@ def _completed(kept: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "recipe": {**defaults, **kept["recipe"]}}
 
 
-def _differences(kept: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, str]:
-    """Return the differences between two trees: path to the recorded value and the value of this run, as text."""
+def _differences(kept: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return the differences between two trees: path -> the values of both, as text."""
     before, now = _flat(kept), _flat(found)
     names = [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
-    return {name: f"{_format_value(before.get(name))}, now {_format_value(now.get(name))}" for name in names}
+    return {name: (_format_value(before.get(name)), _format_value(now.get(name))) for name in names}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

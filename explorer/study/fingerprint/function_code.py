@@ -42,8 +42,8 @@ from explorer.study.fingerprint.function_source import (
     nested_codes,
     simple_statements,
     source_tree,
-    tree_text,
 )
+from explorer.system.source_text import tree_text
 
 _CONSTANTS = (int, float, complex, bool, str, bytes, type(None))
 _STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"]

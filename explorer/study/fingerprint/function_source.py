@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from types import CodeType, FunctionType
 from typing import Any
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+from explorer.system.source_text import FUNCTIONS
 
 
 def source_tree(file: str | None, names: Mapping[str, Any]) -> ast.Module | None:
@@ -51,7 +51,7 @@ def definition_of(function: FunctionType) -> ast.AST | None:
         found = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda) and _contains(node.body, positions)]
         return min(found, key=_length, default=None)
     for node in ast.walk(tree):
-        if isinstance(node, _FUNCTIONS) and node.name == code.co_name:
+        if isinstance(node, FUNCTIONS) and node.name == code.co_name:
             begins = min([node.lineno, *(each.lineno for each in node.decorator_list)])
             if begins == code.co_firstlineno:
                 return node
@@ -70,7 +70,7 @@ def enclosing_functions(tree: ast.AST, definition: ast.AST | None) -> list[ast.A
     return [
         node
         for node in ast.walk(tree)
-        if isinstance(node, _FUNCTIONS) and node is not definition and definition in ast.walk(node)
+        if isinstance(node, FUNCTIONS) and node is not definition and definition in ast.walk(node)
     ]
 
 
@@ -83,7 +83,7 @@ def simple_statements(scope: ast.AST) -> Iterator[ast.stmt]:
         scope: The module or function.
     """
     for node in ast.iter_child_nodes(scope):
-        if isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.expr)):
+        if isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.expr)):
             continue
         if isinstance(node, ast.stmt) and not hasattr(node, "body"):
             yield node
@@ -106,27 +106,6 @@ def changes_name(statement: ast.stmt, name: str) -> bool:
     return any(
         isinstance(node, ast.Name) and node.id == name for each in filter(None, targets) for node in ast.walk(each)
     )
-
-
-def tree_text(node: Any) -> str:
-    """Return a syntax tree as text.
-
-    Positions, docstrings and empty fields are left out: versions of Python differ in them, or they do not count.
-
-    Args:
-        node: A node of a tree, a list of nodes, or a value of a field.
-    """
-    if isinstance(node, list):
-        return f"[{', '.join(map(tree_text, node))}]"
-    if not isinstance(node, ast.AST):
-        return repr(node)
-    fields = dict(ast.iter_fields(node))
-    fields.pop("kind", None)
-    fields.pop("type_comment", None)
-    if isinstance(node, (*_FUNCTIONS, ast.ClassDef)) and ast.get_docstring(node) is not None:
-        fields["body"] = node.body[1:]
-    shown = [f"{name}={tree_text(value)}" for name, value in fields.items() if value is not None and value != []]
-    return f"{type(node).__name__}({', '.join(shown)})"
 
 
 def nested_codes(code: CodeType) -> Iterator[CodeType]:

@@ -61,7 +61,8 @@ def export_trial(
         study: The study.
         number: The number of the trial.
         directory: The folder: absent, empty, or an unchanged earlier export.
-        formats: Of yaml, python, safetensors, onnx and pt2; by default all whose packages are installed.
+        formats: Of yaml, python, safetensors, onnx, pt2 and hub; by default all but hub whose packages are
+            installed.
         weights: A state dict, the path of a safetensors file, or what ``pair_weights`` returned, in place of the
             trial's own weights.
         features: Stages, from 1. If given, the export is a backbone without a head.

@@ -6,9 +6,11 @@ it is trained. The samplers tpe, nsga2 and gp are Optuna's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from explorer.extensions.lookup import find
+from explorer.extensions.registry import serve
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.space.levels import Level
@@ -51,8 +53,10 @@ def _frontier(pool: CandidatePool, objectives: Mapping[str, str], seed: int) -> 
     return FrontierSampler(pool, objectives, seed)
 
 
-OWN_SAMPLERS = {"frontier": _frontier, "evolution": EvolutionSampler, "random": UniformSampler}
+MakeSampler = Callable[[CandidatePool, Mapping[str, str], int], Sampler]
+OWN_SAMPLERS: dict[str, MakeSampler] = {"frontier": _frontier, "evolution": EvolutionSampler, "random": UniformSampler}
 SAMPLERS = (*OWN_SAMPLERS, "tpe", "nsga2", "gp")
+serve("sampler", SAMPLERS)
 
 
 class SamplerAdapter(Protocol):
@@ -95,22 +99,29 @@ def make_sampler(candidates: Candidates, objectives: Mapping[str, str], sampler:
     Args:
         candidates: Makes the networks of the space.
         objectives: Name to "max" or "min".
-        sampler: One of ``SAMPLERS``.
+        sampler: One of ``SAMPLERS``, or the name of an extension.
         seed: Seed of the study.
     """
-    if sampler in OWN_SAMPLERS:
-        return RecordAdapter(candidates, objectives, sampler, seed)
+    made = OWN_SAMPLERS.get(sampler) or _of_extension(sampler)
+    if made is not None:
+        return RecordAdapter(candidates, objectives, made, seed)
     from explorer.study.samplers.optuna import OptunaAdapter
 
     return OptunaAdapter(candidates.space, objectives, sampler, seed, candidates.limits)
 
 
-class RecordAdapter:
-    """Passes all trial records to one of the explorer's samplers at each proposal."""
+def _of_extension(name: str) -> MakeSampler | None:
+    """Return the class of an extension's sampler; None if there is none of that name."""
+    found = find("sampler", name)
+    return None if found is None else found.value
 
-    def __init__(self, candidates: Candidates, objectives: Mapping[str, str], sampler: str, seed: int):
+
+class RecordAdapter:
+    """Passes all trial records to a sampler of the explorer or of an extension at each proposal."""
+
+    def __init__(self, candidates: Candidates, objectives: Mapping[str, str], sampler: MakeSampler, seed: int):
         self._pool = CandidatePool(candidates, seed)
-        self._sampler = OWN_SAMPLERS[sampler](self._pool, objectives, seed)
+        self._sampler = sampler(self._pool, objectives, seed)
         self._records: dict[int, TrialRecord] = {}
 
     def ask(self, number: int, level: Level | None = None) -> tuple[Derivation, dict[str, Any]]:

@@ -15,6 +15,8 @@ import numpy as np
 from explorer.analysis.crowding import crowding_distances, non_dominated_ranks
 from explorer.analysis.pareto import non_dominated
 from explorer.errors import StudyError, did_you_mean
+from explorer.extensions.lookup import find, names, why_unknown
+from explorer.extensions.registry import serve
 
 Array = np.ndarray
 MIN_COMPLETE = 8  # complete runs needed before final values are predicted
@@ -229,6 +231,20 @@ MIN_EPOCHS = 8  # with fewer epochs "auto" is "none": benchmarks/records/early_s
 RULES: dict[str, Rule] = {"none": Never(), "rungs": Rungs(eta=2.25), "curves": Curves()}
 
 
+serve("stopping", (AUTO, *RULES))
+
+
+def rule_of(name: str) -> Rule:
+    """Return a rule by its name: one of ``RULES``, or of an extension, which is a Rule or a class of one."""
+    if name in RULES:
+        return RULES[name]
+    found = find("stopping", name)
+    if found is None:
+        raise StudyError(f"unknown stopping rule {name!r}{why_unknown('stopping', name)}")
+    rule: Rule = found.value() if isinstance(found.value, type) else found.value
+    return rule
+
+
 def choose_stopping(name: str, epochs: int) -> str:
     """Return the name of the rule to use.
 
@@ -236,13 +252,13 @@ def choose_stopping(name: str, epochs: int) -> str:
     predict little and little time is left to save.
 
     Args:
-        name: One of ``RULES``, or "auto".
+        name: One of ``RULES``, the name of an extension, or "auto".
         epochs: Epochs of each training.
 
     Raises:
         StudyError: No rule has this name.
     """
-    known = (AUTO, *RULES)
+    known = (AUTO, *RULES, *names("stopping"))
     if name not in known:
         raise StudyError(f"unknown stopping rule {name!r}; known: {', '.join(known)}{did_you_mean(name, known)}")
     if name != AUTO:

@@ -48,10 +48,14 @@ def exit_while_importing() -> None:
         os._exit(UNGUARDED_STATUS)
 
 
-def run_child(work: Work, folder: str, reused: bool, messages: Connection, orders: Connection) -> None:
+def run_child(
+    extensions: object, work: Work, folder: str, reused: bool, messages: Connection, orders: Connection
+) -> None:
     """Run the main function of a child: run one job, or several in turn.
 
     Args:
+        extensions: Those of the parent. They are loaded when this value is unpickled, before the work that may need
+            them.
         work: The work of each job.
         folder: Working folder.
         reused: Whether to run several jobs.

@@ -25,6 +25,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from explorer.errors import StudyError
+from explorer.extensions.files import Shipped
 from explorer.records import Epoch, GradientFlow
 from explorer.study.workers.child import PROCESS_NAME, UNGUARDED_STATUS, run_child
 from explorer.study.workers.executor import Message
@@ -202,7 +203,7 @@ class ProcessPool:
 
     def _start_process(self, messages: Connection, orders: Connection) -> BaseProcess:
         """Start a process; if the fork server dies, retry with a new server."""
-        arguments = (self._work, self._folder, self._reused, messages, orders)
+        arguments = (Shipped(), self._work, self._folder, self._reused, messages, orders)
         for pause in (*START_RETRY_SECONDS, None):
             try:
                 with _children_allowed():

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from explorer.data.catalogue import KNOWN, locate
 from explorer.data.fetch import fetch_data
 from explorer.data.sources import data_root
 from explorer.errors import StudyError
+from explorer.extensions.files import Shipped
 from explorer.records import Epoch, GradientFlow
 from explorer.store.artifacts import weights_file
 from explorer.study.workers.jobs import (
@@ -77,6 +78,7 @@ class Order:
         marker: A file in the folder of artifacts with the text ``search``: a node that can read it writes to that
             folder itself.
         checkpoint: Content of the checkpoint to resume from; empty if there is none.
+        extensions: Those of the search; unpickling them loads them on the node.
     """
 
     search: str
@@ -86,6 +88,7 @@ class Order:
     limits: TrialLimits
     marker: Path | None = None
     checkpoint: bytes = b""
+    extensions: Shipped = field(default_factory=Shipped)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ LINES = {
     "clean": ["study"],
     "report": ["study", "-o", "r.html"],
     "export": [ARCH, "-o", "net"],
+    "import-optuna": ["optuna.db"],
+    "export-optuna": ["study", "optuna.db"],
     "dashboard": [],
     "doctor": [],
 }

@@ -1,0 +1,1 @@
+"""What users add by name: ops, data sets, samplers, stopping rules, recipes, costs and trackers."""

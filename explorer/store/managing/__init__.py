@@ -1,0 +1,1 @@
+"""Rename, delete, annotate, copy and merge the studies of storages."""

@@ -1,0 +1,215 @@
+"""Rename, delete and annotate a study."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Table, delete, select
+
+from explorer.errors import StoreError
+from explorer.store.artifacts import artifacts_folder
+from explorer.store.checking import MAX_NOTE_LENGTH, MAX_TAG_LENGTH
+from explorer.store.database import StudyIdentity, open_for_writing
+from explorer.store.lease import LEASE_SECONDS, is_gone
+from explorer.store.rows import lock_study, now, read_row, to_row
+from explorer.store.schema import architectures, claims, confirmations, environments, gradients, studies, trials
+from explorer.store.studies import check_name, find_study
+from explorer.store.study import Study
+
+OF_STUDY = (trials, claims, confirmations, gradients)  # the tables whose rows belong to one study
+
+
+@contextmanager
+def writable(study: Study) -> Iterator[Study]:
+    """Provide the same study, opened for writing.
+
+    Args:
+        study: A study that was opened for reading, or that is in memory.
+
+    Raises:
+        StoreError: The database cannot be written to.
+    """
+    if study.database.in_memory:
+        yield study
+        return
+    database = open_for_writing(study.database.url)
+    try:
+        yield find_study(database, study.name)
+    finally:
+        database.close()
+
+
+def require_idle(connection: Connection, study: StudyIdentity, action: str) -> None:
+    """Lock a study, and raise StoreError if a worker runs one of its trainings.
+
+    Args:
+        connection: A connection of a writing transaction.
+        study: The study.
+        action: What has to wait, such as "deleted", for the message.
+    """
+    lock_study(connection, study.id)
+    current_time = now(connection)
+    for table in (trials, confirmations):
+        held = select(table.c.worker).where(
+            table.c.study_id == study.id, table.c.state == "running", table.c.lease_until > current_time
+        )
+        for worker in connection.scalars(held):
+            if not is_gone(worker):
+                raise StoreError(
+                    f"study {study.name!r} cannot be {action} while a worker on host {worker.partition(':')[0]!r} runs "
+                    f"a training of it; end the search, or wait up to {LEASE_SECONDS:.0f} s if its process was killed"
+                )
+
+
+def require_free_name(connection: Connection, name: str, shown: str) -> None:
+    """Raise StoreError if the database has a study of this name.
+
+    Args:
+        connection: A connection to the database.
+        name: The name.
+        shown: The database in messages.
+    """
+    if connection.execute(select(studies.c.id).where(studies.c.name == name)).first() is not None:
+        raise StoreError(f"there is a study {name!r} in {shown} already; choose another name, or delete that study")
+
+
+def rename_study(study: Study, name: str) -> Study:
+    """Give a study another name. The folder of its weights and checkpoints moves with it.
+
+    Args:
+        study: The study.
+        name: The new name, 1 to 200 printable characters.
+
+    Returns:
+        The renamed study, opened for reading if it has a file or server.
+
+    Raises:
+        StoreError: The name is invalid or taken, a worker runs a training of the study, or the folder cannot be moved.
+    """
+    check_name(name)
+    if name == study.name:
+        return study
+    with writable(study) as opened:
+        database = opened.database
+        before, after = (artifacts_folder(database.file, each, opened.created) for each in (opened.name, name))
+
+        def work(connection: Connection) -> None:
+            require_idle(connection, opened, "renamed")
+            own = studies.c.id == opened.id
+            if connection.scalar(select(studies.c.name).where(own)) != name:  # else the commit's answer was lost
+                require_free_name(connection, name, database.shown)
+                connection.execute(studies.update().where(own).values(name=name))
+            _move(before, after)
+
+        try:
+            database.write(work)
+        except BaseException:
+            _move(after, before)
+            raise
+    return find_study(study.database, name)
+
+
+def _move(before: Path, after: Path) -> None:
+    """Rename a folder if it exists. Raises StoreError."""
+    if before.exists() and not after.exists():
+        try:
+            os.rename(before, after)
+        except OSError as error:
+            raise StoreError(f"the folder {before} cannot be renamed to {after.name}: {error.strerror}") from error
+
+
+def delete_study(study: Study) -> int:
+    """Delete a study: its trials, confirmations and gradient flows, and the folder of its weights and checkpoints.
+
+    Args:
+        study: The study.
+
+    Returns:
+        The bytes of the removed files.
+
+    Raises:
+        StoreError: A worker runs a training of the study, the database cannot be written to, or a file cannot be
+            removed.
+    """
+    with writable(study) as opened:
+
+        def work(connection: Connection) -> None:
+            require_idle(connection, opened, "deleted")
+            for table in (gradients, confirmations, claims, trials):
+                connection.execute(delete(table).where(table.c.study_id == opened.id))
+            connection.execute(delete(studies).where(studies.c.id == opened.id))
+            # Only SQLite has no other writer meanwhile, which could begin a trial of a network that is removed here.
+            if connection.dialect.name == "sqlite":
+                _delete_unused(connection, architectures, "digest", OF_STUDY)
+                _delete_unused(connection, environments, "environment", (trials, confirmations))
+
+        opened.database.write(work)
+    folder = study.artifacts
+    size = bytes_of(folder)
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise StoreError(
+            f"study {study.name!r} is deleted, but its files in {folder} are not: {error.strerror}; remove the folder"
+        ) from error
+    return size
+
+
+def _delete_unused(connection: Connection, table: Table, column: str, users: Iterable[Table]) -> None:
+    """Delete the rows of a table whose digest is in no row of ``users``, in the column of that name."""
+    unused = [table.c.digest.not_in(select(user.c[column]).where(user.c[column].is_not(None))) for user in users]
+    connection.execute(delete(table).where(*unused))
+
+
+def bytes_of(folder: Path) -> int:
+    """Return the bytes of the files in a folder; 0 if it does not exist."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def annotate_study(
+    study: Study, *, note: str | None = None, add_tags: Iterable[str] = (), remove_tags: Iterable[str] = ()
+) -> Study:
+    """Change the note and the tags of a study. This is possible while it runs.
+
+    Args:
+        study: The study.
+        note: The new note, one line of at most 2,000 characters; empty removes it, None keeps it.
+        add_tags: Tags to add, each of 1 to 60 printable characters without commas.
+        remove_tags: Tags to remove; those that the study does not have are ignored.
+
+    Returns:
+        The study as changed.
+
+    Raises:
+        StoreError: The note or a tag is invalid, or the database cannot be written to.
+    """
+    line = None if note is None else " ".join(note.split())
+    if line is not None and (len(line) > MAX_NOTE_LENGTH or not line.isprintable()):
+        raise StoreError(f"a note is printable text of at most {MAX_NOTE_LENGTH:,} characters, found {len(line):,}")
+    added, removed = [_tag(each) for each in add_tags], {each.strip() for each in remove_tags}
+    with writable(study) as opened:
+
+        def work(connection: Connection) -> None:
+            lock_study(connection, opened.id)
+            own = studies.c.id == opened.id
+            row = connection.execute(select(studies.c.tags).where(own)).one()._asdict()
+            found = read_row(f"explorer_studies, study {opened.name!r}", studies, row)["tags"]
+            tags = [each for each in dict.fromkeys([*found, *added]) if each not in removed]
+            values = {"tags": tags, **({} if line is None else {"note": line})}
+            connection.execute(studies.update().where(own).values(**to_row(studies, values)))
+
+        opened.database.write(work)
+    return find_study(study.database, study.name)
+
+
+def _tag(text: str) -> str:
+    """Return a tag without blanks around it. Raises StoreError."""
+    tag = text.strip()
+    if not tag or len(tag) > MAX_TAG_LENGTH or not tag.isprintable() or "," in tag:
+        raise StoreError(f"tag {text[:80]!r}: a tag has 1 to {MAX_TAG_LENGTH} printable characters, and no comma")
+    return tag

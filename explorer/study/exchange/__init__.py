@@ -1,0 +1,1 @@
+"""Merge studies, and exchange them with Optuna."""

@@ -1,0 +1,192 @@
+"""Studies become Optuna studies, and Optuna studies of a space's choices become studies."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import optuna
+import pytest
+
+import explorer
+from explorer.errors import StoreError, StudyError
+from explorer.records import Epoch, TrainingResult
+from explorer.store.database import open_for_writing
+from explorer.store.lease import new_worker
+from explorer.store.rows import Ending, Proposal
+from explorer.store.studies import create_study
+from explorer.store.writer import StudyWriter
+from tests.command_line import run
+from tests.study.evaluations import SPACE_TEXT, good, score
+
+SPACE = explorer.parse_space(SPACE_TEXT, "tiny.yaml")
+CURVE = tuple(Epoch(n, 1.0, 1.0, n / 10, 1.0, 0.1, 1.0) for n in (1, 2))
+RESULT = TrainingResult(0.2, 1.0, 1.0, 2, 2.0, 100.0, CURVE)
+OBJECTIVES = {"accuracy": "max", "macs": "min"}
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A study with a trial of every state, and a limit."""
+    made = create_study(
+        open_for_writing(f"sqlite:///{tmp_path}/explorer.db"),
+        "one",
+        space_name=SPACE.name,
+        space_text=SPACE.text,
+        fingerprint={"data": "digits", "split": {}, "recipe": {}, "epochs": 2, "costs": [], "evaluate": "training"},
+        objectives=OBJECTIVES,
+        seed=3,
+        limits=["macs<=300k"],
+    )
+    writer = StudyWriter(made, new_worker())
+
+    def proposal(index: int) -> Proposal:
+        derivation = SPACE.unrank(index)
+        network = SPACE.architecture(derivation)
+        costs = explorer.cost(network).to_dict()
+        return Proposal(network.digest, network.to_json(), dict(derivation.choices), costs, index)
+
+    endings = [
+        Ending("complete", {"accuracy": 0.2, "macs": 200_000.0, "top5": 0.9}, RESULT),
+        Ending("complete", {"accuracy": 0.3, "macs": 400_000.0}, RESULT),
+        Ending("stopped", result=RESULT, reason="place 9 of 9"),
+        Ending("failed", reason="no luck"),
+    ]
+    for number, ending in enumerate(endings):
+        writer.begin(number, proposal(number))
+        writer.finish(number, ending)
+    writer.begin(4, proposal(0))  # cached
+    writer.refuse(5, proposal(20), "rejected", "macs <= 300k")
+    writer.begin(6, proposal(6))  # running
+    yield made
+    made.database.close()
+
+
+def test_every_trial_becomes_one_of_optuna(study):
+    """Numbers, states, values, parameters, curves, constraints, times and user attributes are those of the study."""
+    made = study.to_optuna()
+    trials, records = made.trials, study.trials()
+    names = [trial.state.name for trial in trials]
+    assert names == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL", "COMPLETE", "FAIL", "RUNNING"]
+    assert [trial.params for trial in trials] == [dict(record.choices) for record in records]
+    assert trials[0].values == [0.2, 200_000.0] and trials[4].values == trials[0].values
+    assert trials[2].intermediate_values == {1: 0.1, 2: 0.2}
+    assert trials[0].user_attrs["params"] == records[0].costs["params"] and trials[0].user_attrs["top5"] == 0.9
+    assert trials[3].user_attrs["explorer:reason"] == "no luck" and trials[4].user_attrs["explorer:same_as"] == 0
+    assert [trial.datetime_start.timestamp() for trial in trials] == pytest.approx([each.started for each in records])
+    assert [way.name for way in made.directions] == ["MAXIMIZE", "MINIMIZE"] and made.metric_names == list(OBJECTIVES)
+    excess = [list(trial.constraints.values()) for trial in trials[:2]]
+    limited = [record.costs["macs"] - 300_000 for record in records[:2]]
+    assert [value > 0 for (value,) in excess] == [value > 0 for value in limited]
+    assert {trial.number for trial in made.best_trials} <= {0, 1, 4}
+
+
+def test_optuna_draws_its_figures(study):
+    """The figures of ``optuna.visualization`` accept the study."""
+    pytest.importorskip("plotly", reason="the extra [dashboard] is not installed")
+    made = study.to_optuna()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert optuna.visualization.plot_pareto_front(made, targets=lambda trial: trial.values).data
+        assert optuna.visualization.plot_slice(made, target=lambda trial: trial.values[0], target_name="accuracy").data
+        assert optuna.visualization.plot_timeline(made).data
+        assert optuna.visualization.plot_parallel_coordinate(made, target=lambda trial: trial.values[0]).data
+
+
+def test_a_study_returns_from_optuna(study, tmp_path):
+    """A study that was written to an Optuna storage is read back without the space, with its settings and trials."""
+    study.to_optuna(f"sqlite:///{tmp_path}/optuna.db")
+    imported = explorer.from_optuna(str(tmp_path / "optuna.db"), storage=f"sqlite:///{tmp_path}/back.db")
+    back = imported.study
+    assert (imported.unfinished, imported.repeated) == (1, 0)
+    assert (back.name, back.fingerprint, back.objectives, back.limits, back.seed) == (
+        *(study.name, study.fingerprint, study.objectives, study.limits, study.seed),
+    )
+    before, after = study.trials()[:6], back.trials()
+    assert [trial.state for trial in after] == [trial.state for trial in before]
+    for name in ("number", "digest", "choices", "costs", "objectives", "seed", "same_as"):
+        assert [getattr(trial, name) for trial in after] == [getattr(trial, name) for trial in before], name
+    assert after[3].reason == "no luck"
+    with pytest.raises(StoreError, match="there is a study 'one' in"):
+        explorer.from_optuna(f"sqlite:///{tmp_path}/optuna.db", storage=f"sqlite:///{tmp_path}/back.db")
+    with pytest.raises(StoreError, match="there is an Optuna study of this name already"):
+        study.to_optuna(f"sqlite:///{tmp_path}/optuna.db")
+    assert study.to_optuna(f"sqlite:///{tmp_path}/optuna.db", "two").study_name == "two"
+
+
+def own_study(url: str | None = None) -> optuna.Study:
+    """Return a study as a user of Optuna makes it, with whole numbers as parameters, of which one repeats a network."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    made = optuna.create_study(study_name="mine", storage=url, directions=["maximize", "minimize"])
+
+    def objective(trial):
+        depth = trial.suggest_int("depth", 1, 3)
+        choices = {"depth": str(depth), "act": trial.suggest_categorical("act", ["relu", "silu", "gelu"])}
+        trial.suggest_categorical("attn", ["none"])
+        return score(choices) + 0.001 * trial.number, depth
+
+    for depth in (1, 2, 3, 2):
+        made.enqueue_trial({"depth": depth, "act": "relu"})
+    made.optimize(objective, n_trials=4)
+    return made
+
+
+def test_a_users_optuna_study_becomes_a_study(tmp_path):
+    """Parameters may be numbers; trials of one network are repeats; a search with ``evaluate`` resumes the study."""
+    space = explorer.parse_space(SPACE_TEXT.replace("attn: none | se(r=ratio)\n  ratio: 2 | 4", "attn: none | eca"))
+    made = own_study()
+    target = f"sqlite:///{tmp_path}/explorer.db"
+    with pytest.raises(StudyError, match="records no space; name it with --space"):
+        explorer.from_optuna(made._storage, storage=target)
+    with pytest.raises(StudyError, match="has 2 objectives; name them in its order"):
+        explorer.from_optuna(made._storage, space=space, storage=target)
+    imported = explorer.from_optuna(
+        made._storage, space=space, objectives=("accuracy", "latency_ms"), storage=target, study="theirs"
+    )
+    study = imported.study
+    assert imported.repeated == 1 and study.counts()["complete"] == 3 and study.counts()["cached"] == 1
+    assert study.trial(1).objectives["accuracy"] == pytest.approx(score({"depth": "2", "act": "relu"}) + 0.001)
+    (repeat,) = study.confirmations()
+    assert repeat.digest == study.trial(1).digest
+    assert repeat.measured["accuracy"] == pytest.approx(score({"depth": "2", "act": "relu"}) + 0.003)
+    assert len(study.frontier("macs", "accuracy")) > 0 and len(study.effects("depth")) > 0
+
+
+def test_parameters_that_are_no_choices_are_named(tmp_path):
+    """A parameter with another name or value gives one message, and no study is created."""
+    storage = f"sqlite:///{tmp_path}/explorer.db"
+    made = optuna.create_study(study_name="mine", direction="maximize")
+    good_choices = dict(SPACE.unrank(0).choices)
+    for wrong, message in (
+        ({**good_choices, "depth": "7"}, "choice 'depth' is one of 1, 2, 3; found '7'"),
+        ({**good_choices, "lr": 0.1}, "parameter 'lr' is no choice of the space"),
+        ({"depth": "1"}, "found no parameter of this name"),
+    ):
+        made = optuna.create_study(direction="maximize")
+        distributions = {name: optuna.distributions.CategoricalDistribution([value]) for name, value in wrong.items()}
+        made.add_trial(optuna.trial.create_trial(params=wrong, distributions=distributions, value=0.5))
+        with pytest.raises(StudyError, match=message):
+            explorer.from_optuna(made._storage, space=SPACE, objectives=["accuracy"], storage=storage)
+    assert not (tmp_path / "explorer.db").exists()
+
+
+def test_both_commands_work(capsys, tmp_path, monkeypatch):
+    """``export-optuna`` and ``import-optuna`` exchange a study through a file; mistakes are one line."""
+    monkeypatch.chdir(tmp_path)
+    explorer.search(SPACE, evaluate=good, trials=3, study="a", storage="sqlite:///a.db", workers=1, progress=False)
+    line = ("--storage", "sqlite:///a.db")
+    assert run(capsys, "export-optuna", "a", "optuna.db", *line)[1] == "wrote 3 trials as Optuna study 'a'\n"
+    status, out, _ = run(capsys, "import-optuna", "optuna.db", "--study", "b", *line, "--json")
+    assert status == 0 and json.loads(out)["trials"]["complete"] == 3
+    resumed = explorer.search(
+        SPACE, evaluate=good, trials=5, study="b", storage="sqlite:///a.db", workers=1, progress=False
+    )
+    assert resumed.counts()["complete"] == 5
+    for arguments, message in (
+        (("export-optuna", "a", "optuna.db"), "already"),
+        (("import-optuna", "missing.db"), "there is no file"),
+        (("import-optuna", "a.db"), "holds no Optuna studies"),
+        (("import-optuna", "optuna.db", "--name", "zz"), "zz"),
+    ):
+        status, _, err = run(capsys, *arguments, *line)
+        assert status == 2 and message in err and err.count("\n") == 1, err
