@@ -21,6 +21,7 @@ from explorer.store import database as store_database
 from explorer.store import sqlite_file
 from explorer.store.database import open_for_reading, open_for_writing
 from explorer.store.lease import new_worker
+from explorer.store.migrations import SCHEMA_VERSION
 from explorer.store.rows import Ending
 from explorer.store.sqlite_file import has_locks, make_durable
 from explorer.store.studies import list_studies, open_study
@@ -220,7 +221,9 @@ def test_another_schema_version_is_refused(url, tmp_path, found, advice):
     connection.commit()
     connection.close()
     for opening in (open_for_reading, open_for_writing):
-        with pytest.raises(StoreError, match=f"of version {found}, this explorer reads versions 1 to 4; .*{advice}"):
+        with pytest.raises(
+            StoreError, match=f"of version {found}, this explorer reads versions 1 to {SCHEMA_VERSION}; .*{advice}"
+        ):
             opening(url)
 
 
