@@ -100,9 +100,10 @@ def test_results_lie_in_the_predicted_interval():
     def evaluate(architecture, *, choices, epochs, seed):
         return {"accuracy": 0.6 + random.Random(seed).gauss(0, noise)}
 
-    space = load_space("preact_variants")
-    study = run_search(space, evaluate=evaluate, storage=None, sampler="frontier", trials=28, seed=1).study
-    noted = StudyWriter(study, "reader").sampler_notes(range(28))
-    told = [(noted[r.number]["expected"]["accuracy"], r.objectives["accuracy"]) for r in study.trials()[10:]]
+    space, told = load_space("preact_variants"), []
+    for seed in range(1, 5):  # the share in one search varies by a tenth
+        study = run_search(space, evaluate=evaluate, storage=None, sampler="frontier", trials=28, seed=seed).study
+        noted = StudyWriter(study, "reader").sampler_notes(range(28))
+        told += [(noted[r.number]["expected"]["accuracy"], r.objectives["accuracy"]) for r in study.trials()[10:]]
     assert np.mean([low <= value <= high for (low, _, high), value in told]) >= 0.7
     assert 0.5 < np.median([high - low for (low, _, high), _ in told]) / (2 * Z_90 * noise) < 2
