@@ -88,7 +88,8 @@ def test_every_setting_is_offered_everywhere():
     typed = {each.name: each.flag for each in described if each.flag is not None}
     options = {param.name: param.opts[0] for param in search.params}
     assert {**typed, "space": "--space"}.items() <= options.items()
-    assert set(options) - set(typed) == {"space", "config", "print_config", "as_json"}
+    own = set(options) - set(typed) - {"import_files"}  # every command has --import once the command line has loaded it
+    assert own == {"space", "config", "print_config", "as_json"}
     assert {each.name for each in SEARCH} == {*typed, "space"}
     of_study = {each.name for each in described if each.in_fingerprint}
     assert set(DESCRIBED) == of_study and not of_study & {param.name for param in worker.params}
@@ -98,5 +99,11 @@ def test_every_setting_is_offered_everywhere():
         assert list(parameters) == ["space", "settings", *names, "progress"]
         assert {name: parameters[name].default for name in names} == {each.name: each.default for each in described}
     training = [each.name for each in TrainingSettings.described()]
-    assert {param.name for param in train.params} == {*training, "arch", "seed", "as_json", "storage"}
+    assert {param.name for param in train.params} - {"import_files"} == {
+        *training,
+        "arch",
+        "seed",
+        "as_json",
+        "storage",
+    }
     assert set(training) <= set(inspect.signature(explorer.train).parameters)

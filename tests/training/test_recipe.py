@@ -181,7 +181,7 @@ def test_every_data_set_has_a_default():
 def test_free_of_torch():
     """Recipes and descriptions of data sets import neither torch, scikit-learn nor pandas."""
     code = (
-        "import sys; from explorer.data.dataset import describe_data; from explorer.training.recipe import recipe; "
+        "import sys; from explorer.data.catalogue import describe_data; from explorer.training.recipe import recipe; "
         "describe_data('cifar10'); recipe('quick'); "
         "print({'torch', 'sklearn', 'pandas', 'pyarrow', 'PIL'} & set(sys.modules))"
     )

@@ -18,14 +18,15 @@ def bilinear_attention() -> type:
     from torch import Tensor, nn
 
     class BilinearAttention(nn.Module):
-        """Add a map whose rows and columns are mixed by two matrices (Chi et al. 2020, BA-Transform)."""
+        """Add a map, rows and columns mixed by two matrices (Chi et al. 2020, BA-Transform)."""
 
         def __init__(self, channels: int, squeeze: int, block: int, groups: int, drop: float = 0.0):
             super().__init__()
             self.block, self.groups = block, groups
 
             def product(inputs: int, outputs: int) -> nn.Sequential:
-                return nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+                conv = nn.Conv2d(inputs, outputs, 1, bias=False)
+                return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU())
 
             self.reduce = product(channels, squeeze)
             self.attend = product(squeeze, groups)
@@ -50,7 +51,7 @@ def bilinear_attention() -> type:
             return x + self.drop(self.expand(self.mix(left @ squeezed @ right)))
 
         def enlarged(self, matrix: Tensor, times: int, share: int) -> Tensor:
-            """Return matrices of each channel in which every number is that multiple of an identity matrix."""
+            """Return the matrices with each number as that multiple of an identity matrix."""
             unit = torch.eye(times, dtype=matrix.dtype, device=matrix.device)
             large = matrix[:, :, :, None, :, None] * unit[:, None, :]
             return large.flatten(4, 5).flatten(2, 3).repeat_interleave(share, 1)
