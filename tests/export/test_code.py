@@ -151,7 +151,8 @@ def test_every_op_can_be_exported():
     for spelling, cls in registry.by_spelling.items():
         data = {"op": spelling, "kernel": 3, "out": 8, "groups": 2, "p": 0.1, "factor": 0.5, "squeeze": 2, "stride": 1}
         data |= {"channels": 8, "height": 32, "width": 32, "number": 1, "shares": 1}
-        data |= {"zeropad": {"padding": 1}, "bat": {"block": 8}}.get(spelling, {})
+        own = {"zeropad": {"padding": 1}, "bat": {"block": 8}, "halo": {"heads": 2, "queries": 2, "block": 8}}
+        data |= own.get(spelling, {})
         known = {"op", *cls.__dataclass_fields__}
         if spelling == "dwconv":  # bound to a conv immediately
             continue

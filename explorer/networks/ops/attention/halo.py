@@ -41,16 +41,19 @@ def halo_attention() -> type:
             q = q.permute(0, 1, 3, 5, 4, 6, 2)  # batch, heads, rows and columns of blocks, n, n, size
             kv = nn.functional.pad(self.kv(x), (self.halo,) * 4)
             kv = kv.unfold(2, self.window, self.block).unfold(3, self.window, self.block)
-            kv = kv.reshape(batch, self.heads, -1, down, right, self.window**2).permute(0, 1, 3, 4, 5, 2)
+            kv = kv.reshape(batch, self.heads, -1, down, right, self.window**2)
+            kv = kv.permute(0, 1, 3, 4, 5, 2)
             k, v = torch.split(kv, [self.size, channels // self.heads], -1)
             logits = q.flatten(4, 5) @ k.transpose(-1, -2) * self.size**-0.5 + self.distances(q)
             y = (logits.softmax(-1) @ v).unflatten(4, (n, n))
             return y.permute(0, 1, 6, 2, 4, 3, 5).reshape(batch, channels, down * n, right * n)
 
         def distances(self, q: Tensor) -> Tensor:
-            """Return the products of queries and distance vectors: (..., queries of a block, positions of a window)."""
-            query, key = torch.arange(self.side, device=q.device), torch.arange(self.window, device=q.device)
-            index = (key[None, :] - query[:, None] + self.window - 1).expand(*q.shape[:4], self.side, -1, -1)
+            """Return products of queries and distance vectors: (..., block, window)."""
+            query = torch.arange(self.side, device=q.device)
+            key = torch.arange(self.window, device=q.device)
+            index = key[None, :] - query[:, None] + self.window - 1
+            index = index.expand(*q.shape[:4], self.side, -1, -1)
             across = (q @ self.columns.T).gather(-1, index)
             down = (q.transpose(4, 5) @ self.rows.T).gather(-1, index).transpose(4, 5)
             return (down[..., :, None] + across[..., None, :]).flatten(-2).flatten(4, 5)
