@@ -19,10 +19,19 @@ def halo_attention() -> type:
     class HaloAttention(nn.Module):
         """Attention of each block to the window around it (Vaswani et al. 2021, arXiv:2103.12731).
 
-        Each query is also multiplied by a trained vector for every vertical and horizontal distance in the window.
+        Each query is also multiplied by a trained vector for every vertical and horizontal distance
+        in the window.
         """
 
-        def __init__(self, channels: int, heads: int, block: int, halo: int, queries: int, stride: int = 1):
+        def __init__(
+            self,
+            channels: int,
+            heads: int,
+            block: int,
+            halo: int,
+            queries: int,
+            stride: int = 1,
+        ):
             super().__init__()
             self.heads, self.block, self.halo = heads, block, halo
             self.side = block // stride  # queries of a block along a side
