@@ -144,15 +144,23 @@ def stops_within_a_trial(process: subprocess.Popen, url: str) -> bool:
 def test_a_search_stopped_beyond_its_lease_is_fenced_and_lives(url, tmp_path, start, workers):
     """A search stopped by SIGSTOP until another resumes its trials discards its late results after SIGCONT, and
     continues."""
-    paused = start("slow", 12, workers, lease=1.5)
+    trials = 24  # the other search has work for twice the lease, and does not end before the lease has expired
+    paused = start("slow", trials, workers, lease=1.5)
     while paused.stdout.readline() != "started\n":
         pass
     wait_until(lambda: stops_within_a_trial(paused, url))
-    other = start("slow", 12, 1, lease=1.5)
-    wait_until(lambda: any(r.attempt == 2 and r.state == "complete" for r in open_study(url, "one").trials(full=False)))
+    other = start("slow", trials, 1, lease=1.5)
+
+    def taken_over() -> bool:
+        has_ended, records = other.poll() is not None, open_study(url, "one").trials(full=False)
+        found = any(each.attempt == 2 and each.state == "complete" for each in records)
+        assert found or not has_ended, f"{other.stdout.read()}{[(each.state, each.attempt) for each in records]}"
+        return found
+
+    wait_until(taken_over)
     paused.send_signal(signal.SIGCONT)
     for process in (paused, other):
         output, _ = process.communicate(timeout=90)
         assert process.returncode == 0 and "result False" in output
     invariant(url, tmp_path)
-    assert open_study(url, "one").counts()["complete"] == 12
+    assert open_study(url, "one").counts()["complete"] == trials
