@@ -36,6 +36,8 @@ COMMANDS = {
     "worker": ("running", "Add a worker to a study that a search created."),
     "train": ("running", "Train one architecture."),
     "studies": ("managing.studies", "List the studies in a storage; rename, delete, copy, merge, note or tag them."),
+    "status": ("watching", "Show which processes work on a study, how fast, and when they will end."),
+    "stop": ("watching", "Ask all processes that work on a study to stop."),
     "trials": ("studies", "List the trials of a study."),
     "frontier": ("studies", "List the non-dominated networks of a study, or the best one under a budget."),
     "confirm": ("confirming", "Train the frontier's networks again from fresh seeds, and test them."),
@@ -56,7 +58,9 @@ COMMANDS = {
 # Names of commands in other tools -> the command to suggest.
 COMMAND_SYNONYMS = {
     **dict.fromkeys(("run", "start", "resume", "continue", "optimize", "tune"), "search"),
-    **dict.fromkeys(("list", "ls", "status"), "studies"),
+    **dict.fromkeys(("list", "ls"), "studies"),
+    **dict.fromkeys(("ps", "top", "watch", "workers"), "status"),
+    **dict.fromkeys(("kill", "cancel", "pause", "end"), "stop"),
     **dict.fromkeys(("rename", "mv", "delete", "rm", "copy", "cp", "merge", "note", "tag"), "studies"),
     **dict.fromkeys(("ui", "serve", "web", "browse"), "dashboard"),
     **dict.fromkeys(("fit", "eval", "evaluate", "test"), "train"),

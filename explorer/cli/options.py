@@ -144,7 +144,12 @@ MAX_WORD = 30  # characters of a word that a table keeps on one line
 
 
 def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> None:
-    """Print a table.
+    """Print a table; the arguments are those of ``table_of``."""
+    console().print(table_of(columns, rows))
+
+
+def table_of(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> Table:
+    """Return a table.
 
     Args:
         columns: Alignment, "left" or "right", by heading.
@@ -159,7 +164,7 @@ def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> No
         table.add_column(heading, justify=justify, overflow="fold", min_width=widest, no_wrap=side == "right")
     for row in cells:
         table.add_row(*row)
-    console().print(table)
+    return table
 
 
 def plain(value: Any) -> Text:

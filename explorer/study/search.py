@@ -23,6 +23,7 @@ from explorer.settings.settings import takes_settings
 from explorer.space.search_space import SearchSpace
 from explorer.store.database import Database, check_storage, open_for_writing, open_if_present
 from explorer.store.lease import new_worker
+from explorer.store.presence.processes import Role
 from explorer.store.studies import check_name, open_study
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
@@ -33,10 +34,10 @@ from explorer.study.events import Event, Progress
 from explorer.study.loop import SearchLoop
 from explorer.study.options import SearchOptions
 from explorer.study.plan import Plan, make_plan
+from explorer.study.presence.attend import attend
 from explorer.study.resuming import check_resumable, open_or_create_study
 from explorer.study.samplers.registry import make_sampler
 from explorer.study.settings import SearchSettings
-from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.stopping.rules import rule_of
 from explorer.study.trackers.tracking import start_trackers
@@ -88,6 +89,7 @@ def run_search(
     settings: SearchSettings | None = None,
     *,
     progress: Progress | bool | None = None,
+    role: Role | None = None,
     **options: Unpack[SearchOptions],
 ) -> SearchResult:
     """Search ``space`` for the Pareto front of the objectives. The same call again resumes the study.
@@ -98,6 +100,7 @@ def run_search(
         {settings}
         progress: Called with each Event; True shows the progress. An exception that it raises ends the search and gets
             the study as its attribute ``study``.
+        role: What this process is for the study, as ``explorer status`` shows it; by default a search.
 
     Returns:
         The study, and why the search ended.
@@ -109,9 +112,9 @@ def run_search(
     assert settings is not None
     if isinstance(progress, bool):
         with progress_of(progress) as report:
-            return run_search(space, settings, progress=report)
+            return run_search(space, settings, progress=report, role=role)
     exit_while_importing()
-    began = time.monotonic()
+    began, role = time.monotonic(), role or Role("search")
     if not isinstance(space, SearchSpace):
         raise StudyError(f"a search takes a space, as explorer.load_space(...) gives it; found {space!r}")
     check_storage(settings.storage)
@@ -127,9 +130,10 @@ def run_search(
         report = _to_all([*([progress] if progress else []), *trackers])
         loop = make_loop(plan, found, _budget(plan, found, began), report)
         try:
-            with interrupt_on_signals(loop), renew_leases(loop.writer):
+            training = plan.settings.training
+            with attend(loop, role, device=training.device, engine=plan.settings.engine, target=loop.budget.target):
                 ended = loop.run()
-            ended = _train_repeats(loop, ended)
+            ended = _train_repeats(loop, ended, role)
             loop.report("finished", why=ended)
         except BaseException as error:  # from ``progress`` or a second Ctrl-C; the caller gets the finished trials
             BaseException.__setattr__(error, "study", found)
@@ -226,25 +230,27 @@ def _budget(plan: Plan, study: Study, began: float) -> Budget:
     return Budget(trials, seconds, until_stable, began, reserved=math.ceil(max(0, missing) / plan.workers))
 
 
-def _train_repeats(loop: SearchLoop, ended: str) -> str:
-    """Train the repeats that are asked for, unless the search was interrupted or gave up.
+def _train_repeats(loop: SearchLoop, ended: str, role: Role) -> str:
+    """Train the repeats that are asked for, unless the search was interrupted or stopped, or gave up.
 
     Args:
         loop: The loop, which has ended; it takes over whether the repeats were interrupted.
         ended: Why it ended.
+        role: What this process does.
 
     Returns:
         Why the search ended.
     """
     failed = loop.broken or loop.all_failed or loop.budget.has_failed()
-    if not loop.plan.settings.repeats or loop.interrupted or failed or not loop.trial_index.frontier:
+    has_ended = loop.interrupted or loop.stop is not None or failed
+    if not loop.plan.settings.repeats or has_ended or not loop.trial_index.frontier:
         return ended
 
     def report(trial: TrialRecord, repeat: ConfirmationRecord, done: int) -> None:
         status = dataclasses.replace(loop.status(), repeats=(done, loop.plan.settings.repeats or 0))
         loop.progress(Event("repeated", status, trial, repeat=repeat))
 
-    repeats = Repeats(loop.plan, loop.writer.study, loop.writer.worker, loop.budget, report)
+    repeats = Repeats(loop.plan, loop.writer.study, loop.writer.worker, role, loop.budget, report)
     why = repeats.run(loop.trial_index.median_seconds())
     loop.interrupted, loop.signal, loop.broken = repeats.interrupted, repeats.signal, repeats.broken
     return why if repeats.interrupted or repeats.broken else f"{ended}; {why}"
