@@ -138,4 +138,5 @@ def _obey(loop: Attended, presence: Presence) -> None:
     loop.interrupted = True
     main = threading.main_thread().ident
     if loop.busy and main is not None and signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, signal.SIG_IGN):
+        loop.signal = signal.SIGTERM
         signal.pthread_kill(main, signal.SIGTERM)  # its handler raises in the function that keeps the loop busy
