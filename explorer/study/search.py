@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from explorer.analysis.limits import parse_limit
 from explorer.analysis.noise import repeats_of
@@ -24,7 +24,7 @@ from explorer.space.search_space import SearchSpace
 from explorer.store.database import Database, check_storage, open_for_writing, open_if_present
 from explorer.store.lease import new_worker
 from explorer.store.presence.processes import Role
-from explorer.store.studies import check_name, open_study
+from explorer.store.studies import check_name, find_study, open_study, study_names
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
 from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
@@ -45,6 +45,9 @@ from explorer.study.workers.child import exit_while_importing
 from explorer.study.workers.jobs import Training
 from explorer.system.files import ABANDONED_SECONDS, sweep
 from explorer.system.signals import interruption
+
+if TYPE_CHECKING:  # needs submitit
+    from explorer.study.launchers.driver import Driver
 
 _log = logging.getLogger(__name__)
 
@@ -121,6 +124,8 @@ def run_search(
     if settings.study is not None:
         check_name(settings.study)
     plan = make_plan(space, settings)
+    if plan.is_launched:
+        require_launch(plan.settings)
     name = check_resumable(plan, open_if_present(settings.storage))
     database = open_for_writing(settings.storage)
     try:
@@ -128,7 +133,8 @@ def run_search(
         plan = with_artifacts(plan.under(map(parse_limit, found.limits)), found)
         trackers = start_trackers(settings.track, found)
         report = _to_all([*([progress] if progress else []), *trackers])
-        loop = make_loop(plan, found, _budget(plan, found, began), report)
+        budget = _budget(plan, found, began)
+        loop = make_driver(plan, found, budget, report) if plan.is_launched else make_loop(plan, found, budget, report)
         try:
             training = plan.settings.training
             with attend(loop, role, device=training.device, engine=plan.settings.engine, target=loop.budget.target):
@@ -218,20 +224,45 @@ def _interactive() -> bool:
     return hasattr(sys, "ps1") or bool(sys.flags.interactive) or hasattr(builtins, "__IPYTHON__")
 
 
-def _budget(plan: Plan, study: Study, began: float) -> Budget:
-    """Return the budget of the settings, or the default budget if they name none."""
+def preview_launch(space: SearchSpace, settings: SearchSettings) -> str:
+    """Return the batch file with which a search would start its workers. Nothing is written or submitted.
+
+    Args:
+        space: The space.
+        settings: The settings of the search.
+
+    Raises:
+        ExplorerError: As ``run_search``, and StudyError if the engine submits no batch file.
+    """
+    plan = make_plan(space, settings)
+    if not plan.is_launched:
+        raise StudyError(f"engine {settings.engine!r} submits no batch file; --dry-run is for --engine slurm")
+    from explorer.study.launchers.driver import make_batch
+
+    database = open_if_present(settings.storage)
+    name = check_resumable(plan, database)
+    found = None
+    if database is not None and name in study_names(database) and not settings.new_study:
+        found = find_study(database, name)
+    return make_batch(plan, name, found, _budget(plan, found, time.monotonic())).text()
+
+
+def _budget(plan: Plan, study: Study | None, began: float) -> Budget:
+    """Return the budget of the settings, or the default budget if they name none. ``study``: None for a new one."""
     trials, seconds, until_stable = plan.settings.trials, plan.settings.seconds, plan.settings.until_stable
     if trials is None and seconds is None and until_stable is None:
-        counts = study.counts()
+        counts = study.counts() if study is not None else {"complete": 0, "stopped": 0}
         trials = counts["complete"] + counts["stopped"] + DEFAULT_TRIALS
         seconds = DEFAULT_SECONDS if plan.has_time_limit else None
+    if study is None:
+        return Budget(trials, seconds, until_stable, began)
     repeats = repeats_of(study.confirmations(), study.fingerprint.get("epochs"))
     missing = (plan.settings.repeats or 0) - sum(record.state == "complete" for record in repeats)
     return Budget(trials, seconds, until_stable, began, reserved=math.ceil(max(0, missing) / plan.workers))
 
 
-def _train_repeats(loop: SearchLoop, ended: str, role: Role) -> str:
-    """Train the repeats that are asked for, unless the search was interrupted or stopped, or gave up.
+def _train_repeats(loop: SearchLoop | Driver, ended: str, role: Role) -> str:
+    """Train the repeats that are asked for, unless workers do, or the search was interrupted or stopped, or gave up.
 
     Args:
         loop: The loop, which has ended; it takes over whether the repeats were interrupted.
@@ -243,7 +274,7 @@ def _train_repeats(loop: SearchLoop, ended: str, role: Role) -> str:
     """
     failed = loop.broken or loop.all_failed or loop.budget.has_failed()
     has_ended = loop.interrupted or loop.stop is not None or failed
-    if not loop.plan.settings.repeats or has_ended or not loop.trial_index.frontier:
+    if loop.plan.is_launched or not loop.plan.settings.repeats or has_ended or not loop.trial_index.frontier:
         return ended
 
     def report(trial: TrialRecord, repeat: ConfirmationRecord, done: int) -> None:
@@ -262,6 +293,23 @@ def with_artifacts(plan: Plan, study: Study) -> Plan:
         return plan
     sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
     return dataclasses.replace(plan, work=dataclasses.replace(plan.work, artifacts=study.artifacts))
+
+
+def require_launch(settings: SearchSettings) -> None:
+    """Raise StudyError if a search with these settings cannot start workers on this machine."""
+    from explorer.study.launchers.driver import check_launch
+    from explorer.study.launchers.slurm import is_on_this_machine, require_slurm
+
+    check_launch(settings)
+    if not is_on_this_machine(settings.engine_options):
+        require_slurm()
+
+
+def make_driver(plan: Plan, study: Study, budget: Budget, progress: Progress) -> Driver:
+    """Return the loop of a search whose workers a scheduler starts."""
+    from explorer.study.launchers.driver import Driver
+
+    return Driver(plan, StudyWriter(study, new_worker()), budget, progress)
 
 
 def make_loop(

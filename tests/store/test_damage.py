@@ -35,7 +35,14 @@ BAD = [None, b"\xff", "", "abc", -1, 1.5, float("inf"), "null", '{"a": "b"}', '{
 BAD += ["../../../PWNED", "\x1b[31mred", "a\0b"]
 COLUMNS = [(table.name, column.name) for table in metadata.sorted_tables for column in table.c]
 COMMANDS = [("studies",), ("trials", "one"), ("trials", "one", "--json"), ("frontier", "one"), ("effects", "one")]
-COMMANDS += [("clean", "one"), ("compare", "one", "one"), ("cost", "one:0"), ("studies", "--json"), ("status", "one"), ("status", "one", "--json")]
+COMMANDS += [
+    ("clean", "one"),
+    ("compare", "one", "one"),
+    ("cost", "one:0"),
+    ("studies", "--json"),
+    ("status", "one"),
+    ("status", "one", "--json"),
+]
 
 
 @pytest.fixture(scope="module")
