@@ -98,6 +98,7 @@ def _row(each: Activity, moment: float) -> tuple[Any, ...]:
         "training": each.training,
         "waiting": f"{each.training}: waits for a machine",
         "idle": "idle",
+        "driver": "starts workers",
         "lost": f"lost{', with ' * bool(each.training)}{each.training}",
     }[each.state]
     span = _span(moment - each.since)

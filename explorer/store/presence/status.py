@@ -29,7 +29,8 @@ class Activity:
     Attributes:
         host: The machine of the training.
         command: The command of the process, such as "search"; empty if unknown.
-        state: "training", "waiting" for a machine of its engine, "idle" or "lost".
+        state: "training", "waiting" for a machine of its engine, "idle", "driver" (it starts workers on
+            other machines), or "lost".
         trial: Number of the trial; None for another training, or for none.
         training: What is trained in words, such as "trial 17"; empty for nothing.
         since: When this began, in seconds since the epoch; of a lost process its last sign of life.
@@ -265,7 +266,8 @@ def _activities(processes: Iterable[Process], trainings: Iterable[_Training], mo
             state = "waiting" if not host else "training"
             yield Activity(host, process.command, state, each.number, each.name, each.started, device, *common)
         if not own:
-            yield Activity(process.host, process.command, "idle", None, "", process.started, process.device, *common)
+            state = "idle" if process.slots else "driver"
+            yield Activity(process.host, process.command, state, None, "", process.started, process.device, *common)
     for worker, own in running.items():  # of an earlier version, or its row was removed
         for each in own:
             is_held = each.lease_until is not None and each.lease_until > moment and not is_gone(worker)

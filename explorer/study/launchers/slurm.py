@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,7 +98,7 @@ class Batch:
         local = {"timeout_min": FAR_FUTURE_MINUTES, "stderr_to_stdout": True}
         executor.update_parameters(**(local if self.is_local else self._parameters()))
         try:
-            with executor.batch():
+            with redirect_stderr(StringIO()), executor.batch():  # submitit repeats there what sbatch says
                 jobs = [executor.submit(self.element) for _ in range(self.number)]
         except (FailedJobError, FailedSubmissionError, OSError) as error:
             raise StudyError(f"sbatch: {_said(error)}") from None
