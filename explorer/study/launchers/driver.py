@@ -6,10 +6,8 @@ finds them. It submits the workers, shows their progress, and cancels them when 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import re
 import signal
 import time
 from collections import Counter
@@ -18,7 +16,6 @@ from dataclasses import replace
 
 from explorer.errors import StoreError, StudyError
 from explorer.records import TrialRecord
-from explorer.settings.settings import Setting
 from explorer.store.artifacts import artifacts_folder
 from explorer.store.presence.processes import Task
 from explorer.store.presence.stops import StopRequest, last_number
@@ -28,6 +25,7 @@ from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
 from explorer.study.budget import Budget
 from explorer.study.events import Event, EventKind, Progress, Status
+from explorer.study.launchers.arguments import job_name, spelled
 from explorer.study.launchers.element import Element
 from explorer.study.launchers.slurm import Array, Batch, State, check_options, is_on_this_machine, submitted_before
 from explorer.study.plan import Plan
@@ -36,11 +34,6 @@ from explorer.study.trial_index import TrialIndex, status_of
 
 POLL_SECONDS = 2.0  # between two questions for the workers and the trials
 END_SECONDS = 90.0  # that cancelled workers have to release their trials
-# Settings that a worker takes from the study, or that concern the driver.
-NOT_SENT = (
-    *("data", "data_dir", "precision", "limits", "study", "new_study", "seed", "storage", "trials", "seconds"),
-    *("workers", "workers_per_device", "engine", "engine_address", "engine_options", "cpus_per_trial", "track"),
-)
 _log = logging.getLogger(__name__)
 
 
@@ -192,7 +185,6 @@ def make_batch(plan: Plan, name: str, study: Study | None, budget: Budget) -> Ba
     url = parse_storage(settings.storage or "")
     file, is_local = sqlite_file(url), is_on_this_machine(settings.engine_options)
     storage = portable_storage(url) if file is None else f"sqlite:///{file.resolve()}"
-    named = hashlib.sha256(f"{storage} {name}".encode()).hexdigest()[:8]
     seen, files = 0, artifacts_folder(file, name, 0.0)
     if study is not None:
         number = study.id
@@ -200,8 +192,9 @@ def make_batch(plan: Plan, name: str, study: Study | None, budget: Budget) -> Ba
     folder = files.absolute() / settings.engine
     visible = ("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES"))
     element = Element(tuple(_arguments(plan, name, budget)), storage, seen, (visible,) if is_local else ())
-    job = f"explorer-{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:40]}-{named}"
-    return Batch(element, plan.workers, folder, job, settings.cpus_per_trial, settings.engine_options)
+    return Batch(
+        element, plan.workers, folder, job_name(name, storage), settings.cpus_per_trial, settings.engine_options
+    )
 
 
 def _arguments(plan: Plan, study: str, budget: Budget) -> list[str]:
@@ -210,16 +203,4 @@ def _arguments(plan: Plan, study: str, budget: Budget) -> list[str]:
     words += ["--workers", str(plan.settings.workers_per_device or 1)]
     words += [] if budget.target is None else ["--trials", str(budget.target)]
     words += [] if budget.seconds is None else ["--time", f"{budget.seconds:.0f}s"]
-    values = plan.settings.values()
-    for each in SearchSettings.described():
-        value, default = values[each.name], each.default if each.command_default is None else each.command_default
-        if each.flag is not None and not each.in_fingerprint and each.name not in NOT_SENT and value != default:
-            words += _spelled(each, value)
-    return words
-
-
-def _spelled(setting: Setting, value: object) -> list[str]:
-    """Return a setting as words of a command line."""
-    if isinstance(value, bool):
-        return [setting.options[0] if value else setting.options[-1]]
-    return [setting.options[0], setting.kind.spell(value)]
+    return words + spelled(plan.settings.values())

@@ -64,7 +64,7 @@ class Element:
             timed_out |= number == signal.SIGUSR2
             worker.terminate()
 
-        # SLURM sends its signals to all processes of a job. The worker and its children inherit that SIGUSR2 is ignored.
+        # SLURM sends its signals to all processes of a job; the worker inherits that SIGUSR2 is ignored.
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         worker = subprocess.Popen(command, env=environment, start_new_session=True)
         for number in (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_workers_of_a_job_array_finish_a_study(search, slurm, storage, tmp_path)
     process = search("trials", "one", "--json")
     trials = json.loads(process.communicate(timeout=60)[0])
     logs = {trial["log"] for trial in trials}
-    assert len(trials) == 4 and all(str(tmp_path) in log and "trial " in open(log).read() for log in logs)
+    assert len(trials) == 4 and all(str(tmp_path) in log and "trial " in Path(log).read_text() for log in logs)
     assert "explorer-one-" in shown and "TimeLimit=00:30:00" in shown
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert any(file.suffix == ".pkl" for file in files) and any(file.suffix == ".sh" for file in files)
@@ -82,12 +83,12 @@ def test_a_worker_near_its_time_limit_is_queued_again(search, slurm, storage, tm
     wait_until(lambda: study.counts()["running"], PATIENCE)
     (after,) = study.trials()
     assert (after.number, after.attempt) == (0, 1) and after.worker != before.worker
-    assert process.poll() is None and "is queued again" in open(_log(study)).read()
+    assert process.poll() is None and "is queued again" in _log(study).read_text()
 
 
-def _log(study) -> str:
+def _log(study) -> Path:
     (log,) = study.artifacts.glob("slurm/*_log.out")
-    return str(log)
+    return log
 
 
 def test_an_interrupted_search_cancels_its_workers(search, slurm, storage):
@@ -95,7 +96,7 @@ def test_an_interrupted_search_cancels_its_workers(search, slurm, storage):
     process = search(*LONG, "--workers", "2", "--trials", "2")
     wait_until(lambda: training(storage) == 2, PATIENCE)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     counts = open_study(storage, "one").counts()
     assert (counts["running"], counts["interrupted"], elements(slurm, "RUNNING", "PENDING")) == (0, 2, [])
@@ -141,5 +142,5 @@ def test_a_worker_that_fails_is_named(search):
     """If the workers fail, the search ends with status 1, the last words of a worker, and its log."""
     assert search(*QUICK, "--trials", "1", "--workers", "1").wait(300) == 0
     process = search(*QUICK, "--trials", "2", "--engine-option", "export=PATH=/nowhere")
-    out, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 1 and "1 of 1 workers failed" in err and "_log.out" in err
