@@ -83,12 +83,8 @@ def test_a_worker_near_its_time_limit_is_queued_again(search, slurm, storage, tm
     wait_until(lambda: study.counts()["running"], PATIENCE)
     (after,) = study.trials()
     assert (after.number, after.attempt) == (0, 1) and after.worker != before.worker
-    assert process.poll() is None and "is queued again" in _log(study).read_text()
-
-
-def _log(study) -> Path:
-    (log,) = study.artifacts.glob("slurm/*_log.out")
-    return log
+    (log,) = tmp_path.glob("explorer.artifacts/*/slurm/*_log.out")
+    assert process.poll() is None and "is queued again" in log.read_text()
 
 
 def test_an_interrupted_search_cancels_its_workers(search, slurm, storage):
