@@ -1,8 +1,11 @@
 # The explorer on a CPU, with its dashboard.
-#   docker build -t explorer .
+#   docker build -t explorer --build-arg "VERSION=$(python -m hatchling version)" .   (without VERSION it is 0.0)
 #   docker run --rm -v "$PWD:/work" explorer search --space preact_variants.yaml
 #   docker run --rm -v "$PWD:/work" --network host explorer dashboard
 FROM python:3.12-slim
+
+ARG VERSION=0.0
+ENV SETUPTOOLS_SCM_PRETEND_VERSION_FOR_RESIDUAL_EXPLORER=$VERSION
 
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./

@@ -18,7 +18,6 @@ from typing import Any
 
 import click
 
-from explorer import __version__
 from explorer.cli.streams import is_broken_pipe, log_as_lines, print_message, use_fail_safe_streams
 from explorer.errors import ExplorerError, SpaceError, did_you_mean, one_line
 from explorer.system.signals import Interrupted, end_in_order, ignored_signals_repeated, signal_name
@@ -127,9 +126,23 @@ def _import_option() -> click.Option:
     epilog="Exit status: 0 success, 1 the work failed, 2 invalid input, 128 + N stopped by signal N."
     " --debug with any command shows the traceback of an error.",
 )
-@click.version_option(__version__)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, param, given: _show_version(ctx) if given else None,
+    help="Show the version and exit.",
+)
 def cli() -> None:
     """Explore design spaces of residual networks: derive, cost, train, compare and export architectures."""
+
+
+def _show_version(ctx: click.Context) -> None:
+    from explorer.system.version import explorer_version  # it asks git: only for this option
+
+    click.echo(f"explorer, version {explorer_version()}")
+    ctx.exit()
 
 
 def main(args: list[str] | None = None) -> None:
