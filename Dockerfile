@@ -4,15 +4,14 @@
 #   docker run --rm -v "$PWD:/work" --network host explorer dashboard
 FROM python:3.12-slim
 
-ARG VERSION=0.0
-ENV SETUPTOOLS_SCM_PRETEND_VERSION_FOR_RESIDUAL_EXPLORER=$VERSION
-
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY explorer explorer
 COPY dashboards dashboards
 COPY search_spaces search_spaces
-RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu -c constraints.txt torch==2.13.0+cpu \
+ARG VERSION=0.0
+RUN export SETUPTOOLS_SCM_PRETEND_VERSION_FOR_RESIDUAL_EXPLORER="$VERSION" \
+    && pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu -c constraints.txt torch==2.13.0+cpu \
     && pip install --no-cache-dir -c constraints.txt ".[dashboard,export,postgres]" \
     && useradd --create-home --uid 1000 explorer
 

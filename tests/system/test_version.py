@@ -54,7 +54,7 @@ def built(root: Path, **environment: str) -> str:
 
 
 def test_a_release_has_the_version_of_its_tag(checkout):
-    """At a tag the version is that of the tag, in an archive of the commit too; tags that are no version do not count."""
+    """At a tag the version is that of the tag, in an archive too; tags that are no version do not count."""
     git(checkout, "tag", "v1.2.0")
     git(checkout, "tag", "latest")
     assert checkout_version(checkout) == built(checkout) == "1.2.0"
