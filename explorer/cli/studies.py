@@ -248,7 +248,7 @@ def print_frontier(
         table: "latex", "markdown", or empty for a terminal.
     """
     known = {record.number: estimates[record.number] for record in records if record.number in estimates}
-    confirmed = any(estimate.seeds for estimate in known.values())
+    confirmed = any(not estimate.is_own for estimate in known.values())
     stays = {} if certainty is None else certainty.probabilities
     shared = (
         {

@@ -233,7 +233,7 @@ def _frontier_table(
     front: list[TrialRecord], x: str, y: str, stays: Mapping[int, float], estimates: Mapping[int, Estimate]
 ) -> str:
     sources = {record.number: estimates[record.number] for record in front if record.number in estimates}
-    confirmed = any(estimate.seeds for estimate in sources.values())
+    confirmed = any(not estimate.is_own for estimate in sources.values())
     names = list(dict.fromkeys((y, x, "params", "macs")))
     rows = []
     for record in front:
