@@ -105,9 +105,11 @@ def _import_option() -> click.Option:
 
     def load(ctx: click.Context, param: click.Parameter, files: tuple[str, ...]) -> None:
         for file in files:
+            from explorer.cli.options import IMPORTED
             from explorer.extensions.files import load_extension
 
             load_extension(file)
+            ctx.meta[IMPORTED] = files
 
     return click.Option(
         ["--import", "import_files"],

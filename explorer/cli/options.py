@@ -24,6 +24,7 @@ from explorer.store.passwords import HIDDEN, has_password
 from explorer.system.plain_text import printable
 from explorer.training.settings import TrainingSettings
 
+IMPORTED = "explorer.imported"  # key of a click context's meta: the files of --import, as they were typed
 DEFAULT_STORAGE = "sqlite:///explorer.db"
 
 as_json = click.option(
@@ -52,16 +53,21 @@ storage = click.option(
 )
 
 
-def storage_words(shown: str) -> str:
-    """Return the option `` --storage URL`` for a suggested next command; empty text if the command needs none.
+def repeated_options(shown: str) -> str:
+    """Return the options of this command that a suggested next command needs too: `` --storage URL --import FILE``.
 
     A storage with a password has to be in EXPLORER_STORAGE, because ``shown`` hides the password.
 
     Args:
         shown: URL of the storage without its password.
+
+    Returns:
+        The options, each after a blank; empty text if the command needs none.
     """
-    from_command_line = click.get_current_context().get_parameter_source("storage") is ParameterSource.COMMANDLINE
-    return f" --storage {shlex.quote(shown)}" if from_command_line and HIDDEN not in shown else ""
+    ctx = click.get_current_context()
+    from_command_line = ctx.get_parameter_source("storage") is ParameterSource.COMMANDLINE
+    words = [f" --storage {shlex.quote(shown)}"] if from_command_line and HIDDEN not in shown else []
+    return "".join([*words, *(f" --import {shlex.quote(file)}" for file in ctx.meta.get(IMPORTED, ()))])
 
 
 _training = {each.name: setting_option(each) for each in TrainingSettings.described()}
