@@ -25,12 +25,19 @@ STUDY = "preact_variants-cluttered-digits"  # that of the README's main command
 TRAINED = ("--epochs", "1", "--subset", "60", "--workers", "1")
 SHORT = {
     "search": ("--trials", "4", *TRAINED),
-    "compare": ("-n", "4", *TRAINED),
+    "compare": ("-n", "8", *TRAINED),
+    "effects": ("--pairs", "2"),
     "confirm": ("--seeds", "1", "--workers", "1"),
-    "latency": (),
 }
 # What pages leave to the reader, and the value that it has here.
 PLACEHOLDERS = {"STUDY_A": STUDY, "STUDY_B": "second", "STUDY": STUDY, "DIR": ".", "FILE": "report", "THEIRS": STUDY}
+REST_OF_A_SPACE = """
+input: 3x32x32
+classes: 10
+stem: conv3x3(16) post
+stages: {blocks: 2, width: [16, 32], stride: [1, 2]}
+head: pre gap fc
+"""
 RUN_ELSEWHERE = {  # the pages whose blocks other tests run as they are
     "docs/tutorial/index.md": "test_tutorial.py",
     "docs/how_to/compare_blocks.md": "test_tutorial.py",
@@ -43,10 +50,10 @@ RUN_ELSEWHERE = {  # the pages whose blocks other tests run as they are
 def studied(tmp_path_factory) -> Path:
     """A folder with the study that the pages go on with, of a few short trainings, and another study of its space."""
     folder = tmp_path_factory.mktemp("studied")
-    for name, seed in ((STUDY, 0), ("second", 1)):
+    for name, seed, trials in ((STUDY, 0, 11), ("second", 1, 4)):
         space = explorer.load_space("preact_variants.yaml")
-        settings = {"epochs": 1, "subset": 60, "workers": 1, "scores": ["naswot"], "seed": seed}
-        explorer.search(space, study=name, storage=f"sqlite:///{folder}/explorer.db", trials=12, **settings)
+        settings = {"epochs": 1, "subset": 60, "workers": 1, "scores": ["naswot"], "seed": seed, "trials": trials}
+        explorer.search(space, study=name, storage=f"sqlite:///{folder}/explorer.db", **settings)
     return folder
 
 
@@ -90,10 +97,12 @@ def shell(capsys, monkeypatch):
                 cli.get_command(None, command).make_context(command, rest)
                 continue
             short = SHORT.get(command, ())
-            if command == "compare" and PLACEHOLDERS["STUDY_B"] in rest:
-                short = ()
+            if (command == "effects" and "--pairs" not in rest) or (command == "compare" and STUDY in rest):
+                short = ()  # it trains nothing
             if "--calibrate" in rest:
                 short = ("-n", "12")
+            if "--frontier" in rest:  # several networks
+                short = ("--formats", "yaml")
             status, out, err = run(capsys, command, *rest, *short)
             assert status == 0, f"{where}\n{out}\n{err}"
             if output:
@@ -112,8 +121,10 @@ def python(block: Block, folder: Path, monkeypatch) -> None:
         assert done.returncode == 0, done.stderr
         return
     space, study = explorer.load_space("preact_variants.yaml"), explorer.open_study("explorer.db", STUDY)
+    if "evaluate=evaluate" in text and "(study" in text:
+        study = explorer.search(space, evaluate=evaluate, storage=None, trials=8, workers=1)
     monkeypatch.setattr(explorer, "search", functools.partial(short_search, explorer.search))
-    monkeypatch.setattr(explorer, "confirm", functools.partial(explorer.confirm, workers=1))
+    text = re.sub(r"seeds=\d+", "seeds=1", re.sub(r"(train_pairs\(\w+), \d+", r"\1, 2", text))
     known = {
         "explorer": explorer,
         "space": space,
@@ -160,11 +171,16 @@ def test_the_blocks_of_a_page_run(folder, shell, monkeypatch, page):
         elif block.language == "python":
             with monkeypatch.context() as patch:
                 python(block, folder, patch)
-        elif block.mark.startswith("part of "):
-            whole = {line.strip() for line in (ROOT / block.mark.removeprefix("part of ")).read_text().splitlines()}
-            assert {line.strip() for line in block.text.splitlines()} <= whole
         else:
-            explorer.parse_space(block.text, name="page").sample(1)
+            rest = "" if "stages:" in block.text else REST_OF_A_SPACE  # of the README's block
+            explorer.parse_space(rest + block.text, f"{page}:{block.line}").sample(1)
+
+
+def test_no_command_is_outside_a_block():
+    """Commands are in blocks of code, so that each of them is run; an indented line would be left out."""
+    for page in pages():
+        text = "".join(part for part in re.split(r"```.*?```", (ROOT / page).read_text(), flags=re.DOTALL))
+        assert not re.search(r"^ {4,}(explorer|import explorer|python) ", text, re.MULTILINE), page
 
 
 def test_a_block_that_is_not_run_has_a_reason():
