@@ -54,6 +54,7 @@ COMMANDS = {
 
 # Names of commands in other tools -> the command to suggest.
 COMMAND_SYNONYMS = {
+    "version": "--version",
     **dict.fromkeys(("run", "start", "resume", "continue", "optimize", "tune"), "search"),
     **dict.fromkeys(("list", "ls", "status"), "studies"),
     **dict.fromkeys(("rename", "mv", "delete", "rm", "copy", "cp", "merge", "note", "tag"), "studies"),
@@ -204,6 +205,8 @@ def _run(args: list[str], debug: bool) -> int:
         message = " ".join(error.format_message().split())
         if isinstance(error, click.NoSuchOption):
             message = _no_such_option(error, args)
+        elif context is not None and isinstance(error, click.UsageError):
+            message += _space_hint(error, context, args)
         if message.startswith("Got unexpected extra argument") and any(SERVER_URL.search(arg) for arg in args):
             # click's message would show the text after the blank, which may be part of a password.
             message = "a storage URL with blanks in it must be quoted"
@@ -221,6 +224,20 @@ def _run(args: list[str], debug: bool) -> int:
         return _report(f"interrupted{by}", 128 + number, debug)
     except (OSError, MemoryError, ImportError) as error:
         return _report(_system_message(error), 1, debug)
+
+
+def _space_hint(error: click.UsageError, context: click.Context, args: list[str]) -> str:
+    """Return what to type in place of a missing space, or of one that is typed without its option; else empty text."""
+    takes_option = any("--space" in each.opts for each in context.command.params)
+    if isinstance(error, click.MissingParameter) and error.param is not None and "space" in str(error.param.name):
+        from explorer.space.shipped import shipped_names
+
+        wanted = "--space FILE" if takes_option else "a FILE"
+        return f" Write {wanted}, or the name of a space that comes with the explorer: {shipped_names()}"
+    if takes_option and error.message.startswith("Got unexpected extra argument") and "--space" not in args:
+        stray = next((word for word in args[1:] if word.endswith((".yaml", ".yml"))), None)
+        return f"; did you mean --space {stray}?" if stray else ""
+    return ""
 
 
 def _system_message(error: OSError | MemoryError | ImportError) -> str:
@@ -243,6 +260,8 @@ def _no_such_option(error: click.NoSuchOption, args: list[str]) -> str:
     words = (arg.partition("=")[0] for arg in args)
     word = next((word for word in words if word.startswith(error.option_name) and len(word) > 2), error.option_name)
     context = _command_context(error)
+    if context is None and word.lower() in ("-v", "-version"):
+        return f"No such option {word!r}; did you mean '--version'?"
     if context is None:
         return f"No such option {word!r} before the command; put options after it, as in explorer studies --json"
     known = [

@@ -146,26 +146,35 @@ def console() -> Console:
     return made if made.is_terminal else Console(highlight=False, width=160)
 
 
+GAP = 2  # blanks between two columns of a table
 MAX_WORD = 30  # characters of a word that a table keeps on one line
 
 
 def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> None:
-    """Print a table.
+    """Print a table; in a terminal too narrow for its longest words, each row as lines of ``heading: cell``.
 
     Args:
         columns: Alignment, "left" or "right", by heading.
         rows: Cells of each row; None is an empty cell.
     """
-    cells = [[plain(cell) for cell in row] for row in rows]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    out, cells, needed = console(), [[plain(cell) for cell in row] for row in rows], 0
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for place, (heading, side) in enumerate(columns.items()):
         words = [word for text in (heading, *(row[place].plain for row in cells)) for word in text.split()]
         widest = min(MAX_WORD, max(map(len, words), default=0))  # a column is not narrower: no word is broken
+        longest = max((row[place].cell_len for row in cells), default=0)
+        needed += GAP + max(widest, longest if side == "right" else 0, len(heading) if side == "right" else 0)
         justify: Literal["left", "right"] = "right" if side == "right" else "left"
         table.add_column(heading, justify=justify, overflow="fold", min_width=widest, no_wrap=side == "right")
+    if out.is_terminal and needed - GAP > out.width:  # a table would be cut at the right
+        for row in cells:
+            for heading, cell in zip(columns, row):
+                out.print(Text.assemble((f"{heading}: " if heading else "", "bold"), cell), soft_wrap=True)
+            out.print()
+        return
     for row in cells:
         table.add_row(*row)
-    console().print(table)
+    out.print(table)
 
 
 def plain(value: Any) -> Text:

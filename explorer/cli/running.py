@@ -201,13 +201,14 @@ def _print_result(
     named = shlex.quote(study.name)
     where = repeated_options(study.storage)
     best = frontier[-1].number
-    out.print(plain(f"\nThe study is in {study.storage}, its weights are in {study.artifacts}. Next commands:"))
+    out.print(plain(f"\nThe study is in {study.storage}, its weights are in {study.artifacts}."))
+    out.print("Next commands:")
     for line in (
         f"explorer dashboard{where}",
         f"explorer export {shlex.quote(f'{study.name}:{best}')} -o network{where}",
         f"explorer frontier {named} --under '{x}<={format_count(_middle(frontier, x))}'{where}",
     ):
-        out.print(plain(f"  {line}"))
+        out.print(plain(f"  {line}"), soft_wrap=True)  # a line break would split the command
 
 
 def _middle(frontier: list[TrialRecord], name: str) -> float:

@@ -25,7 +25,7 @@ STUDY = "preact_variants-cluttered-digits"  # that of the README's main command
 TRAINED = ("--epochs", "1", "--subset", "60", "--workers", "1")
 SHORT = {
     "search": ("--trials", "4", *TRAINED),
-    "compare": ("-n", "8", *TRAINED),
+    "compare": ("-n", "5", *TRAINED),
     "effects": ("--pairs", "2"),
     "confirm": ("--seeds", "1", "--workers", "1"),
 }
