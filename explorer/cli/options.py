@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -51,6 +55,15 @@ storage = click.option(
     callback=_warn_of_password,
     help="Database of the studies, a URL or the path of a file; also from EXPLORER_STORAGE, which hides a password.",
 )
+
+
+def program() -> str:
+    """Return how the shell finds this program, for a suggested next command: ``explorer`` if that is on the PATH."""
+    typed, found = Path(sys.argv[0]), shutil.which("explorer")
+    if typed.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m explorer"
+    is_other = typed.name == "explorer" and (found is None or os.path.realpath(found) != os.path.realpath(typed))
+    return shlex.quote(sys.argv[0]) if is_other else "explorer"
 
 
 def repeated_options(shown: str) -> str:

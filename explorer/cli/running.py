@@ -17,7 +17,7 @@ from explorer.analysis.estimates import Estimate
 from explorer.analysis.frontier_certainty import FrontierCertainty
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
-from explorer.cli.options import as_json, console, plain, print_json, print_warnings, repeated_options, storage
+from explorer.cli.options import as_json, console, plain, print_json, print_warnings, program, repeated_options, storage
 from explorer.cli.setting_options import effective_values, setting_options
 from explorer.cli.studies import frontier_json, print_frontier, warn_of_mixed_latencies
 from explorer.errors import ExplorerError
@@ -199,14 +199,14 @@ def _print_result(
     if untried := untried_text(untried_levels(study)):
         out.print(plain(untried))
     named = shlex.quote(study.name)
-    where = repeated_options(study.storage)
+    where, name = repeated_options(study.storage), program()
     best = frontier[-1].number
     out.print(plain(f"\nThe study is in {study.storage}, its weights are in {study.artifacts}."))
     out.print("Next commands:")
     for line in (
-        f"explorer dashboard{where}",
-        f"explorer export {shlex.quote(f'{study.name}:{best}')} -o network{where}",
-        f"explorer frontier {named} --under '{x}<={format_count(_middle(frontier, x))}'{where}",
+        f"{name} dashboard{where}",
+        f"{name} export {shlex.quote(f'{study.name}:{best}')} -o network{where}",
+        f"{name} frontier {named} --under '{x}<={format_count(_middle(frontier, x))}'{where}",
     ):
         out.print(plain(f"  {line}"), soft_wrap=True)  # a line break would split the command
 

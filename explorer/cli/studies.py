@@ -15,7 +15,7 @@ from explorer.analysis.frontier_certainty import FrontierCertainty, certainty_te
 from explorer.analysis.limits import Limit, parse_limit
 from explorer.analysis.quantities import LATENCY, TRAINED
 from explorer.cli.managing.tables import as_csv, print_annotated, print_csv, table_formats
-from explorer.cli.options import as_json, choices_line, print_json, print_table, repeated_options, storage
+from explorer.cli.options import as_json, choices_line, print_json, print_table, program, repeated_options, storage
 from explorer.errors import ExplorerError
 from explorer.records import TrialRecord
 from explorer.store import Study, open_study
@@ -152,7 +152,7 @@ def _other_epochs(study: Study) -> str:
     others = {each.epochs for each in study.confirmations() if each.state == "complete" and each.epochs != epochs}
     if not others or epochs is None:
         return ""
-    show = f"explorer confirm {shlex.quote(study.name)} --epochs {max(others)}{repeated_options(study.storage)}"
+    show = f"{program()} confirm {shlex.quote(study.name)} --epochs {max(others)}{repeated_options(study.storage)}"
     return (
         f"fresh seeds of {', '.join(map(str, sorted(others)))} epochs are not compared with trials of {epochs};"
         f" they are shown by: {show}"
@@ -288,7 +288,7 @@ def print_frontier(
     missing = [str(number) for number, estimate in known.items() if not estimate.seeds]
     if confirmed and missing and known[records[0].number].split:
         which = f"{'trials' if len(missing) > 1 else 'trial'} {', '.join(missing)}"
-        again = f"explorer confirm {shlex.quote(study.name)} --estimated{repeated_options(study.storage)}"
+        again = f"{program()} confirm {shlex.quote(study.name)} --estimated{repeated_options(study.storage)}"
         notes.append(f"without fresh seeds: {which}; they are trained again by: {again}")
     notes.append(certainty_text(certainty, [record.number for record in records], y))
     print_annotated(table, headings, rows, notes)
