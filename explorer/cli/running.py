@@ -17,7 +17,7 @@ from explorer.analysis.estimates import Estimate
 from explorer.analysis.frontier_certainty import FrontierCertainty
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
-from explorer.cli.options import as_json, console, plain, print_json, print_warnings, storage, storage_words
+from explorer.cli.options import as_json, console, plain, print_json, print_warnings, program, repeated_options, storage
 from explorer.cli.setting_options import effective_values, setting_options
 from explorer.cli.studies import frontier_json, print_frontier, warn_of_mixed_latencies
 from explorer.errors import ExplorerError
@@ -239,19 +239,20 @@ def _print_result(
     if not frontier:
         return
     out.print(plain(f"\nfrontier of {y} versus {x}, {plural(len(frontier), 'network')}:\n"))
-    print_frontier(frontier, x, y, certainty, estimates)
+    print_frontier(study, frontier, x, y, certainty, estimates)
     if untried := untried_text(untried_levels(study)):
         out.print(plain(untried))
     named = shlex.quote(study.name)
-    where = storage_words(study.storage)
+    where, name = repeated_options(study.storage), program()
     best = frontier[-1].number
-    out.print(plain(f"\nThe study is in {study.storage}, its weights are in {study.artifacts}. Next commands:"))
+    out.print(plain(f"\nThe study is in {study.storage}, its weights are in {study.artifacts}."))
+    out.print("Next commands:")
     for line in (
-        f"explorer dashboard{where}",
-        f"explorer export {shlex.quote(f'{study.name}:{best}')} -o network{where}",
-        f"explorer frontier {named} --under '{x}<={format_count(_middle(frontier, x))}'{where}",
+        f"{name} dashboard{where}",
+        f"{name} export {shlex.quote(f'{study.name}:{best}')} -o network{where}",
+        f"{name} frontier {named} --under '{x}<={format_count(_middle(frontier, x))}'{where}",
     ):
-        out.print(plain(f"  {line}"))
+        out.print(plain(f"  {line}"), soft_wrap=True)  # a line break would split the command
 
 
 def _middle(frontier: list[TrialRecord], name: str) -> float:

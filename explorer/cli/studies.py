@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from explorer.analysis.frontier_certainty import FrontierCertainty, certainty_te
 from explorer.analysis.limits import Limit, parse_limit
 from explorer.analysis.quantities import LATENCY, TRAINED
 from explorer.cli.managing.tables import as_csv, print_annotated, print_csv, table_formats
-from explorer.cli.options import as_json, choices_line, print_json, print_table, storage
+from explorer.cli.options import as_json, choices_line, print_json, print_table, program, repeated_options, storage
 from explorer.errors import ExplorerError
 from explorer.records import TrialRecord
 from explorer.store import Study, open_study
@@ -150,7 +151,7 @@ def frontier(
         click.echo(none_found(opened, limits), err=bool(table))
         return
     else:
-        print_frontier(records, x, y, certainty, estimates, table)
+        print_frontier(opened, records, x, y, certainty, estimates, table)
         if note := _other_epochs(opened):
             click.echo(note, err=bool(table))
     warn_of_mixed_latencies(opened, names, on_stderr=as_json or bool(table))
@@ -162,10 +163,10 @@ def _other_epochs(study: Study) -> str:
     others = {each.epochs for each in study.confirmations() if each.state == "complete" and each.epochs != epochs}
     if not others or epochs is None:
         return ""
-    longest = max(others)
+    show = f"{program()} confirm {shlex.quote(study.name)} --epochs {max(others)}{repeated_options(study.storage)}"
     return (
         f"fresh seeds of {', '.join(map(str, sorted(others)))} epochs are not compared with trials of {epochs};"
-        f" 'explorer confirm {study.name} --epochs {longest}' shows them"
+        f" they are shown by: {show}"
     )
 
 
@@ -241,6 +242,7 @@ def warn_of_mixed_latencies(study: Study, names: Container[str], on_stderr: bool
 
 
 def print_frontier(
+    study: Study,
     records: list[TrialRecord],
     x: str,
     y: str,
@@ -251,6 +253,7 @@ def print_frontier(
     """Print a frontier as a table, and below it what its networks share and how certain it is.
 
     Args:
+        study: The study.
         records: The trials on the frontier.
         x: The cost.
         y: The objective.
@@ -259,7 +262,7 @@ def print_frontier(
         table: "latex", "markdown", or empty for a terminal.
     """
     known = {record.number: estimates[record.number] for record in records if record.number in estimates}
-    confirmed = any(estimate.seeds for estimate in known.values())
+    confirmed = any(not estimate.is_own for estimate in known.values())
     stays = {} if certainty is None else certainty.probabilities
     shared = (
         {
@@ -296,7 +299,8 @@ def print_frontier(
     missing = [str(number) for number, estimate in known.items() if not estimate.seeds]
     if confirmed and missing and known[records[0].number].split:
         which = f"{'trials' if len(missing) > 1 else 'trial'} {', '.join(missing)}"
-        notes.append(f"without fresh seeds: {which}; 'explorer confirm --estimated' trains them again")
+        again = f"{program()} confirm {shlex.quote(study.name)} --estimated{repeated_options(study.storage)}"
+        notes.append(f"without fresh seeds: {which}; they are trained again by: {again}")
     notes.append(certainty_text(certainty, [record.number for record in records], y))
     print_annotated(table, headings, rows, notes)
 

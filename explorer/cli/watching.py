@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from explorer.analysis.amounts import plural
-from explorer.cli.options import as_json, console, plain, print_json, storage, storage_words, table_of
+from explorer.cli.options import as_json, console, plain, print_json, program, repeated_options, storage, table_of
 from explorer.store import open_study
 from explorer.store.lease import renew_seconds
 from explorer.store.presence.status import Activity, StudyStatus, read_status
@@ -153,4 +153,5 @@ def stop(study: str, at_once: bool, as_json: bool, storage: str) -> None:
     how = f"interrupt {plural(training, 'running training')}" if at_once else "start nothing more"
     finish = f", and finish {plural(training, 'running training')}" if training and not at_once else ""
     click.echo(f"{opened.name}: {asked}; within {renew_seconds():.0f} s they {how}{finish}")
-    click.echo(f"'explorer status {shlex.quote(opened.name)}{storage_words(opened.storage)}' shows who still works")
+    show = f"{program()} status {shlex.quote(opened.name)}{repeated_options(opened.storage)}"
+    click.echo(f"'{show}' shows who still works")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from explorer.study.search import SearchResult, run_search
 from explorer.training.recipe import Recipe
 
 
-def join_search(storage: str, name: str, *, data_dir: str | Path | None = None, **settings: Any) -> SearchResult:
+def join_search(
+    storage: str | PathLike[str], name: str, *, data_dir: str | Path | None = None, **settings: Any
+) -> SearchResult:
     """Run a search of an existing study with its own space, objectives, data, split, recipe and epochs.
 
     Args:

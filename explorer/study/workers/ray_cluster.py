@@ -18,7 +18,6 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from explorer import __version__
 from explorer.errors import StudyError, one_line
 from explorer.store.artifacts import weights_file
 from explorer.store.presence.processes import Task
@@ -28,6 +27,7 @@ from explorer.study.workers.ray_mailbox import Batch, Mailbox
 from explorer.study.workers.ray_task import Order, Pickled, Result, run_task
 from explorer.study.workers.watchdog import UNLIMITED, TrialLimits
 from explorer.system.files import remove, write_atomically
+from explorer.system.version import explorer_version
 
 CONNECT_SECONDS = 10.0  # that the cluster has to accept a connection
 VERDICT_SECONDS = 10.0  # that a training waits for a verdict, which passes through several processes
@@ -98,7 +98,7 @@ class RayExecutor:
         self._runs += 1
         file = checkpoint_of(self._work, job)
         checkpoint = file.read_bytes() if file is not None and file.exists() else b""
-        order = Order(self._search, __version__, self._runs, job, limits, self._marker, checkpoint)
+        order = Order(self._search, explorer_version(), self._runs, job, limits, self._marker, checkpoint)
         task = self._task.options(name=f"explorer {self._needs.job} {job.number}", **self._options)
         self._running[job.number] = _Running(job, self._runs, task.remote(order, self._sent, self._mailbox))
 
