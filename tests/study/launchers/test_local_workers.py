@@ -20,7 +20,7 @@ from tests.command_line import run
 from tests.polling import wait_until
 from tests.study.evaluations import good
 
-PATIENCE = 180.0
+PATIENCE = 400.0
 SEARCH = ("search", "--space", "preact_variants", "--data", "digits", "--stopping", "none", "--sampler", "random")
 LOCAL = ("--study", "one", "--engine", "slurm", "--engine-option", "cluster=local", "--workers", "1")
 
@@ -54,7 +54,7 @@ def test_a_worker_near_its_time_limit_begins_again(tmp_path, explorer):
     second = study.trial(0)
     assert (second.attempt, second.seed) == (1, first.seed)
     request_stop(study, at_once=True)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert "stopped by 'explorer stop --now'" in out and study.trial(0).state == "interrupted"
 
