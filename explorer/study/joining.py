@@ -13,13 +13,21 @@ from explorer.store.managing.extensions import ENTRY, require_present
 from explorer.store.presence.processes import Role
 from explorer.store.studies import open_study
 from explorer.store.study import Study
+from explorer.study.events import Progress
 from explorer.study.recorded_training import find_data
-from explorer.study.search import SearchResult, run_search
+from explorer.study.search import SearchResult, run_as
+from explorer.study.settings import SearchSettings
 from explorer.training.recipe import Recipe
 
 
 def join_search(
-    storage: str | PathLike[str], name: str, *, data_dir: str | Path | None = None, **settings: Any
+    storage: str | PathLike[str],
+    name: str,
+    *,
+    data_dir: str | Path | None = None,
+    role: Role | None = None,
+    progress: Progress | bool | None = None,
+    **settings: Any,
 ) -> SearchResult:
     """Run a search of an existing study with its own space, objectives, data, split, recipe and epochs.
 
@@ -27,8 +35,9 @@ def join_search(
         storage: Database of the study.
         name: Name of the study; empty if the database has just one.
         data_dir: Folder of the data; the place recorded in the study by default.
-        **settings: Settings of ``run_search`` that may differ between runs of one study, ``progress`` and
-            ``role``.
+        role: What this process is for the study, as ``explorer status`` shows it; by default a worker.
+        progress: As for ``run_search``.
+        **settings: Settings of ``run_search`` that may differ between runs of one study.
 
     Raises:
         ExplorerError: StoreError if the storage or the study does not exist, StudyError if the study uses functions of
@@ -45,8 +54,8 @@ def join_search(
         )
     require_present(study)
     space = parse_space(study.space_text, f"the space of study {study.name!r}")
-    settings = {"role": Role("worker"), **settings}
-    return run_search(space, storage=storage, **recorded_settings(study, data_dir), **settings)
+    given = {"storage": storage, **recorded_settings(study, data_dir), **settings}
+    return run_as(role or Role("worker"), space, SearchSettings.make(given), progress)
 
 
 def recorded_settings(study: Study, data_dir: str | Path | None = None) -> dict[str, Any]:

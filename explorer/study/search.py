@@ -92,7 +92,6 @@ def run_search(
     settings: SearchSettings | None = None,
     *,
     progress: Progress | bool | None = None,
-    role: Role | None = None,
     **options: Unpack[SearchOptions],
 ) -> SearchResult:
     """Search ``space`` for the Pareto front of the objectives. The same call again resumes the study.
@@ -103,7 +102,6 @@ def run_search(
         {settings}
         progress: Called with each Event; True shows the progress. An exception that it raises ends the search and gets
             the study as its attribute ``study``.
-        role: What this process is for the study, as ``explorer status`` shows it; by default a search.
 
     Returns:
         The study, and why the search ended.
@@ -113,11 +111,18 @@ def run_search(
             neither written nor read at the end.
     """
     assert settings is not None
+    return run_as(Role("search"), space, settings, progress)
+
+
+def run_as(
+    role: Role, space: SearchSpace, settings: SearchSettings, progress: Progress | bool | None = None
+) -> SearchResult:
+    """Run a search as a process that ``explorer status`` shows with a role; the rest is as for ``run_search``."""
     if isinstance(progress, bool):
         with progress_of(progress) as report:
-            return run_search(space, settings, progress=report, role=role)
+            return run_as(role, space, settings, report)
     exit_while_importing()
-    began, role = time.monotonic(), role or Role("search")
+    began = time.monotonic()
     if not isinstance(space, SearchSpace):
         raise StudyError(f"a search takes a space, as explorer.load_space(...) gives it; found {space!r}")
     check_storage(settings.storage)

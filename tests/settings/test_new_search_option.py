@@ -89,7 +89,7 @@ def test_every_setting_is_offered_everywhere():
     options = {param.name: param.opts[0] for param in search.params}
     assert {**typed, "space": "--space"}.items() <= options.items()
     own = set(options) - set(typed) - {"import_files"}  # every command has --import once the command line has loaded it
-    assert own == {"space", "config", "print_config", "as_json"}
+    assert own == {"space", "config", "print_config", "dry_run", "as_json"}
     assert {each.name for each in SEARCH} == {*typed, "space"}
     of_study = {each.name for each in described if each.in_fingerprint}
     assert set(DESCRIBED) == of_study and not of_study & {param.name for param in worker.params}

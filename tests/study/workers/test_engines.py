@@ -101,7 +101,7 @@ class TestEngineWithProcesses:
 
 def test_an_unknown_engine_is_rejected():
     """The message lists the installed engines."""
-    with pytest.raises(StudyError, match="unknown engine 'rya'; known: local, ray"):
+    with pytest.raises(StudyError, match="unknown engine 'rya'; known: local, slurm, ray"):
         start_executor("rya", evaluations.epochs_until_stopped, Needs())
 
 
