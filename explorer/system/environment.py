@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -135,6 +136,19 @@ def device_name(device: str) -> str:
     import torch
 
     return torch.cuda.get_device_name(device)
+
+
+def gpu_models(folder: Path = Path("/proc/driver/nvidia/gpus")) -> set[str]:
+    """Return the models of the NVIDIA GPUs of this machine, without opening them: a context takes memory on the GPU.
+
+    Args:
+        folder: The folder in which the driver describes each GPU.
+    """
+    models = set()
+    for file in folder.glob("*/information"):
+        with suppress(OSError):
+            models |= {line.partition(":")[2].strip() for line in file.read_text().splitlines() if "Model:" in line}
+    return models
 
 
 def device_identity(device: str) -> str:

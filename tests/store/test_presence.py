@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.lease import new_worker
+from explorer.store.managing.changes import delete_study
 from explorer.store.presence import processes
 from explorer.store.presence.processes import Presence, Process, Role, Task, read_logs, read_processes
 from explorer.store.presence.status import read_status
 from explorer.store.presence.stops import request_stop
 from explorer.store.rows import Ending
-from explorer.store.schema import workers
+from explorer.store.schema import stops, workers
 from explorer.store.writer import StudyWriter
 from tests.store.conftest import ELSEWHERE, GONE, proposal
 
@@ -166,3 +167,12 @@ def test_trainings_without_a_row_are_shown(writer):
     writer.begin(0, proposal("a"))
     (shown,) = read_status(writer.study).workers
     assert (shown.state, shown.trial, shown.command) == ("training", 0, "")
+
+
+def test_a_deleted_study_takes_its_rows_along(writer):
+    """Deleting a study removes the rows of its processes and its requests to stop."""
+    present(writer, GONE)
+    request_stop(writer.study)
+    delete_study(writer.study)
+    left = [select(func.count()).select_from(table) for table in (workers, stops)]
+    assert writer.study.database.read(lambda connection: [connection.scalar(query) for query in left]) == [0, 0]

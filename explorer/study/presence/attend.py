@@ -11,14 +11,14 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from explorer.errors import ExplorerError, StoreError
+from explorer.errors import StoreError
 from explorer.store.database import StudyIdentity
 from explorer.store.lease import renew_seconds
 from explorer.store.presence.processes import Presence, Process, Role, Task
 from explorer.store.presence.stops import StopRequest
 from explorer.study.signals import interrupt_on_signals
 from explorer.system.cores import usable_cores
-from explorer.system.environment import device_name
+from explorer.system.environment import gpu_models
 
 _log = logging.getLogger(__name__)
 
@@ -86,13 +86,9 @@ def attend(
 
 
 def _shown(device: str) -> str:
-    """Return a device with its name, if that is known."""
-    if device == "cpu":
-        return device
-    try:
-        return f"{device} {device_name(device)}"
-    except (ExplorerError, ImportError, RuntimeError):
-        return device
+    """Return a device, with the model of the GPU if this machine has GPUs of one model."""
+    models = gpu_models() if device.startswith("cuda") else set()
+    return f"{device} {models.pop()}" if len(models) == 1 else device
 
 
 @contextmanager

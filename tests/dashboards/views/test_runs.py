@@ -22,6 +22,8 @@ def test_the_runs_page_shows_workers_and_leases(page, study):
     held = next(frame.value for frame in at.dataframe if "lease left (s)" in frame.value)
     assert list(held.trial) == [RUNNING] and list(held.status) == ["running"]
     assert 0 < held["lease left (s)"][0] <= LEASE_SECONDS
+    processes = next(frame.value for frame in at.dataframe if "cores" in frame.value)
+    assert list(processes.training) == [f"trial {RUNNING}"] and list(processes.state) == ["training"]
 
 
 def test_the_runs_page_filters_by_state(page, study):
