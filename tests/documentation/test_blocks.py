@@ -25,9 +25,15 @@ STUDY = "preact_variants-cluttered-digits"  # that of the README's main command
 TRAINED = ("--epochs", "1", "--subset", "60", "--workers", "1")
 SHORT = {
     "search": ("--trials", "4", *TRAINED),
-    "compare": ("-n", "5", *TRAINED),
+    "compare": TRAINED,
     "effects": ("--pairs", "2"),
     "confirm": ("--seeds", "1", "--workers", "1"),
+}
+SHORTER = {  # added to any command with this option
+    "--calibrate": ("-n", "12"),
+    "--frontier": ("--formats", "yaml"),
+    "--repeats": ("--repeats", "2"),
+    "-n": ("-n", "5"),
 }
 # What pages leave to the reader, and the value that it has here.
 PLACEHOLDERS = {"STUDY_A": STUDY, "STUDY_B": "second", "STUDY": STUDY, "DIR": ".", "FILE": "report", "THEIRS": STUDY}
@@ -99,10 +105,8 @@ def shell(capsys, monkeypatch):
             short = SHORT.get(command, ())
             if (command == "effects" and "--pairs" not in rest) or (command == "compare" and STUDY in rest):
                 short = ()  # it trains nothing
-            if "--calibrate" in rest:
-                short = ("-n", "12")
-            if "--frontier" in rest:  # several networks
-                short = ("--formats", "yaml")
+            for option, shorter in SHORTER.items():
+                short += shorter if option in rest else ()
             status, out, err = run(capsys, command, *rest, *short)
             assert status == 0, f"{where}\n{out}\n{err}"
             if output:
