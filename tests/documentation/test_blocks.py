@@ -24,7 +24,7 @@ STUDY = "preact_variants-cluttered-digits"  # that of the README's main command
 # Added to the commands that train or measure, so that a page takes seconds. A later option replaces an earlier one.
 TRAINED = ("--epochs", "1", "--subset", "60", "--workers", "1")
 SHORT = {
-    "search": ("--trials", "4", *TRAINED),
+    "search": ("--trials", "2", *TRAINED),
     "compare": TRAINED,
     "effects": ("--pairs", "2"),
     "confirm": ("--seeds", "1", "--workers", "1"),
@@ -151,7 +151,7 @@ def short_search(search: Any, *args: Any, **options: Any) -> Any:
     """Search as a page says, but for its length."""
     trained = {} if "evaluate" in options else {"epochs": 1, "subset": 60}
     least = {"repeats": min(options["repeats"], 2)} if "repeats" in options else {}
-    return search(*args, **{"storage": None, **options, **trained, **least, "trials": 4, "workers": 1})
+    return search(*args, **{"storage": None, **options, **trained, **least, "trials": 3, "workers": 1})
 
 
 def checked(page: str) -> list[Block]:
