@@ -47,6 +47,8 @@ def ask(capsys, storage, tmp_path):
 # Command -> how this file calls it on the study KIND.
 CALLS: dict[str, tuple[str, ...]] = {
     "trials": ("KIND", "--csv"),
+    "status": ("KIND",),
+    "stop": ("KIND", "--now"),
     "frontier": ("KIND", "--markdown"),
     "clean": ("KIND",),
     "effects": ("KIND",),
@@ -129,6 +131,8 @@ def test_every_reading_command_answers(ask, kind, tmp_path):
     """Each command prints its result, or one line with the reason why there is none."""
     assert ask("trials", kind)[0] == 0
     assert ask("clean", kind)[0] == 0
+    status, out, _ = ask("status", kind, "--json")
+    assert status == 0 and len(json.loads(out)["workers"]) == (kind == "only running")
     status, out, _ = ask("frontier", kind, "--json")
     mixed = kind == "elsewhere"
     assert (status == 2) if mixed else bool(json.loads(out)) == (kind not in WITHOUT_POINTS)

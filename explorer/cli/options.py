@@ -7,13 +7,13 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -164,7 +164,13 @@ MAX_WORD = 30  # characters of a word that a table keeps on one line
 
 
 def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> None:
-    """Print a table; in a terminal too narrow for its longest words, each row as lines of ``heading: cell``.
+    """Print a table; the arguments are those of ``table_of``."""
+    table = table_of(columns, rows)
+    console().print(table, soft_wrap=isinstance(table, Group))
+
+
+def table_of(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> RenderableType:
+    """Return a table; in a terminal too narrow for its longest words, each row as lines of ``heading: cell``.
 
     Args:
         columns: Alignment, "left" or "right", by heading.
@@ -180,14 +186,17 @@ def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> No
         justify: Literal["left", "right"] = "right" if side == "right" else "left"
         table.add_column(heading, justify=justify, overflow="fold", min_width=widest, no_wrap=side == "right")
     if out.is_terminal and needed - GAP > out.width:  # a table would be cut at the right
-        for row in cells:
-            for heading, cell in zip(columns, row):
-                out.print(Text.assemble((f"{heading}: " if heading else "", "bold"), cell), soft_wrap=True)
-            out.print()
-        return
+        return Group(*(line for row in cells for line in _as_lines(columns, row)))
     for row in cells:
         table.add_row(*row)
-    out.print(table)
+    return table
+
+
+def _as_lines(headings: Iterable[str], cells: Iterable[Text]) -> Iterator[Text]:
+    """Yield a row of a table as lines of ``heading: cell``, and an empty line."""
+    for heading, cell in zip(headings, cells):
+        yield Text.assemble((f"{heading}: " if heading else "", "bold"), cell)
+    yield Text("")
 
 
 def plain(value: Any) -> Text:

@@ -19,6 +19,9 @@ from explorer.cli.options import as_json, choices_line, print_json, print_table,
 from explorer.errors import ExplorerError
 from explorer.records import TrialRecord
 from explorer.store import Study, open_study
+from explorer.store.presence.processes import read_logs
+
+MAX_LOGS = 10  # of running and failed trials, which are shown below a table
 
 
 @click.command()
@@ -35,8 +38,9 @@ def trials(study: str, as_csv: bool, as_json: bool, storage: str) -> None:
         click.echo(opened.to_frame().to_csv(index=False), nl=False)
         return
     records = opened.trials(full=False)
+    logs = read_logs(opened)
     if as_json:
-        print_json([trial_json(record) for record in records])
+        print_json([trial_json(record, logs.get(record.worker, "")) for record in records])
         return
     measured = dict.fromkeys([*opened.objectives, *(name for each in records for name in each.objectives)])
     shown = [name for name in measured if name in opened.objectives or name == "accuracy" or name not in TRAINED]
@@ -60,6 +64,12 @@ def trials(study: str, as_csv: bool, as_json: bool, storage: str) -> None:
             for record in records
         ],
     )
+    linked = {record.number: logs[record.worker] for record in records if record.worker in logs}
+    unfinished = [each.number for each in records if each.state in ("failed", "running", "interrupted")]
+    for number in [number for number in unfinished if number in linked][-MAX_LOGS:]:
+        click.echo(f"log of trial {number}: {linked[number]}")
+    if linked:
+        click.echo("--json names the log of each trial")
 
 
 def _counterpart_of(record: TrialRecord) -> str:
@@ -68,8 +78,8 @@ def _counterpart_of(record: TrialRecord) -> str:
     return f"counterpart of {known['twin']} in {known['factor']}: " if known else ""
 
 
-def trial_json(record: TrialRecord) -> dict[str, Any]:
-    """Return one trial as ``explorer trials --json`` prints it."""
+def trial_json(record: TrialRecord, log: str = "") -> dict[str, Any]:
+    """Return one trial as ``explorer trials --json`` prints it, with the log of its worker."""
     return {
         "number": record.number,
         "state": record.state,
@@ -81,6 +91,7 @@ def trial_json(record: TrialRecord) -> dict[str, Any]:
         "costs": dict(record.costs),
         "seconds": record.seconds,
         "worker": record.worker,
+        **({"log": log} if log else {}),
         "same_as": record.same_as,
         "attempt": record.attempt,
         **({"failure": record.failure} if record.failure else {}),

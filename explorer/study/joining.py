@@ -10,6 +10,7 @@ from typing import Any
 from explorer.errors import StudyError
 from explorer.space.search_space import parse_space
 from explorer.store.managing.extensions import ENTRY, require_present
+from explorer.store.presence.processes import Role
 from explorer.store.studies import open_study
 from explorer.store.study import Study
 from explorer.study.recorded_training import find_data
@@ -26,7 +27,8 @@ def join_search(
         storage: Database of the study.
         name: Name of the study; empty if the database has just one.
         data_dir: Folder of the data; the place recorded in the study by default.
-        **settings: Settings of ``run_search`` that may differ between runs of one study, and ``progress``.
+        **settings: Settings of ``run_search`` that may differ between runs of one study, ``progress`` and
+            ``role``.
 
     Raises:
         ExplorerError: StoreError if the storage or the study does not exist, StudyError if the study uses functions of
@@ -43,6 +45,7 @@ def join_search(
         )
     require_present(study)
     space = parse_space(study.space_text, f"the space of study {study.name!r}")
+    settings = {"role": Role("worker"), **settings}
     return run_search(space, storage=storage, **recorded_settings(study, data_dir), **settings)
 
 

@@ -20,6 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from explorer.errors import StudyError, one_line
 from explorer.store.artifacts import weights_file
+from explorer.store.presence.processes import Task
 from explorer.study.workers.executor import Message, Needs
 from explorer.study.workers.jobs import Failure, Job, Outcome, Retraining, TorchWork, Training, Work, checkpoint_of
 from explorer.study.workers.ray_mailbox import Batch, Mailbox
@@ -43,12 +44,14 @@ class _Running:
         run: Number of its task.
         result: Reference of its result.
         seen: Number of its reports that were yielded.
+        place: The host and the device on which it has begun; empty while it waits in Ray's queue.
     """
 
     job: Job
     run: int
     result: ray.ObjectRef
     seen: int = 0
+    place: tuple[str, str] = ("", "")
 
 
 class RayExecutor:
@@ -119,6 +122,10 @@ class RayExecutor:
             del self._running[running.job.number]
             yield running.job.number, found.last
 
+    def places(self) -> list[Task]:
+        """Return where each job runs."""
+        return [Task(number, *running.place) for number, running in self._running.items()]
+
     def stop(self) -> None:
         if self._is_stopped:
             return
@@ -170,6 +177,9 @@ class RayExecutor:
         for run, checkpoint in batch.checkpoints.items():
             if run in by_run:
                 self._save(checkpoint_of(self._work, by_run[run].job), checkpoint)
+        for run, place in batch.places.items():
+            if run in by_run:
+                by_run[run].place = place
         for posted in batch.posted:
             running = by_run.get(posted.run)
             if running is not None and running.seen == posted.position:

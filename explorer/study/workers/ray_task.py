@@ -125,6 +125,8 @@ def run_task(order: Order, work: Work, mailbox: Any) -> Result:
             f"node {os.uname().nodename} has explorer {own} and the search {order.version}: "
             "install the same version on each node"
         )
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    mailbox.begin.remote(order.run, os.uname().nodename, f"GPU {gpus}" if gpus else "cpu")
     return _place_of(order, work).run(order, mailbox)
 
 
