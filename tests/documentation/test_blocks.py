@@ -27,6 +27,7 @@ SHORT = {
     "search": ("--trials", "2", *TRAINED),
     "compare": TRAINED,
     "effects": ("--pairs", "2"),
+    "export": ("--formats", "yaml,python,safetensors"),
     "confirm": ("--seeds", "1", "--workers", "1"),
 }
 SHORTER = {  # added to any command with this option
@@ -56,7 +57,7 @@ RUN_ELSEWHERE = {  # the pages whose blocks other tests run as they are
 def studied(tmp_path_factory) -> Path:
     """A folder with the study that the pages go on with, of a few short trainings, and another study of its space."""
     folder = tmp_path_factory.mktemp("studied")
-    for name, seed, trials in ((STUDY, 0, 11), ("second", 1, 4)):
+    for name, seed, trials in ((STUDY, 0, 11), ("second", 1, 3)):
         space = explorer.load_space("preact_variants.yaml")
         settings = {"epochs": 1, "subset": 60, "workers": 1, "scores": ["naswot"], "seed": seed, "trials": trials}
         explorer.search(space, study=name, storage=f"sqlite:///{folder}/explorer.db", **settings)
@@ -105,6 +106,8 @@ def shell(capsys, monkeypatch):
             short = SHORT.get(command, ())
             if (command == "effects" and "--pairs" not in rest) or (command == "compare" and STUDY in rest):
                 short = ()  # it trains nothing
+            if command == "export" and "--formats" in rest:
+                short = ()
             for option, shorter in SHORTER.items():
                 short += shorter if option in rest else ()
             status, out, err = run(capsys, command, *rest, *short)
