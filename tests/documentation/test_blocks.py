@@ -49,6 +49,7 @@ RUN_ELSEWHERE = {  # the pages whose blocks other tests run as they are
     "docs/tutorial/index.md": "test_tutorial.py",
     "docs/how_to/compare_blocks.md": "test_tutorial.py",
     "docs/everyday/extending.md": "tests/extensions",
+    "docs/many_machines/slurm.md": "tests/study/launchers/test_slurm_page.py",
     "docs/reference/errors.md": "tests/space/mistakes",
 }
 
