@@ -18,7 +18,6 @@ from explorer.analysis.quantities import SCORES
 from explorer.errors import ExplorerError, StoreError
 from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.store import lease
-from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import save_gradient_flow
 from explorer.store.rows import Ending, Proposal
 from explorer.store.writer import NumberTaken, StudyWriter
@@ -31,11 +30,11 @@ from explorer.study.retries import Retries, failed_ending
 from explorer.study.samplers.registry import SamplerAdapter
 from explorer.study.seeds import seed_for
 from explorer.study.stopping.learning_curves import LearningCurves
+from explorer.study.trial_files import TrialFiles
 from explorer.study.trial_index import TrialIndex
 from explorer.study.workers.executor import Executor
 from explorer.study.workers.jobs import Failure, Job, Outcome
 from explorer.study.workers.watchdog import TrialLimits, usual_limits
-from explorer.system.files import remove
 from explorer.system.signals import SIGNAL_SECONDS, signal_name
 
 POLL_SECONDS = 0.2  # how long the loop waits for messages of its children
@@ -100,6 +99,7 @@ class SearchLoop:
         self.has_warned = False  # whether the warning about ignored answers of evaluate was given
         self.retry_failed = retry_failed
         self.retries = Retries((), False)
+        self.files = TrialFiles(writer.study)
         self.only = only
         if only is not None:
             self.proposer.exhausted = "all trainings have ended"
@@ -108,6 +108,7 @@ class SearchLoop:
         """Run trials until the budget is spent; return why the loop ended, which the caller reports."""
         self._recover_lost_trials()
         self._learn()
+        self.files.begin(self.trial_index.records.values())
         self.retries = Retries(self.trial_index.among(self.only), self.retry_failed)
         self.report("begun")
         try:
@@ -121,6 +122,7 @@ class SearchLoop:
             why = f"the result cannot be written: {error}"
         finally:
             self.executor.stop()
+            self.files.close()
             self._interrupt_running()
         if not self.broken:
             self._learn()
@@ -224,9 +226,11 @@ class SearchLoop:
                 return self.proposer.exhausted  # empty if there is no proposal at the moment
             if record is None:  # another worker has taken the number
                 continue
+            is_new = record.number not in self.trial_index.records
             self._learn()
             self.report("started" if record.state == "running" else "ended", record)
             if record.state == "running" and record.same_as is None:
+                self.files.start(record, is_new)
                 self.jobs[record.number] = time.monotonic()
                 self.executor.start(Job.of(record, self.curves.decision_epochs_of(record)), self._limits())
         return ""
@@ -316,10 +320,8 @@ class SearchLoop:
             return  # ``_interrupt_running`` marks it as interrupted, with all running trials
         ending = replace(self._ending(record, message), duration=time.monotonic() - self.jobs.pop(number))
         ended = self.writer.finish(number, ending)
-        if isinstance(message, Outcome) and message.weights and not ending.weights:
-            remove(weights_file(self.writer.study.artifacts, record.digest))
-        if ended and not ending.resumable:  # stopped trials lose theirs too: they are many, with few epochs each
-            remove(checkpoint_file(self.writer.study.artifacts, record.digest))
+        has_weights = isinstance(message, Outcome) and bool(message.weights)
+        self.files.end(record, ending, was_written=bool(ended), has_weights=has_weights)
         failed = isinstance(message, Failure)
         if not ending.resumable and not (failed and self.retries.is_retry(number)):
             self.budget.note(failed)

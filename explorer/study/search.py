@@ -254,6 +254,7 @@ def with_artifacts(plan: Plan, study: Study) -> Plan:
     """Return the plan with the study's folder of artifacts; remove leftovers of earlier runs from the folder."""
     if not isinstance(plan.work, Training) or study.database.in_memory:
         return plan
+    study.require_writable_place()
     sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
     return dataclasses.replace(plan, work=dataclasses.replace(plan.work, artifacts=study.artifacts))
 
