@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +118,10 @@ class Study(StudyCommands):
         count = sum(self.counts().values())
         known = f"its trials are 0..{count - 1}" if count else "it has no trials yet"
         raise StoreError(f"study {self.name!r} has no trial {number}; {known}")
+
+    def trials_of(self, numbers: Collection[int]) -> list[TrialRecord]:
+        """Return the trials with these numbers, in their order, with architecture, training curve and environment."""
+        return read_trials(self, self.objectives, trials.c.number.in_(numbers), full=True)
 
     def curves(self, since_revision: int = 0) -> dict[int, Curve]:
         """Return the training curves of trials that changed after this revision (0: all), by the trials' numbers."""
