@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, case, false, func, or_, select, tuple_
 
 from explorer.records import TrialRecord
 from explorer.store import lease
@@ -150,17 +150,20 @@ class RunningTrial(NamedTuple):
         number: Its number.
         worker: The worker that runs it.
         attempt: Its attempt.
+        until: The end of its lease as it was read: a trial that was renewed since then does not fail, since a renewal
+            does not lock the study. None for a worker that fails its own trials.
     """
 
     number: int
     worker: str
     attempt: int
+    until: float | None = None
 
 
 def fail_running(
     connection: Connection, study_id: int, running: Collection[RunningTrial], reason: str, failure: str = ""
 ) -> None:
-    """Fail running trials, unless another worker runs them now, or the same worker in another attempt.
+    """Fail running trials, unless another worker runs them now, or the same worker in another attempt or a new lease.
 
     Args:
         connection: A connection of a transaction that has locked the study.
@@ -176,11 +179,18 @@ def fail_running(
     kind = case((trials.c.same_as.is_(None), failure), else_="")  # a waiting trial fails with the one it waits for
     values = {"state": "failed", "reason": reason, "resumable": not failure, "failure": kind, "lease_until": None}
     values |= {"finished": made.time, "revision": made.revision}
-    same = tuple_(trials.c.number, trials.c.worker, trials.c.attempt).in_(list(map(tuple, running)))
-    held = (trials.c.study_id == study_id, trials.c.state == "running", same)
+    same = tuple_(trials.c.number, trials.c.worker, trials.c.attempt).in_([trial[:3] for trial in running])
+    renewed = [
+        and_(trials.c.number == trial.number, trials.c.lease_until != trial.until)
+        for trial in running
+        if trial.until is not None
+    ]
+    held = (trials.c.study_id == study_id, trials.c.state == "running", same, ~or_(false(), *renewed))
     connection.execute(trials.update().where(*held).values(**values))
     if failure:
-        for trial in running:
+        changed = (*among(study_id, [trial.number for trial in running]), trials.c.revision == made.revision)
+        ended = set(connection.scalars(select(trials.c.number).where(*changed)))
+        for trial in (trial for trial in running if trial.number in ended):
             end_waiting_trials(connection, study_id, trial.number, made)
 
 
@@ -332,7 +342,8 @@ class TrialLeases:
             final = [trial for trial in lost if trial.attempt > RETRIES]
             fail_running(connection, self.study.id, again, "interrupted: its worker was lost")
             fail_running(connection, self.study.id, final, f"its worker was lost {RETRIES + 1} times", failure="lost")
-            return self._records(connection, [trial.number for trial in lost])
+            records = self._records(connection, [trial.number for trial in lost])
+            return [record for record in records if record.state != "running"]
 
         return self._write(work)
 
@@ -357,7 +368,7 @@ class TrialLeases:
         lost = self.watch.observe(
             HeldLease(row.number, row.worker, row.lease_until and (row.attempt, row.lease_until)) for row in rows
         )
-        return [RunningTrial(row.number, row.worker, row.attempt) for row in rows if row.number in lost]
+        return [RunningTrial(*row) for row in rows if row.number in lost]
 
     def _write(
         self,

@@ -40,13 +40,14 @@ def read_row(where: str, table: Table, row: Mapping[str, Any]) -> dict[str, Any]
     Raises:
         DamagedRow: A value is not what the explorer writes.
     """
-    fields_by_column = {}
-    for name, (check, load, _) in _stored(table).items():
-        if name in row:
-            value = row[name]
-            if check is not None and not check.passes(value):
-                raise DamagedRow(f"{where}, column {name}: expected {check.expected}, found {describe(value)}")
-            fields_by_column[name] = value if load is None else load(f"{where}, column {name}", value)
+    stored, fields_by_column = _stored(table), {}
+    for name, value in row.items():
+        if (how := stored.get(name)) is None:
+            continue
+        check, load, _ = how
+        if check is not None and not check.passes(value):
+            raise DamagedRow(f"{where}, column {name}: expected {check.expected}, found {describe(value)}")
+        fields_by_column[name] = value if load is None else load(f"{where}, column {name}", value)
     return fields_by_column
 
 

@@ -44,6 +44,7 @@ class TrialIndex:
         self.records: dict[int, TrialRecord] = {}
         self.digests: set[str] = set()
         self.frontier: list[TrialRecord] = []
+        self._points: list[list[float]] = []  # of the frontier, by objectives that are all minimised
         self.unchanged = 0
 
     def update(self) -> list[TrialRecord]:
@@ -133,7 +134,10 @@ class TrialIndex:
     def joins_frontier(self, objectives: Mapping[str, float]) -> bool:
         """Return whether a trial with these values would be on the current Pareto front."""
         point = self._point(objectives)
-        return not any(all(a <= b for a, b in zip(self._point(record.quantities), point)) for record in self.frontier)
+        if len(point) == 2:  # most studies; the general case takes several times as long
+            x, y = point
+            return not any(a <= x and b <= y for a, b in self._points)
+        return not any(all(a <= b for a, b in zip(other, point)) for other in self._points)
 
     def best(self) -> TrialRecord | None:
         """Return the best complete trial by the first objective."""
@@ -142,9 +146,9 @@ class TrialIndex:
     def _extend_frontier(self, record: TrialRecord) -> None:
         """Add a complete trial; complete trials do not change, so a dominated one stays dominated."""
         rivals = sorted([*self.frontier, record], key=lambda record: record.number)
-        self.frontier = [
-            rivals[place] for place in non_dominated([self._point(record.quantities) for record in rivals])
-        ]
+        points = [self._point(record.quantities) for record in rivals]
+        places = non_dominated(points)
+        self.frontier, self._points = [rivals[place] for place in places], [points[place] for place in places]
 
     def _point(self, values: Mapping[str, float]) -> list[float]:
         """Return the objectives, all minimised."""
