@@ -114,6 +114,8 @@ def run_search(
     began = time.monotonic()
     if not isinstance(space, SearchSpace):
         raise StudyError(f"a search takes a space, as explorer.load_space(...) gives it; found {space!r}")
+    if settings.storage is None and settings.artifacts is not None:
+        raise StudyError("a study in memory keeps no files; name a storage, or leave out artifacts")
     check_storage(settings.storage)
     if settings.study is not None:
         check_name(settings.study)
