@@ -150,8 +150,7 @@ class RunningTrial(NamedTuple):
         number: Its number.
         worker: The worker that runs it.
         attempt: Its attempt.
-        until: The end of its lease as it was read: a trial that was renewed since then does not fail, since a renewal
-            does not lock the study. None for a worker that fails its own trials.
+        until: The end of its lease as it was read. A trial that was renewed since then does not fail. None: any.
     """
 
     number: int
@@ -290,10 +289,13 @@ class TrialLeases:
 
         return self._write(work, retry_seconds=10.0)
 
-    def renew(self) -> None:
+    def renew(self, also: Callable[[Connection], None] = lambda connection: None) -> None:
         """Renew the leases of this worker's running trials, and observe the leases of other workers.
 
         A trial that still runs here but that another worker has failed as lost becomes running again.
+
+        Args:
+            also: Called in the same transaction.
 
         Raises:
             StoreError: The database cannot be written to within the duration of a lease.
@@ -316,10 +318,9 @@ class TrialLeases:
 
         def renew_and_watch(connection: Connection) -> None:
             work(connection)
-            if self.watch.is_due:
+            if self.watch.is_due():
                 self._observe_leases(connection)
-            else:
-                self.watch.tick()
+            also(connection)
 
         self.study.database.write(renew_and_watch, lease.LEASE_SECONDS)
 

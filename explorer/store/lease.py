@@ -109,7 +109,7 @@ class LeaseWatch:
         Returns:
             The keys of the leases whose worker is lost.
         """
-        self.tick()
+        self._tick()
         elapsed, self._elapsed, self._ticks, self._observed = self._elapsed, 0.0, 0, self._last or 0.0
         self._observations = {each.key: self._updated(each, elapsed) for each in leases}
         self._lost = {
@@ -119,17 +119,19 @@ class LeaseWatch:
         }
         return self._lost
 
-    def tick(self) -> None:
-        """Note that this process runs. Called at each renewal, so that it need not read all leases each time."""
+    def _tick(self) -> None:
+        """Add the time since the last call, in which this process ran."""
         current = self._clock()
         # A longer pause counts as one interval: the machine may have slept, and the other workers on it too.
         self._elapsed += 0.0 if self._last is None else min(max(current - self._last, 0.0), renew_seconds())
         self._last, self._ticks = current, self._ticks + 1
 
-    @property
     def is_due(self) -> bool:
-        """Whether the leases should be read at this renewal: always, unless there are many."""
-        return len(self._observations) <= MANY or self._ticks + 1 >= LEASE_SECONDS / renew_seconds()
+        """Return whether the leases should be read at this renewal: always, unless there are many."""
+        due = len(self._observations) <= MANY or self._ticks + 1 >= LEASE_SECONDS / renew_seconds()
+        if not due:
+            self._tick()
+        return due
 
     @property
     def has_no_loss(self) -> bool:

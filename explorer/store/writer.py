@@ -82,13 +82,9 @@ def open_writer(storage: str | os.PathLike[str], name: str, worker: str) -> Stud
 
 @dataclass(frozen=True)
 class StudyWriter(TrialLeases):
-    """Writes the trials of a study on behalf of one worker.
+    """Writes the trials of a study on behalf of one worker."""
 
-    Attributes:
-        environments: Digests of environments that this worker has stored.
-    """
-
-    environments: set[str] = field(default_factory=set, compare=False, repr=False)
+    environments: set[str] = field(default_factory=set, compare=False, repr=False)  # digests of those that it stored
 
     def begin(
         self,
@@ -103,8 +99,8 @@ class StudyWriter(TrialLeases):
             number: The trial's number, which must be the study's next.
             proposal: The network and its costs.
             total: The most trials that are complete, stopped or running. None: no limit.
-            renumbered: Returns the proposal with another number, so that it can be begun although another worker has
-                used this one. It is not, if that worker has begun a trial of the same network. None: it is never.
+            renumbered: Returns the proposal with the next number if another worker has used this one, but has not
+                begun a trial of the network. None: NumberTaken is raised.
 
         Returns:
             The trial. If it is running without ``same_as``, the worker evaluates it. If it is running with ``same_as``,
@@ -227,10 +223,9 @@ class StudyWriter(TrialLeases):
             if ending.result is None:
                 del values["result"]  # the result of an earlier attempt is kept
             if ending.environment is not None:
-                known = ending.environment.digest in self.environments
-                values["environment"] = (
-                    ending.environment.digest if known else insert_environment(connection, ending.environment)
-                )
+                values["environment"] = ending.environment.digest
+                if ending.environment.digest not in self.environments:
+                    insert_environment(connection, ending.environment)
             final = ending.state == "failed" and not ending.resumable
             values["failure"] = (ending.failure or "code") if final else ""
             values |= {"reason": short(ending.reason), "lease_until": None, "finished": made.time}
@@ -375,20 +370,18 @@ class StudyWriter(TrialLeases):
             number, proposal = wanted, proposed
             revision, started = stamp(connection, self.study.id)
             following = next_number(connection, self.study.id)
-            is_mine = number < following and number not in self.held
-            if is_mine and added_before(connection, self.study.id, self.worker, number, proposal.digest):
-                return self._records(connection, [number])[0]
-            own = self._begun_before(connection, trials.c.digest == proposal.digest) if number < following else None
-            if own is not None:
-                return self._records(connection, [own])[0]
-            if number < following and renumbered and not is_claimed(connection, self.study.id, proposal.digest):
-                number, proposal = following, renumbered(following)
+            if number < following:
+                own = added_before(connection, self.study.id, self.worker, self.held, number, proposal.digest)
+                if own is not None:
+                    return self._records(connection, [own])[0]
+                if renumbered and not is_claimed(connection, self.study.id, proposal.digest):
+                    number, proposal = following, renumbered(following)
             if number != following:
                 raise NumberTaken(f"trial {number} of study {self.study.name!r}; the next is {following}")
             if is_total_reached(connection, self.study.id, total, self.known):
                 raise NumberTaken(f"the {total} trials of study {self.study.name!r} have all been started")
-            refused = {} if refusal is None else {"finished": started, **refusal}
-            values = {"started": started, "revision": revision, **refused}
+            values = {"started": started, "revision": revision}
+            values |= {} if refusal is None else {"finished": started, **refusal}
             insert_trial(connection, self.study.id, number, proposal, self.worker, values)
             return self._records(connection, [number])[0]
 

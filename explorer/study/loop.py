@@ -10,13 +10,15 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from explorer.errors import ExplorerError, StoreError
 from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.store import lease
 from explorer.store.gradient_flows import save_gradient_flow
+from explorer.store.presence.processes import Task
+from explorer.store.presence.stops import StopRequest
 from explorer.store.rows import Proposal
 from explorer.store.writer import NumberTaken, StudyWriter
 from explorer.study.budget import Budget
@@ -28,10 +30,10 @@ from explorer.study.retries import Retries
 from explorer.study.samplers.registry import SamplerAdapter
 from explorer.study.seeds import seed_for
 from explorer.study.stopping.learning_curves import LearningCurves
-from explorer.study.trial_index import TrialIndex
+from explorer.study.trial_index import TrialIndex, status_of
 from explorer.study.trials.endings import Endings
 from explorer.study.trials.files import TrialFiles
-from explorer.study.workers.executor import Executor
+from explorer.study.workers.executor import Executor, places_of
 from explorer.study.workers.jobs import Failure, Job, Outcome
 from explorer.study.workers.watchdog import TrialLimits, usual_limits
 from explorer.system.signals import SIGNAL_SECONDS, signal_name
@@ -61,6 +63,9 @@ class SearchLoop:
         signal: Number of that signal, or 0.
         broken: Whether the loop ended because the store could not be written.
         all_failed: Whether all trials of the study failed.
+        stop: The request to stop that it obeys, or None: it starts nothing more.
+        slots: The trials that it can run in parallel.
+        tasks: Its trials on other machines.
     """
 
     def __init__(
@@ -89,6 +94,9 @@ class SearchLoop:
         self.proposing = False  # whether a sampler, a cost function or a measurement runs, which may take minutes
         self.last_signal_wait = -math.inf  # when the loop last waited for a signal that may arrive soon
         self.broken = False
+        self.stop: StopRequest | None = None
+        self.slots = plan.workers
+        self.tasks: Sequence[Task] = ()
         self.crashed = True  # until the loop ends normally; else a running trial may be the cause
         self.all_failed = False
         self.jobs: dict[int, float] = {}  # trials that run here -> their start by the monotonic clock
@@ -130,14 +138,15 @@ class SearchLoop:
                 self.all_failed = True
                 why = f"{why}; {failures}"
         why = "interrupted; the same command resumes the study" if self.interrupted else why
+        if self.stop is not None and self.stop.explains(self, why):
+            self.interrupted, self.signal, why = False, 0, f"{self.stop.reason} the study"
         if summary := self.retries.summary(self.trial_index.records):
             _log.warning("%s", summary)
         return why
 
     def _interrupt_running(self) -> None:
         """Mark running trials as interrupted, to be resumed. If this cannot be written, their leases expire."""
-        cause = "Ctrl-C" if self.signal == signal.SIGINT else signal_name(self.signal)
-        why = cause if self.interrupted else "the search ended"
+        why = self._cause() if self.interrupted else "the search ended"
         try:
             for record in self.writer.interrupt(why, self.crashed):
                 _log.info("trial %d was interrupted", record.number)
@@ -149,14 +158,20 @@ class SearchLoop:
         """Whether this process computes something that a signal may interrupt at any point."""
         return self.proposing or self.executor.busy
 
+    def _cause(self) -> str:
+        if self.stop is not None and self.stop.at_once:
+            return "explorer stop --now"
+        return "Ctrl-C" if self.signal == signal.SIGINT else signal_name(self.signal)
+
     def _loop(self) -> str:
         checked = time.monotonic()
         while not self.interrupted:
             if time.monotonic() - checked >= lease.renew_seconds():
                 self._recover_lost_trials()
                 checked = time.monotonic()
+            self.slots, self.tasks = len(self.jobs) + self.executor.room, places_of(self.executor)
             why = self._start_trials()
-            if why and not self.jobs and not self._waits_for_others():
+            if why and not self.jobs and (self.stop is not None or not self._waits_for_others()):
                 return why
             if self.waiting:
                 time.sleep(POLL_SECONDS)
@@ -175,12 +190,13 @@ class SearchLoop:
 
         A search with one worker does not: its proposals depend on the trials alone, also after it was resumed.
         """
-        trial_index, target = self.trial_index, self.budget.target
-        is_shared = trial_index.in_flight > 1 and self.plan.latency_objective is None and self.only is None
-        ends = target is not None and trial_index.done + trial_index.in_flight >= target
-        if is_shared and not ends and not self.interrupted and not self.executor.room and self.proposer.can_prepare:
+        trials, target = self.trial_index, self.budget.target
+        is_shared = trials.in_flight > 1 and self.plan.latency_objective is None and self.only is None
+        is_ending = self.interrupted or self.stop is not None
+        is_ending |= target is not None and trials.done + trials.in_flight >= target
+        if is_shared and not is_ending and not self.executor.room and self.proposer.can_prepare:
             with self._proposing():
-                self.proposer.prepare(trial_index.next_number)
+                self.proposer.prepare(trials.next_number)
 
     def _recover_lost_trials(self) -> None:
         """Fail the trials whose worker is lost, and store the results that lost workers left in files."""
@@ -217,6 +233,8 @@ class SearchLoop:
             Why no further trial can be started, or an empty text if all workers are busy.
         """
         while self.executor.room and not self.interrupted:
+            if self.stop is not None:
+                return self.stop.reason
             if not self.is_current:
                 self._learn()
             trial_index = self.trial_index
@@ -376,20 +394,4 @@ class SearchLoop:
             raise
 
     def status(self) -> Status:
-        counts, median = self.trial_index.counts(self.only), self.trial_index.median_seconds()
-        done = counts["complete"] + counts["stopped"]
-        target = self.budget.target if self.only is None else len(self.only)
-        times = [self.budget.seconds_left()]
-        if target is not None and median is not None:
-            times.append(max(0, target - done) * median / self.plan.workers)
-        return Status(
-            study=self.writer.study.name,
-            counts=counts,
-            target=target,
-            seconds_left=min((seconds for seconds in times if seconds is not None), default=None),
-            frontier=len(self.trial_index.frontier),
-            best=self.trial_index.best(),
-            objectives=self.plan.objectives,
-            seconds=time.monotonic() - self.budget.began,
-            limit_seconds=self.budget.seconds,
-        )
+        return status_of(self.trial_index, self.plan, self.budget, self.writer.study.name, self.only)
