@@ -76,7 +76,7 @@ def _cell(values: Sequence[Any]) -> str:
     if not values or not isinstance(values[0], (int, float)):
         return str(values[0]) if values else ""
     middle = _number(statistics.median(values))
-    return middle if len(values) == 1 else f"{middle} ({_number(min(values))} to {_number(max(values))})"
+    return middle if min(values) == max(values) else f"{middle} ({_number(min(values))} to {_number(max(values))})"
 
 
 def _number(value: float) -> str:

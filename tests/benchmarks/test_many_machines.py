@@ -28,7 +28,7 @@ def measure(tmp_path, monkeypatch):
 
     def run(script: str, *options: str) -> list[dict]:
         command = [sys.executable, str(FOLDER / script), *options, "--record", str(tmp_path / "record.md")]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=540)
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
@@ -71,6 +71,7 @@ def test_a_simulation_on_a_server(measure, server):
     assert row["lives"] > 0
 
 
+@pytest.mark.slow
 def test_a_study_of_many_trials_is_measured(measure):
     """A built study opens, shows its frontier, and its search resumes and proposes."""
     (row,) = measure("scale.py", "studies", "--trials", "40", "--storage", "sqlite")
