@@ -67,6 +67,8 @@ class OptunaAdapter:
         limits: Become Optuna's constraints, so that rejected trials show where the space is infeasible.
     """
 
+    needs_notes = True
+
     def __init__(
         self, space: SearchSpace, objectives: Mapping[str, str], sampler: str, seed: int, limits: Sequence[Limit] = ()
     ):
