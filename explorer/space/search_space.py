@@ -20,7 +20,8 @@ from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import TensorShape
 from explorer.space.choices import Choice, Chooser, Derivation, named_choices
 from explorer.space.count.constrained import ConstrainedDecisions
-from explorer.space.count.decisions import Decisions
+from explorer.space.count.decisions import Decisions, Progress
+from explorer.space.count.size import Size, size_of
 from explorer.space.derive.architecture import Deriver
 from explorer.space.derive.layers import Program
 from explorer.space.fixes import with_fixes
@@ -99,7 +100,9 @@ def _set_validated(space: SearchSpace, problems: Iterable[Problem] = (), max_wor
 class SearchSpace(Grammar):
     """A search space, parsed and checked. Made by ``load_space`` or ``parse_space``.
 
-    A space is a sequence of its derivations: ``len``, indices, slices, ``in`` and iteration work, in rank order.
+    A space is a sequence of its derivations: ``len``, indices, slices, ``in`` and iteration work, in rank order. If
+    counting the derivations would take more than some 0.2 s, they are not counted: ``size`` is an estimate, and some
+    indices belong to no derivation. ``draw``, ``sample`` and ``rank`` work on every space.
 
     Attributes:
         validated: "all" if every combination of block, input shape and choices was built on loading, "sampled" if
@@ -109,19 +112,12 @@ class SearchSpace(Grammar):
     validated: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
-        return f"SearchSpace({self.name!r}: {self._size()}, {self.input_text} images, {self.classes} classes)"
+        return f"SearchSpace({self.name!r}: {self.size}, {self.input_text} images, {self.classes} classes)"
 
     def _repr_html_(self) -> str:
         """Return the choices with their alternatives as a table, for notebooks."""
         choices = (each.choice for each in self.decisions.decisions() if each.choice is not None)
         return html_table(repr(self), {name: " | ".join(options) for name, options in dict(choices).items()})
-
-    def _size(self) -> str:
-        try:
-            total = self.count()
-        except SpaceError:
-            return "too many derivations to count"
-        return f"{total:,} derivations" if total < 10**15 else f"some 10^{len(str(total)) - 1} derivations"
 
     @cached_property
     def decisions(self) -> Decisions:
@@ -153,25 +149,64 @@ class SearchSpace(Grammar):
         """What is valid but probably not meant, by its place in the file, without what the file allows."""
         return find_lints(self, lambda: self.architecture(0), self.decisions)
 
-    def count(self) -> int:
-        """Return the exact number of derivations. A choice counts only if it occurs, given the other choices.
+    @cached_property
+    def size(self) -> Size:
+        """The number of derivations. A choice counts only if it occurs, given the other choices.
+
+        It is exact if the derivations are counted, else an estimate from random draws.
+        """
+        return size_of(self.decisions)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the derivations are counted, so that each index in [0, count) belongs to a derivation."""
+        return self.decisions.is_counted
+
+    @property
+    def indices(self) -> int:
+        """The number of indices: ``count()`` if the derivations are counted, else an upper bound of it."""
+        return self.decisions.indices
+
+    def count(self, progress: Progress = lambda states: None) -> int:
+        """Return the exact number of derivations, however long it takes. ``size`` takes little time.
+
+        Args:
+            progress: Called often with the number of finished states.
 
         Raises:
             SpaceError: If too many choices depend on each other.
         """
-        return self.decisions.count()
+        return self.decisions.count(progress=progress)
 
     def unrank(self, index: int) -> Derivation:
         """Return derivation number ``index``; 0 takes every first alternative.
 
         Raises:
-            SpaceError: If the index is outside [0, count).
+            SpaceError: If the index is outside [0, indices), or belongs to no derivation.
             TypeError: If the index is not a whole number.
         """
-        index, total = operator.index(index), self.count()
+        index, total = operator.index(index), self.indices
         if not 0 <= index < total:
-            raise self.error(f"index {index} is outside the space: it has {total:,} derivations, 0..{total - 1}")
-        return self.decisions.unrank(index)
+            raise self.error(f"index {index} is outside the space: {self._range()}")
+        found = self.decisions.find(index)
+        if found is None:
+            raise self.error(
+                f"no network has the index {index}: in a space that is not counted some indices have none;"
+                " 'explorer sample' draws networks with their indices"
+            )
+        return found
+
+    def _range(self) -> str:
+        of = f"it has {self.indices:,} derivations, " if self.is_counted else "its indices are "
+        return f"{of}0..{self.indices - 1}"
+
+    def draw(self, source: random.Random) -> Derivation:
+        """Return a random derivation, each with the same probability.
+
+        Raises:
+            SpaceError: If none is found, because the conditions of the space exclude nearly all.
+        """
+        return self.decisions.draw(source)
 
     def rank(self, which: Which) -> int:
         """Return the index of a derivation, or of anything that ``derivation`` accepts.
@@ -204,7 +239,7 @@ class SearchSpace(Grammar):
                     raise self.error(f"an index of more than {MAX_INDEX_DIGITS:,} digits")
                 return self.unrank(int(text))
             if re.fullmatch(r"[-+]?[0-9._]+(e[0-9]+)?", text):
-                raise self.error(f"{text[:40]!r} is not an index; write a whole number in 0..{self.count() - 1}")
+                raise self.error(f"{text[:40]!r} is not an index; write a whole number in 0..{self.indices - 1}")
             return self.named(named_choices(text))
         if isinstance(which, bool) or not hasattr(which, "__index__"):
             raise TypeError(
@@ -267,14 +302,12 @@ class SearchSpace(Grammar):
         """
         if operator.index(n) < 0:
             raise self.error(f"a sample has at least 0 networks, found n = {n}")
-        draw = random.Random(f"{FORMAT}:{seed}")
-        total = self.count()
-        return [self.decisions.unrank(draw.randrange(total)) for _ in range(n)]
+        source = random.Random(f"{FORMAT}:{seed}")
+        return [self.draw(source) for _ in range(n)]
 
     def __iter__(self) -> Iterator[Derivation]:
         """Yield all derivations in rank order."""
-        for index in range(self.count()):
-            yield self.decisions.unrank(index)
+        return self.decisions.all()
 
     def __len__(self) -> int:
         """Return ``count()``.
@@ -302,11 +335,11 @@ class SearchSpace(Grammar):
             IndexError: If the index is outside the space.
         """
         if isinstance(index, slice):
-            return [self.decisions.unrank(place) for place in range(self.count())[index]]
-        place, total = operator.index(index), self.count()
+            return [self.unrank(place) for place in range(self.indices)[index]]
+        place, total = operator.index(index), self.indices
         if not -total <= place < total:
-            raise IndexError(f"index {place} is outside the space: it has {total:,} derivations")
-        return self.decisions.unrank(place % total)
+            raise IndexError(f"index {place} is outside the space: {self._range()}")
+        return self.unrank(place % total)
 
     def __contains__(self, derivation: object) -> bool:
         """Whether this is a derivation of the space."""

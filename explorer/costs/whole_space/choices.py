@@ -56,8 +56,7 @@ class ChoiceColumns:
             point, choice = question.point, question.choice
             if point is None or choice is None:  # the end
                 continue
-            if not question.sizes:
-                decisions.measure(question)
+            decisions.measure(question)
             name = choice.name
             if name not in numbers:
                 numbers[name] = len(self.columns)
@@ -89,16 +88,16 @@ class ChoiceColumns:
             if parts is None:
                 continue
             rows, ranks = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts))
-            sizes = question.sizes
-            if ranks.dtype == object and sum(sizes) < MAX_INT64_COUNT:
+            starts = question.starts
+            if ranks.dtype == object and starts[-1] < MAX_INT64_COUNT:
                 ranks = ranks.astype(np.int64)
-            if len(set(sizes)) == 1:
-                chosen = ranks // sizes[0]
-                ranks = ranks - chosen * sizes[0]
+            if starts == tuple(starts[1] * number for number in range(len(starts))):  # options of equal size
+                chosen = ranks // starts[1]
+                ranks = ranks - chosen * starts[1]
             else:
-                starts = np.cumsum(np.array((0, *sizes[:-1]), dtype=ranks.dtype))
-                chosen = np.searchsorted(starts, ranks, side="right") - 1
-                ranks = ranks - starts[chosen]
+                before = np.array(starts[:-1], dtype=ranks.dtype)
+                chosen = np.searchsorted(before, ranks, side="right") - 1
+                ranks = ranks - before[chosen]
             chosen = chosen.astype(np.int16)
             codes[column, rows] = chosen
             _send(question, rows, ranks, chosen, pending)
