@@ -6,26 +6,24 @@ import hashlib
 import math
 import operator
 import os
-import random
 import re
-import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, SupportsIndex, overload
+from typing import Any, SupportsIndex
 
 from explorer.errors import Problem, SpaceError, did_you_mean
 from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import TensorShape
 from explorer.space.choices import Choice, Chooser, Derivation, named_choices
 from explorer.space.count.constrained import ConstrainedDecisions
-from explorer.space.count.decisions import Decisions, Progress
-from explorer.space.count.size import Size, size_of
+from explorer.space.count.decisions import Decisions
+from explorer.space.derivations import FORMAT, Derivations
 from explorer.space.derive.architecture import Deriver
 from explorer.space.derive.layers import Program
 from explorer.space.fixes import with_fixes
-from explorer.space.grammar import Grammar, Reference
+from explorer.space.grammar import Reference
 from explorer.space.language.parse import content, parse_grammar
 from explorer.space.language.yaml import MAX_BYTES
 from explorer.space.lint.lint import Lint, find_lints
@@ -34,7 +32,6 @@ from explorer.space.validate import MAX_WORK, validate
 from explorer.system.files import read_regular
 from explorer.system.plain_text import html_table
 
-FORMAT = 1
 MAX_INDEX_DIGITS = 1_000
 PICKLED = ("text", "source", "input", "classes", "validated")  # attributes of a space
 Which = Derivation | Mapping[str, str] | str | SupportsIndex
@@ -97,7 +94,7 @@ def _set_validated(space: SearchSpace, problems: Iterable[Problem] = (), max_wor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SearchSpace(Grammar):
+class SearchSpace(Derivations):
     """A search space, parsed and checked. Made by ``load_space`` or ``parse_space``.
 
     A space is a sequence of its derivations: ``len``, indices, slices, ``in`` and iteration work, in rank order. If
@@ -116,8 +113,7 @@ class SearchSpace(Grammar):
 
     def _repr_html_(self) -> str:
         """Return the choices with their alternatives as a table, for notebooks."""
-        choices = (each.choice for each in self.decisions.decisions() if each.choice is not None)
-        return html_table(repr(self), {name: " | ".join(options) for name, options in dict(choices).items()})
+        return html_table(repr(self), {name: " | ".join(options) for name, options in self.choices()})
 
     @cached_property
     def decisions(self) -> Decisions:
@@ -148,65 +144,6 @@ class SearchSpace(Grammar):
     def warnings(self) -> tuple[Lint, ...]:
         """What is valid but probably not meant, by its place in the file, without what the file allows."""
         return find_lints(self, lambda: self.architecture(0), self.decisions)
-
-    @cached_property
-    def size(self) -> Size:
-        """The number of derivations. A choice counts only if it occurs, given the other choices.
-
-        It is exact if the derivations are counted, else an estimate from random draws.
-        """
-        return size_of(self.decisions)
-
-    @property
-    def is_counted(self) -> bool:
-        """Whether the derivations are counted, so that each index in [0, count) belongs to a derivation."""
-        return self.decisions.is_counted
-
-    @property
-    def indices(self) -> int:
-        """The number of indices: ``count()`` if the derivations are counted, else an upper bound of it."""
-        return self.decisions.indices
-
-    def count(self, progress: Progress = lambda states: None) -> int:
-        """Return the exact number of derivations, however long it takes. ``size`` takes little time.
-
-        Args:
-            progress: Called often with the number of finished states.
-
-        Raises:
-            SpaceError: If too many choices depend on each other.
-        """
-        return self.decisions.count(progress=progress)
-
-    def unrank(self, index: int) -> Derivation:
-        """Return derivation number ``index``; 0 takes every first alternative.
-
-        Raises:
-            SpaceError: If the index is outside [0, indices), or belongs to no derivation.
-            TypeError: If the index is not a whole number.
-        """
-        index, total = operator.index(index), self.indices
-        if not 0 <= index < total:
-            raise self.error(f"index {index} is outside the space: {self._range()}")
-        found = self.decisions.find(index)
-        if found is None:
-            raise self.error(
-                f"no network has the index {index}: in a space that is not counted some indices have none;"
-                " 'explorer sample' draws networks with their indices"
-            )
-        return found
-
-    def _range(self) -> str:
-        of = f"it has {self.indices:,} derivations, " if self.is_counted else "its indices are "
-        return f"{of}0..{self.indices - 1}"
-
-    def draw(self, source: random.Random) -> Derivation:
-        """Return a random derivation, each with the same probability.
-
-        Raises:
-            SpaceError: If none is found, because the conditions of the space exclude nearly all.
-        """
-        return self.decisions.draw(source)
 
     def rank(self, which: Which) -> int:
         """Return the index of a derivation, or of anything that ``derivation`` accepts.
@@ -289,57 +226,6 @@ class SearchSpace(Grammar):
                 )
             raise self.error(f"the choice {name!r} does not arise here; the choices that do: {derivation}")
         return derivation
-
-    def sample(self, n: int, seed: int = 0) -> list[Derivation]:
-        """Return ``n`` independent draws with replacement, uniform over derivations.
-
-        Args:
-            n: Number of derivations, from 0.
-            seed: The same seed gives the same draws.
-
-        Raises:
-            SpaceError: If ``n`` is below 0.
-        """
-        if operator.index(n) < 0:
-            raise self.error(f"a sample has at least 0 networks, found n = {n}")
-        source = random.Random(f"{FORMAT}:{seed}")
-        return [self.draw(source) for _ in range(n)]
-
-    def __iter__(self) -> Iterator[Derivation]:
-        """Yield all derivations in rank order."""
-        return self.decisions.all()
-
-    def __len__(self) -> int:
-        """Return ``count()``.
-
-        Raises:
-            OverflowError: If the count is too large for ``len``.
-        """
-        if (total := self.count()) > sys.maxsize:
-            raise OverflowError(f"{self.name} has more derivations than len() can return; use count()")
-        return total
-
-    def __bool__(self) -> bool:
-        return True
-
-    @overload
-    def __getitem__(self, index: int) -> Derivation: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Derivation]: ...
-
-    def __getitem__(self, index: int | slice) -> Derivation | list[Derivation]:
-        """Return the derivation of an index, from the end if it is negative, or a list of those of a slice.
-
-        Raises:
-            IndexError: If the index is outside the space.
-        """
-        if isinstance(index, slice):
-            return [self.unrank(place) for place in range(self.indices)[index]]
-        place, total = operator.index(index), self.indices
-        if not -total <= place < total:
-            raise IndexError(f"index {place} is outside the space: {self._range()}")
-        return self.unrank(place % total)
 
     def __contains__(self, derivation: object) -> bool:
         """Whether this is a derivation of the space."""

@@ -15,7 +15,6 @@ from explorer.space.count.unit_shapes import UnitShapes
 from explorer.space.derive.relevance import Relevance, depends_on_block
 from explorer.space.grammar import Fault, Grammar, Node
 
-
 NODES_PER_STATE = 10  # nodes that are read for shapes in the time of one state
 
 

@@ -127,4 +127,3 @@ class Bounds:
     def forget(self) -> None:
         """Drop what can be computed again for further states."""
         self._projected = {}
-

@@ -16,18 +16,15 @@ from typing import NamedTuple
 from explorer.space.choices import Choice, Derivation, NarrowedChoice
 from explorer.space.conditions.memory import NOTHING_OPEN, Conditions, Memory, Violated
 from explorer.space.conditions.numbers import Names
+from explorer.space.count.decision import Decision, Uses, unit_of, uses_after
 from explorer.space.count.decisions import (
     MAX_COUNTED,
     MAX_KEPT,
     QUICK_WORK,
-    Decision,
     Decisions,
     Fixed,
     Progress,
     TooMuchWork,
-    Uses,
-    unit_of,
-    uses_after,
 )
 from explorer.space.count.questions import BLOCK_KINDS, END, State
 from explorer.space.grammar import Grammar, Point
@@ -186,7 +183,9 @@ class ConstrainedDecisions(Decisions):
         if self._kept > MAX_KEPT:
             self._forget()
         state, blocks = self.automaton.answered(decision.state, self.automaton.alike(decision.state)[option])
-        return self._at(self._place(state, blocks or decision.blocks, uses_after(decision)(state)), decision.unit, memory)
+        return self._at(
+            self._place(state, blocks or decision.blocks, uses_after(decision)(state)), decision.unit, memory
+        )
 
     def _forget(self) -> None:
         super()._forget()

@@ -10,18 +10,18 @@ from __future__ import annotations
 import math
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import accumulate
 
 from explorer.errors import SpaceError
-from explorer.space.choices import Choice, Chooser, Derivation, choice_name
+from explorer.space.choices import Choice, Chooser, Derivation
 from explorer.space.condition import names_in
-from explorer.space.conditions.memory import NOTHING_OPEN, Memory
 from explorer.space.count.automaton import Automaton
 from explorer.space.count.bounds import Bounds
+from explorer.space.count.decision import Decision, Uses, uses_after
 from explorer.space.count.questions import BLOCK_KINDS, END, State
-from explorer.space.grammar import Grammar, Point
+from explorer.space.grammar import Grammar
 
 Progress = Callable[[int], object]
 Fixed = Callable[[Choice], str | None]
@@ -30,45 +30,10 @@ QUICK_WORK = 12_000  # some 0.15 s
 MAX_DRAWS = 100_000  # random indices among which one belongs to a derivation
 MAX_KEPT = 20_000  # decisions that are kept for further walks, if they are not counted
 MAX_SHOWN = 8  # choices in an error of a condition
-Uses = tuple[tuple[Point, int], ...]  # number of uses so far in the unit, of points with the scope "use"
 
 
 class TooMuchWork(Exception):
     """Counting takes more work than allowed."""
-
-
-class Decision:
-    """A state with the name of its question in the network.
-
-    Attributes:
-        state: The state.
-        blocks: Number of blocks of its stage.
-        uses: Number of uses so far in the unit, of points with the scope ``use``.
-        unit: The unit, as in the names of choices: ``stage2.block3``.
-        point: The choice point; None at the end.
-        choice: The choice; None at the end.
-        following: The next decision for each option; None before ``Decisions.follow``, empty at the end.
-        starts: For each option the number of indices of the options before it, and that of all; empty before
-            ``Decisions.measure`` and at the end.
-        memory: The open conditions of the space.
-        violated: The number of the condition that the choices violate; None if they violate none.
-    """
-
-    __slots__ = ("blocks", "choice", "following", "memory", "point", "starts", "state", "unit", "uses", "violated")
-
-    def __init__(
-        self, state: State, blocks: int, uses: Uses, memory: Memory = NOTHING_OPEN, violated: int | None = None
-    ):
-        self.state, self.blocks, self.uses, self.memory, self.violated = state, blocks, uses, memory, violated
-        self.unit = unit_of(state, blocks)
-        self.point: Point | None = None
-        self.choice: Choice | None = None
-        self.following: tuple[Decision, ...] | None = ()
-        if state.kind != "end":
-            self.following = None
-            self.point = point = state.question.point
-            self.choice = Choice(choice_name(point, self.unit, 1 + dict(uses).get(point, 0)), point.options)
-        self.starts: tuple[int, ...] = ()
 
 
 class Decisions:
@@ -166,15 +131,20 @@ class Decisions:
         return self._walks(decision.state) if self.is_counted else self.bounds.of(decision.state)
 
     def draw(self, source: random.Random) -> Derivation:
-        """Return a derivation, each with the same probability.
+        """Return a derivation, each with the same probability. Raises SpaceError as ``draw_indexed``."""
+        return self.draw_indexed(source)[1]
+
+    def draw_indexed(self, source: random.Random) -> tuple[int, Derivation]:
+        """Return a derivation with its index, each with the same probability.
 
         Raises:
             SpaceError: If ``MAX_DRAWS`` random indices belong to none.
         """
         for _ in range(MAX_DRAWS):
-            derivation = self.find(source.randrange(self.indices))
+            index = source.randrange(self.indices)
+            derivation = self.find(index)
             if derivation is not None:
-                return derivation
+                return index, derivation
             self.dropped += 1
         raise self.grammar.error(f"{MAX_DRAWS:,} random walks violate the conditions", self.grammar.places["where"])
 
@@ -263,6 +233,15 @@ class Decisions:
         self._walk(option)
         return index
 
+    def replay(self, derivation: Derivation, visit: Callable[[Choice], object]) -> None:
+        """Call ``visit`` with each choice of a derivation, in order."""
+
+        def option(decision: Decision, choice: Choice) -> int:
+            visit(choice)
+            return choice.options.index(derivation.choices[choice.name])
+
+        self._walk(option)
+
     def _walk(self, option: Callable[[Decision, Choice], int]) -> Derivation:
         choices: dict[str, str] = {}
         decision = self.first
@@ -347,31 +326,29 @@ class Decisions:
                 stack.append((following, iter(self.follow(following))))
         return reversed(done)
 
+    def decisions_of(self, derivations: Iterable[Derivation]) -> list[Decision]:
+        """Return one decision for each name of a choice of some derivations, in the order of the derivations."""
+        found: dict[str, Decision] = {}
+        order: list[str] = []
+
+        for derivation in derivations:
+            place = -1
+
+            def option(decision: Decision, choice: Choice) -> int:
+                nonlocal place
+                if choice.name in found:
+                    place = order.index(choice.name)
+                else:
+                    place += 1
+                    order.insert(place, choice.name)
+                    found[choice.name] = decision
+                return choice.options.index(derivation.choices[choice.name])  # noqa: B023  # called in this round
+
+            self._walk(option)
+        return [found[name] for name in order]
+
     def _decision(self, state: State, blocks: int, uses: Uses) -> Decision:
         key = state, blocks if state.kind in ("transition", *BLOCK_KINDS) else 0, uses
         if key not in self._decisions:
             self._decisions[key] = Decision(*key)
         return self._decisions[key]
-
-
-def uses_after(decision: Decision) -> Callable[[State], Uses]:
-    """Return a function from the state after a decision to its number of uses so far."""
-    uses = dict(decision.uses)
-    if decision.point is not None and decision.point.scope == "use":
-        uses[decision.point] = uses.get(decision.point, 0) + 1
-    counted, place = tuple(uses.items()), _place(decision.state)
-    return lambda following: counted if _place(following) == place else ()
-
-
-def _place(state: State) -> tuple[str, int, int]:
-    """Return the unit of a state. A block's shortcut belongs to the block."""
-    return state.kind.removesuffix("'s shortcut"), state.stage, state.left
-
-
-def unit_of(state: State, blocks: int) -> str:
-    """Return the name of a state's unit; ``blocks``: number of blocks of its stage."""
-    if state.kind in BLOCK_KINDS:
-        return f"stage{state.stage}.block{blocks - state.left + 1}"
-    if state.kind == "transition":
-        return f"stage{state.stage}.transition"
-    return f"stage{state.stage}" if state.kind == "numbers" else state.kind

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from explorer.costs.whole_space.table import atlas, draw, rows_of
+from explorer.costs.whole_space.choices import draw
+from explorer.costs.whole_space.table import atlas, rows_of
 from explorer.errors import SpaceError
 from tests.space.spaces import space
 
