@@ -14,8 +14,8 @@ import numpy as np
 
 from explorer.space.choices import Derivation
 from explorer.space.count.decision import Decision
-from explorer.space.grammar import Point
 from explorer.space.derivations import FORMAT
+from explorer.space.grammar import Point
 from explorer.space.search_space import SearchSpace
 
 ABSENT = -1  # the code of a choice that a derivation does not have

@@ -158,7 +158,8 @@ def rows_of(space: SearchSpace, n: int | None) -> int:
     rows = total if n is None else min(n, total)
     if rows > MAX_ROWS or (n is None and not space.is_counted):
         most = f"an atlas has at most {MAX_ROWS:,} rows" if rows > MAX_ROWS else "they are not counted"
-        raise space.error(f"the space has {space.size}; {most}: sample some, as in -n 10000")
+        few = 1_000_000 if space.is_counted else 1_000
+        raise space.error(f"the space has {space.size}; {most}: sample some, as in -n {few}")
     return rows
 
 
