@@ -29,7 +29,7 @@ from explorer.dashboard.session import cached, current_study, identity, only_sel
 from explorer.dashboard.text import safe_text
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
-from explorer.study.results.levels import untried_levels, untried_text
+from explorer.study.results.levels import unknown_levels_text
 from explorer.study.space_networks import space_networks
 
 MAX_CHOICES = 6  # in parallel categories; ribbons through more are not readable
@@ -93,7 +93,7 @@ def draw() -> None:
     unit = unit_of(objective, [quantity(record, objective) for record in known])
     asked = Asked(key, known, objective, cost, unit, model)
     _draw_answers(asked, effects)
-    untried = cached((*key, "untried"), lambda: untried_text(untried_levels(study, records)))
+    untried = cached((*key, "untried"), lambda: unknown_levels_text(study, records))
     if untried:
         st.caption(safe_text(f"Levels {untried}.", "markdown", length=600))
     _draw_curves(asked, effects)

@@ -180,7 +180,7 @@ def _draw_summary(study: Study, records: list[TrialRecord]) -> None:
         if best is not None:
             value = best.quantities[name]
             unit, estimate = unit_of(name, [value]), _estimates(study, records, name).get(best.number)
-            source = f", {estimate.source}" if estimate is not None and estimate.seeds else ""
+            source = f", {estimate.source}" if estimate is not None and not estimate.is_own else ""
             title = quantity_named(name).tested if source else unit.title
             st.metric(
                 f"best {safe_text(title, 'markdown')} (trial {best.number}{source})",

@@ -18,6 +18,7 @@ from explorer.dashboard.data.trials import frontier_points, state_counts
 from explorer.dashboard.figures.frontier import studies_figure
 from explorer.dashboard.figures.runs import MAX_BARS, timeline_figure
 from explorer.dashboard.panels.charts import draw_figure, draw_hypervolume
+from explorer.dashboard.panels.processes import draw_processes
 from explorer.dashboard.quantities import unit_of
 from explorer.dashboard.session import (
     cache_of,
@@ -44,6 +45,7 @@ def draw() -> None:
         return
     study, records = found
     _draw_summary(records)
+    draw_processes(study)
     _draw_leases(study, records)
     _draw_timeline(records)
     draw_hypervolume(study, records)

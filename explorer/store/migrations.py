@@ -132,7 +132,12 @@ def step_5() -> list[Change]:
     ]
 
 
-STEPS = (step_2(), step_3(), step_4(), step_5())  # in order: the first leads from version 1 to version 2
+def step_6() -> list[Change]:
+    """Add the tables of the processes that work on a study, which ``migrate`` creates."""
+    return []
+
+
+STEPS = (step_2(), step_3(), step_4(), step_5(), step_6())  # in order: the first leads from version 1 to version 2
 SCHEMA_VERSION = 1 + len(STEPS)
 
 

@@ -17,7 +17,8 @@ from explorer.dashboard.text import safe_text
 CAPTION = "A point is a trained network; the line is the frontier of non-dominated networks."
 SEEDS_CAPTION = (
     "Crosses with error bars: mean over trainings from fresh seeds, and standard deviation of one training. The opacity"
-    " of a point is its probability to stay on the frontier."
+    " of a point is its probability to stay on the frontier. A network without fresh seeds is drawn at the value that"
+    " they are expected to give."
 )
 WEBGL_POINTS = 1_000  # number of points above which WebGL draws faster than SVG
 HOVER_CHOICES = 12  # most choices that a hover text lists

@@ -14,6 +14,7 @@ import pytest
 from explorer.errors import StudyError
 from explorer.space.search_space import load_space
 from explorer.store.artifacts import weights_file
+from explorer.store.presence.status import read_status
 from explorer.store.studies import open_study
 from explorer.study.plan import make_plan
 from explorer.study.search import run_search
@@ -22,6 +23,7 @@ from explorer.study.workers.engines import start_executor
 from explorer.study.workers.executor import Needs
 from explorer.study.workers.jobs import Job, Outcome
 from explorer.training.settings import TrainingSettings
+from tests.extensions.page import shown
 from tests.polling import wait_until
 from tests.study.workers.children import answers
 
@@ -132,6 +134,23 @@ def test_ray_client_is_rejected():
         start_executor("ray", os.getpid, Needs(address="ray://127.0.0.1:10001"))
 
 
+def test_nodes_load_the_extensions_of_the_search(ray_nodes, tmp_path):
+    """A space with an op, a data set and a recipe of a file is trained on nodes that have no copy of the file."""
+    here, script = tmp_path / "here", tmp_path / "here" / "parts.py"
+    here.mkdir()
+    script.write_text(shown("parts.py"))
+    (here / "parts.yaml").write_text(shown("parts.yaml"))
+    line = ("--space", "parts.yaml", "--data", "stripes", "--recipe", "slow", "--objectives", "accuracy,joules")
+    line += ("--epochs", "2", "--trials", "3", "--import", str(script))
+    line += ("--engine", "ray", "--engine-address", ray_nodes.address)
+    command = [sys.executable, "-m", "explorer", "search", *line]
+    done = subprocess.run(command, cwd=here, env=ray_nodes.environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    study = open_study(f"sqlite:///{here}/explorer.db")
+    assert study.counts()["complete"] == 3 and study.counts()["failed"] == 0
+    assert all(trial.costs["joules"] > 0 for trial in study.trials(full=False))
+
+
 def test_an_address_without_a_cluster_is_rejected(tmp_path):
     """The message names the address, within seconds."""
     pytest.importorskip("ray")
@@ -158,3 +177,17 @@ def test_trials_of_a_killed_node_run_on_another(begin, ray_nodes, tmp_path):
     started = Counter(seed for seed, _ in lines())
     assert sum(started.values()) > 8 and all(count <= attempts[seed] for seed, count in started.items())
     wait_until(lambda: not any(runs(pid) for _, pid in lines()))
+
+
+def test_the_status_shows_the_nodes_of_the_tasks(begin, tmp_path):
+    """``explorer status`` names the node and device of each task."""
+    start, starts = begin
+    process = start(trials=3, seconds=200)
+    wait_until(lambda: len(starts()) >= 3)
+    study = open_study(f"sqlite:///{tmp_path}/explorer.db")
+
+    def shown() -> list[tuple[str, str, str]]:
+        return [(each.host, each.device, each.state) for each in read_status(study).workers]
+
+    wait_until(lambda: shown().count((os.uname().nodename, "cpu", "training")) == 3)
+    process.kill()

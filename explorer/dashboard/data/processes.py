@@ -1,0 +1,34 @@
+"""The table of the processes that work on a study."""
+
+from __future__ import annotations
+
+import pandas
+
+from explorer.dashboard.text import safe_text
+from explorer.store.presence.status import StudyStatus
+
+
+def process_rows(status: StudyStatus) -> pandas.DataFrame:
+    """Return one row per training that runs, and one per process that runs none.
+
+    Args:
+        status: The state of the study.
+
+    Returns:
+        A table with the columns host, command, state, training, minutes (since it began, or since the last sign of life
+        of a lost process), device, cores and log.
+    """
+    rows = [
+        {
+            "host": safe_text(each.host, "cell"),
+            "command": safe_text(each.command, "cell"),
+            "state": each.state,
+            "training": safe_text(each.training, "cell"),
+            "minutes": (status.moment - each.since) / 60,
+            "device": safe_text(each.device, "cell"),
+            "cores": each.cores,
+            "log": safe_text(each.log, "cell", length=1_000),
+        }
+        for each in status.workers
+    ]
+    return pandas.DataFrame(rows, columns=["host", "command", "state", "training", "minutes", "device", "cores", "log"])
