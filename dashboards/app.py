@@ -18,7 +18,7 @@ page = st.navigation(
         home,
         st.Page(go_home, title="Frontier", url_path="frontier", visibility="hidden"),
         st.Page("views/architecture.py", title="Architecture"),
-        st.Page("views/effects.py", title="Effects"),
+        st.Page("views/effects.py", title="What matters", url_path="effects"),
         st.Page("views/space.py", title="Space"),
         st.Page("views/runs.py", title="Runs"),
     ],

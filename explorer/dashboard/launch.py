@@ -18,6 +18,7 @@ from explorer.system.installation import install_command
 
 LOOPBACK = "127.0.0.1"
 STORAGE_VARIABLE = "EXPLORER_STORAGE"
+READ_ONLY_VARIABLE = "EXPLORER_DASHBOARD_READ_ONLY"  # not empty: the server writes no notes
 
 
 def run_dashboard(

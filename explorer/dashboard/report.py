@@ -23,10 +23,12 @@ from explorer.analysis.effects import Effect, EffectModel, comparable, levels_of
 from explorer.analysis.estimates import Estimate, best_estimates, with_estimates
 from explorer.analysis.frontier_certainty import certainty_text
 from explorer.analysis.quantities import LATENCY, is_maximised, quantity_named
+from explorer.dashboard.data.columns import table_of_records
 from explorer.dashboard.data.effects import clearest_factor, effect_rows
 from explorer.dashboard.data.runs import hypervolume_growth, timeline
 from explorer.dashboard.data.storage import certainty_of, read_confirmations
-from explorer.dashboard.data.trials import choice_points, frontier_points, seed_points, state_counts
+from explorer.dashboard.data.summary import state_counts
+from explorer.dashboard.data.trials import choice_points, frontier_points, seed_points
 from explorer.dashboard.figures.distributions import categories_figure, distribution_figure
 from explorer.dashboard.figures.effects import EFFECTS_CAPTION, MAX_ROWS, effects_figure
 from explorer.dashboard.figures.frontier import CAPTION, SEEDS_CAPTION, frontier_figure
@@ -203,7 +205,10 @@ def _effects_table(effects: Iterable[Effect], unit: Unit, cost: str) -> str:
 
 
 def _facts(study: Study, records: list[TrialRecord]) -> str:
-    counts = ", ".join(f"{count:,} {state}" for state, count in state_counts(records).items()) or "no trials yet"
+    counts = (
+        ", ".join(f"{count:,} {state}" for state, count in state_counts(table_of_records(records)).items())
+        or "no trials yet"
+    )
     settings: Mapping[str, Any] = study.fingerprint
     savings = study.savings()
     repeated, stopped = savings["trainings_saved"], savings["epochs_saved"]

@@ -132,7 +132,16 @@ def step_5() -> list[Change]:
     ]
 
 
-STEPS = (step_2(), step_3(), step_4(), step_5())  # in order: the first leads from version 1 to version 2
+def step_trial_notes() -> list[Change]:
+    """Add the note and the tags of a trial."""
+    return [
+        Change("explorer_trials", "note", "''", "VARCHAR DEFAULT '' NOT NULL"),
+        Change("explorer_trials", "tags", "'[]'", "VARCHAR DEFAULT '[]' NOT NULL"),
+    ]
+
+
+# In order: the first leads from version 1 to version 2.
+STEPS = (step_2(), step_3(), step_4(), step_5(), step_trial_notes())
 SCHEMA_VERSION = 1 + len(STEPS)
 
 
