@@ -1,4 +1,4 @@
-"""The dashboard's web server, run as a module: Streamlit behind the checks of ``hosts``, with security headers.
+"""The dashboard's web server, run as a module: Streamlit behind the checks of ``hosts`` and ``login``.
 
 The one argument is JSON: ``{"names": [NAME, ...], "config": {STREAMLIT_OPTION: value, ...}}``.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import signal
 import sys
@@ -22,7 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.starlette import App
 
 from explorer.dashboard.hosts import refusal
-from explorer.dashboard.launch import pages_folder
+from explorer.dashboard.launch import TOKEN_VARIABLE, pages_folder
+from explorer.dashboard.login import Login
 
 
 def page_script_hashes() -> list[str]:
@@ -44,7 +46,7 @@ POLICY = {
     "worker-src": "'self' blob:",
     "manifest-src": "'self'",
     "base-uri": "'none'",
-    "form-action": "'none'",
+    "form-action": "'self'",  # the form of the login
     "frame-ancestors": "'none'",
 }
 HEADERS = {
@@ -88,7 +90,10 @@ def main(argument: str) -> None:
     Exits with status 1 and one line if the address cannot be used.
     """
     given = json.loads(argument)
-    app = App(pages_folder() / "app.py", middleware=[Middleware(Guard, names=given["names"])])
+    token = os.environ.pop(TOKEN_VARIABLE, "")  # not passed on to the processes that the server starts
+    middleware = [Middleware(Guard, names=given["names"])]
+    middleware += [Middleware(Login, token=token)] if token else []
+    app = App(pages_folder() / "app.py", middleware=middleware)
     address = given["config"]["server.address"]
     for interrupt in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops the server, then raises the signal again
         signal.signal(interrupt, lambda *_: sys.exit(0))
