@@ -40,7 +40,7 @@ def _draw_page(study: Study) -> None:
             draw_detail(study, number)
         if plane is not None and not plane.refused:
             with result:
-                st.markdown(safe_text(_result(plane), "markdown", length=400))
+                st.text(safe_text(_result(plane), length=400))
             with left:
                 draw_plane(study, plane, number)
         set_address(study, plane, number)

@@ -73,7 +73,7 @@ def draw() -> None:
         draw_table(pandas.DataFrame(points), "Choice points")
     with right:
         st.subheader("Space file", anchor=False)
-        st.code(study.space_text, language="yaml", height=420)
+        st.code(study.space_text, language="yaml", wrap_lines=True)
 
 
 def _draw_coverage(study: Study, space: SearchSpace, records: list[TrialRecord]) -> None:

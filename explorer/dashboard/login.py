@@ -21,6 +21,8 @@ COOKIE = "explorer_login"
 PATH = "/login"
 OPEN_PATHS = ("/_stcore/health",)  # answers "ok" to whoever asks, and nothing else
 MAX_BODY = 10_000  # bytes of the form
+# Without a referrer a browser sends a form with the origin "null", which the server refuses.
+_HEADERS = {"Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
 WAIT_SECONDS = 1.0  # after a wrong token; one wrong token is checked at a time
 
 _PAGE = """<!doctype html>
@@ -73,7 +75,7 @@ class Login:
         elif scope["path"] == PATH and scope["method"] == "POST":
             response = await self._checked(scope, receive)
         elif scope["method"] in ("GET", "HEAD") and "text/html" in Headers(scope=scope).get("accept", "text/html"):
-            response = HTMLResponse(_page(), 401)
+            response = HTMLResponse(_page(), 401, _HEADERS)
         else:
             response = PlainTextResponse("Log in first.\n", 401)
         await response(scope, receive, send)
@@ -104,7 +106,7 @@ class Login:
             return answer
         async with self._one_at_a_time:
             await asyncio.sleep(WAIT_SECONDS)
-        return HTMLResponse(_page("This is not the token of this dashboard."), 401)
+        return HTMLResponse(_page("This is not the token of this dashboard."), 401, _HEADERS)
 
 
 def _page(message: str = "") -> str:

@@ -49,10 +49,11 @@ POLICY = {
     "form-action": "'self'",  # the form of the login
     "frame-ancestors": "'none'",
 }
+REFERRER = "Referrer-Policy"
 HEADERS = {
     "Content-Security-Policy": "; ".join(f"{name} {sources}" for name, sources in POLICY.items()),
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
+    REFERRER: "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
@@ -71,13 +72,13 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"].endswith("http.response.start"):
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                referrer = headers.get(REFERRER, HEADERS[REFERRER])  # the login has its own
+                headers.update({**HEADERS, REFERRER: referrer})
             await send(message)
 
-        headers = Headers(scope=scope)
-        refused = refusal(
-            headers.getlist("host"), headers.getlist("origin"), scope["path"], self.names, scope["server"][1]
-        )
+        asked = Headers(scope=scope)
+        refused = refusal(asked.getlist("host"), asked.getlist("origin"), scope["path"], self.names, scope["server"][1])
         if refused is None:
             return await self.app(scope, receive, send_guarded)
         response = PlainTextResponse(f"{refused.reason}\n", refused.status, {"Connection": "close"})

@@ -96,8 +96,8 @@ def draw_export(study: Study, trial: TrialRecord, architecture: Architecture, ad
         from explorer.export.model_py.code import write_code  # the page starts without torch
         from explorer.export.space_file import space_text
 
-        st.code(space_text(architecture), language="yaml")
-        st.code(write_code(architecture).text, language="python", height=500)
+        st.code(space_text(architecture), language="yaml", wrap_lines=True)
+        st.code(write_code(architecture).text, language="python", wrap_lines=True)
 
 
 def zipped_export(study: Study, trial: TrialRecord, storage: str) -> bytes:
