@@ -102,6 +102,7 @@ def test_a_zoom_survives_a_click(browser, storage, address):
             "before => document.querySelector('.js-plotly-plot')._fullLayout.yaxis.range[0] !== before[0]", arg=before
         )
         zoomed = page.evaluate("document.querySelector('.js-plotly-plot')._fullLayout.yaxis.range")
+        page.wait_for_timeout(500)  # plotly takes two quick clicks for a double click, which resets the axes
         click_trial(page, cheap)
         page.get_by_test_id("stText").get_by_text(f"trial {cheap} · complete").wait_for()
         rest(page)
