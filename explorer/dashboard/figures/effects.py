@@ -89,13 +89,21 @@ def effects_figure(effects: Sequence[Effect], objective: Unit, cost: str) -> go.
         figure.update_xaxes(title=name if len(effects) > LONG else "", col=panel + 1, row=1)
     figure.add_annotation(
         text=safe_text(difference, "plotly", length=60),
-        **{"xref": "paper", "x": 0, "xanchor": "left", "yref": "paper", "y": 0, "yanchor": "top", "yshift": -44},
+        **{
+            "xref": "paper",
+            "x": 0,
+            "xanchor": "left",
+            "yref": "paper",
+            "y": 0,
+            "yanchor": "top",
+            "yshift": -58 if len(effects) > LONG else -24,
+        },
         showarrow=False,
     )
     figure.update_xaxes(range=[low, high], fixedrange=True, zeroline=False, showgrid=False, nticks=5)
     figure.update_xaxes(ticklabeloverflow="hide past domain", automargin=True)
     figure.update_yaxes(range=[len(effects) - 0.45, -0.6], fixedrange=True, visible=False)
-    figure.update_layout(height=110 + ROW_HEIGHT * len(effects), margin={"l": 8, "r": 8, "t": 30, "b": 70})
+    figure.update_layout(height=110 + ROW_HEIGHT * len(effects), margin={"l": 8, "r": 8, "t": 30, "b": 80})
     return figure
 
 
