@@ -36,8 +36,8 @@ def page_script_hashes() -> list[str]:
 
 POLICY = {
     "default-src": "'none'",
-    # Graphviz is WebAssembly.
-    "script-src": " ".join(["'self'", "'wasm-unsafe-eval'", *page_script_hashes()]),
+    # Streamlit loads the code of a component (``panels.budget_line``) from a blob, which only its own page can make.
+    "script-src": " ".join(["'self'", "blob:", *page_script_hashes()]),
     "style-src": "'self' 'unsafe-inline'",  # Streamlit and plotly write style elements
     "font-src": "'self' data:",
     "img-src": "'self' data: blob:",

@@ -16,8 +16,8 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "dashboard_timing.py"
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH")
 def test_the_first_paint_is_measured(tmp_path):
-    """``paint`` prints the first paint, the server's CPU time and the time of a click, of a study drawn as points and of
-    one drawn as a density."""
+    """``paint`` prints the first paint, the server's CPU time and the time of a click, of a study drawn as points and
+    of one drawn as a density."""
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "paint", "--trials", "40", "2100", "--visits", "1", "--folder", str(tmp_path)],
         cwd=tmp_path,

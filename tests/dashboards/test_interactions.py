@@ -264,3 +264,19 @@ def test_a_token_opens_the_pages(browser, storage):
             page.get_by_text("Export with this command").wait_for()
             rest(page)
             assert page.get_by_role("textbox", name="Note").count() == 0
+
+
+def test_the_budget_line_is_dragged(browser, address):
+    """Dragging the line in the figure sets the budget, and the result names the best network within it."""
+    with visiting(browser, f"{address}/?study=drawn") as page:
+        page.locator(".js-plotly-plot .point").first.wait_for()
+        rest(page)
+        page.wait_for_function("() => document.querySelector('.js-plotly-plot').hasBudgetListener")
+        line = page.locator(".js-plotly-plot .shapelayer path").first.bounding_box()
+        x, y = line["x"] + line["width"] / 2, line["y"] + line["height"] / 2
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x - 250, y, steps=10)
+        page.mouse.up()
+        page.get_by_text("Best under").wait_for()
+        assert "under=" in page.url

@@ -87,7 +87,11 @@ def frontier_figure(
     if seeds is not None and not seeds.empty:
         figure.add_trace(_seeds_trace(seeds, x, y))
     if bound is not None:
-        figure.add_vline(x=bound / x.divisor, name=BUDGET, line={"color": HIGHLIGHT, "width": 3, "dash": "dot"})
+        figure.add_vline(
+            x=bound / x.divisor,
+            name=BUDGET,
+            line={"color": HIGHLIGHT, "width": 2.5, "dash": "dot"},
+        )
     hovers = _Hovers(front, x, y, maximised, probabilities)
     for level, (colour_of, symbol) in level_styles(points.level).items():
         name = safe_text(level, "plotly", length=40)

@@ -44,6 +44,11 @@ def draw_slider(
     return st.select_slider(title, stops, format_func=label, key=key)
 
 
+def budget_key(study: Study, cost: str) -> str:
+    """Return the key of the slider that bounds a cost."""
+    return f"budget_{study.name}_{cost}"
+
+
 def pick_budget(
     study: Study,
     table: TrialTable,
@@ -71,7 +76,7 @@ def pick_budget(
         own = table.value(cost)
         values: list[float] = np.unique(own[table.complete & ~np.isnan(own)]).tolist()
         if len(values) > 1:
-            unit, key = unit_of(cost, values), f"budget_{study.name}_{cost}"
+            unit, key = unit_of(cost, values), budget_key(study, cost)
             bounds[cost] = draw_slider(unit.title, values, unit.of, key, values[-1])
             within = within & (own <= bounds[cost])
             if cost == x and bounds[cost] >= values[-1]:

@@ -27,7 +27,8 @@ from explorer.dashboard.data.trials import (
     trials_at,
 )
 from explorer.dashboard.figures.frontier import CAPTION, DENSITY_CAPTION, SEEDS_CAPTION, frontier_figure
-from explorer.dashboard.panels.budget import pick_budget, pick_earlier
+from explorer.dashboard.panels.budget import budget_key, pick_budget, pick_earlier
+from explorer.dashboard.panels.budget_line import follow_budget_line
 from explorer.dashboard.panels.charts import draw_selectable
 from explorer.dashboard.panels.estimated import estimated, estimates_of
 from explorer.dashboard.panels.export import draw_picture_options, picture_options
@@ -179,6 +180,7 @@ def draw_plane(study: Study, plane: Plane, chosen: int) -> None:
     draw_selectable(
         figure, CHART, safe_text(alt, length=400), lambda: handle_selection(CHART, plane), picture_options()
     )
+    follow_budget_line(CHART, lambda place: _set_bound(study, plane, place))
     words = [CAPTION]
     words += [DENSITY_CAPTION] if plane.points.choices.isna().any() else []
     words += [SEEDS_CAPTION] if plane.seeds else []
@@ -237,11 +239,16 @@ def _figure(study: Study, plane: Plane, marked: int) -> go.Figure:
         colour=plane.colour,
         chosen=marked,
         earlier=earlier,
-        bound=plane.bound,
+        bound=plane.points.x.max() if plane.bound is None else plane.bound,
         probabilities=plane.certainty.probabilities if plane.certainty is not None and plane.seeds else {},
         seeds=seeds,
         note=f"latencies of {plane.mixed}" if plane.mixed else "",
     )
+
+
+def _set_bound(study: Study, plane: Plane, place: float) -> None:
+    """Set the budget to a place on the x axis."""
+    st.session_state[budget_key(study, plane.x)] = place * unit_of(plane.x, plane.points.x).divisor
 
 
 def _marked(plane: Plane, chosen: int) -> int:

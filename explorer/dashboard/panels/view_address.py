@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from explorer.dashboard.data.trials import SPENT
+from explorer.dashboard.panels.budget import budget_key
 from explorer.dashboard.panels.picked_trial import MARKED, TRIAL, TRIAL_OF
 from explorer.dashboard.panels.plane import NO_COLOUR, Plane
 from explorer.dashboard.session import identity, read_number, table_of
@@ -34,7 +35,7 @@ def follow_address(study: Study) -> None:
         st.session_state["log"] = asked["scale"] == "log"
     bound = _number(asked.get("under", ""))
     if bound is not None:
-        st.session_state[f"budget_{study.name}_{st.session_state.get('cost', study.plane[0])}"] = bound
+        st.session_state[budget_key(study, st.session_state.get("cost", study.plane[0]))] = bound
     number = read_number(asked.get("trial", ""))
     if number is not None and table.place(number) is not None:
         st.session_state[TRIAL] = st.session_state[MARKED] = number
