@@ -240,8 +240,10 @@ explorer search --config search.yaml --trials 100                               
 ```
 
 ```python
+from explorer.study.settings import SearchSettings
+
 explorer.search(space, trials=50)
-settings = SearchSettings.make({{"trials": 50, "data": "digits"}})  # from explorer.study.settings
+settings = SearchSettings.make({{"trials": 50, "data": "digits"}})
 explorer.search(space, settings, sampler="random")  # keywords replace single settings
 ```
 

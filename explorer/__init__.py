@@ -72,11 +72,14 @@ _PUBLIC = {
 }
 
 __all__ = sorted(_PUBLIC)
-__version__ = "0.1.0"
 _find_former_modules()
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":  # on first use: a checkout asks git
+        from explorer.system.version import explorer_version
+
+        return globals().setdefault(name, explorer_version())
     if name not in _PUBLIC:
         raise AttributeError(f"module 'explorer' has no attribute {name!r}")
     module, attribute = _PUBLIC[name]
@@ -86,4 +89,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+    return sorted({*globals(), *_PUBLIC, "__version__"})

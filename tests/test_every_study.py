@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 import explorer
 from explorer.cli import COMMANDS
+from explorer.cli.managing.studies import studies as group
 from explorer.dashboard.launch import STORAGE_VARIABLE, pages_folder
 from explorer.store import open_study
 from explorer.store.database import open_for_writing
@@ -46,6 +47,8 @@ def ask(capsys, storage, tmp_path):
 # Command -> how this file calls it on the study KIND.
 CALLS: dict[str, tuple[str, ...]] = {
     "trials": ("KIND", "--csv"),
+    "status": ("KIND",),
+    "stop": ("KIND", "--now"),
     "frontier": ("KIND", "--markdown"),
     "clean": ("KIND",),
     "effects": ("KIND",),
@@ -77,6 +80,33 @@ NO_STUDY = {
 def test_every_command_is_in_the_matrix():
     """Each command of the command line is called on a study of every kind, or reads none."""
     assert set(CALLS) | set(NO_STUDY) == set(COMMANDS) and not set(CALLS) & set(NO_STUDY)
+    assert set(PAGES) == {file.stem for file in (pages_folder() / "views").glob("*.py")}
+    assert {line[0] for line in CHANGES} == set(group.commands)
+
+
+# What ``explorer studies`` does to a study, in this order.
+CHANGES = (
+    ("copy", "KIND", "one", "--to", "STORAGE"),
+    ("copy", "one", "two"),
+    ("rename", "two", "three"),
+    ("note", "three", "a note"),
+    ("tag", "three", "a tag"),
+    ("merge", "three", "one"),
+    ("delete", "one", "three", "--yes"),
+)
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in ("table", "counterparts") else pytest.mark.slow) for kind in KINDS]
+)
+def test_every_kind_is_copied_renamed_merged_and_deleted(capsys, storage, kind, tmp_path):
+    """The commands that change a study work on every kind, in a storage of their own."""
+    own = f"sqlite:///{tmp_path}/own.db"
+    for line in CHANGES:
+        words = [{"KIND": kind, "STORAGE": own}.get(word, word) for word in line]
+        status, _, err = run(capsys, "studies", *words, "--storage", storage if "KIND" in line else own)
+        assert status == 0, (line, err)
+    assert json.loads(run(capsys, "studies", "--storage", own, "--json")[1]) == []
 
 
 @pytest.mark.parametrize(
@@ -101,6 +131,8 @@ def test_every_reading_command_answers(ask, kind, tmp_path):
     """Each command prints its result, or one line with the reason why there is none."""
     assert ask("trials", kind)[0] == 0
     assert ask("clean", kind)[0] == 0
+    status, out, _ = ask("status", kind, "--json")
+    assert status == 0 and len(json.loads(out)["workers"]) == (kind == "only running")
     status, out, _ = ask("frontier", kind, "--json")
     mixed = kind == "elsewhere"
     assert (status == 2) if mixed else bool(json.loads(out)) == (kind not in WITHOUT_POINTS)

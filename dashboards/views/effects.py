@@ -41,7 +41,7 @@ from explorer.dashboard.session import cached, identity, only_selected, selected
 from explorer.dashboard.text import safe_text
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
-from explorer.study.results.levels import untried_levels, untried_text
+from explorer.study.results.levels import unknown_levels_text
 from explorer.study.space_networks import space_networks
 
 MAX_CHOICES = 6  # in parallel categories; ribbons through more are not readable
@@ -106,7 +106,7 @@ def draw() -> None:
         return
     unit = unit_of(objective, [quantity(record, objective) for record in known])
     asked = Asked(key, known, objective, cost, unit, model, maximised)
-    untried = cached((*key, "untried"), lambda: untried_text(untried_levels(study, records)))
+    untried = cached((*key, "untried"), lambda: unknown_levels_text(study, records))
     factors = cached((*key, "factors"), lambda: varying_choices(known))
     answers, over_cost, together, spread = st.tabs(
         ["Effects", "Over cost", "Interactions", "Distributions"], on_change="rerun", key="question"

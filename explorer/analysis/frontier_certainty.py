@@ -228,6 +228,26 @@ def stay_probabilities(costs: Sequence[float], values: Sequence[Sequence[float]]
     return rounded
 
 
+def expected_values(costs: Sequence[float], values: Sequence[Sequence[float]], noise: TrainingNoise) -> list[float]:
+    """Return the value that each network is expected to have in a further training.
+
+    Of a network that was trained once, the value is drawn towards that of all networks of like cost: far if the noise
+    is large beside the differences between networks.
+
+    Args:
+        costs: As for ``stay_probabilities``.
+        values: (N,) the values of each network's trainings; at least one of each.
+        noise: The noise of one training. If it is 0, the result is the mean of the values.
+    """
+    means = [math.fsum(group) / len(group) for group in (_stable(own, noise.is_fraction) for own in values)]
+    if noise.stable_std > 0.0:
+        counts = np.array([len(group) for group in values])
+        means, _ = _predicted(np.asarray(costs, float), np.array(means), counts, noise.stable_std)
+    if not noise.is_fraction:
+        return means
+    return [math.sin(min(max(mean, 0.0), math.pi / 2)) ** 2 for mean in means]
+
+
 def next_repeats(networks: Sequence[Trainings], y: str, number: int, running: Mapping[str, int]) -> list[int]:
     """Return the networks whose next training is most informative about which ones stay on the front.
 

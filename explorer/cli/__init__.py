@@ -18,7 +18,6 @@ from typing import Any
 
 import click
 
-from explorer import __version__
 from explorer.cli.streams import is_broken_pipe, log_as_lines, print_message, use_fail_safe_streams
 from explorer.errors import ExplorerError, SpaceError, did_you_mean, one_line
 from explorer.system.signals import Interrupted, end_in_order, ignored_signals_repeated, signal_name
@@ -36,6 +35,8 @@ COMMANDS = {
     "worker": ("running", "Add a worker to a study that a search created."),
     "train": ("running", "Train one architecture."),
     "studies": ("managing.studies", "List the studies in a storage; rename, delete, copy, merge, note or tag them."),
+    "status": ("watching", "Show which processes work on a study, how fast, and when they will end."),
+    "stop": ("watching", "Ask all processes that work on a study to stop."),
     "trials": ("studies", "List the trials of a study."),
     "frontier": ("studies", "List the non-dominated networks of a study, or the best one under a budget."),
     "confirm": ("confirming", "Train the frontier's networks again from fresh seeds, and test them."),
@@ -55,8 +56,11 @@ COMMANDS = {
 
 # Names of commands in other tools -> the command to suggest.
 COMMAND_SYNONYMS = {
+    "version": "--version",
     **dict.fromkeys(("run", "start", "resume", "continue", "optimize", "tune"), "search"),
-    **dict.fromkeys(("list", "ls", "status"), "studies"),
+    **dict.fromkeys(("list", "ls"), "studies"),
+    **dict.fromkeys(("ps", "top", "watch", "workers"), "status"),
+    **dict.fromkeys(("kill", "cancel", "pause", "end"), "stop"),
     **dict.fromkeys(("rename", "mv", "delete", "rm", "copy", "cp", "merge", "note", "tag"), "studies"),
     **dict.fromkeys(("ui", "serve", "web", "browse"), "dashboard"),
     **dict.fromkeys(("fit", "eval", "evaluate", "test"), "train"),
@@ -106,9 +110,11 @@ def _import_option() -> click.Option:
 
     def load(ctx: click.Context, param: click.Parameter, files: tuple[str, ...]) -> None:
         for file in files:
+            from explorer.cli.options import IMPORTED
             from explorer.extensions.files import load_extension
 
             load_extension(file)
+            ctx.meta[IMPORTED] = files
 
     return click.Option(
         ["--import", "import_files"],
@@ -127,9 +133,23 @@ def _import_option() -> click.Option:
     epilog="Exit status: 0 success, 1 the work failed, 2 invalid input, 128 + N stopped by signal N."
     " --debug with any command shows the traceback of an error.",
 )
-@click.version_option(__version__)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, param, given: _show_version(ctx) if given else None,
+    help="Show the version and exit.",
+)
 def cli() -> None:
     """Explore design spaces of residual networks: derive, cost, train, compare and export architectures."""
+
+
+def _show_version(ctx: click.Context) -> None:
+    from explorer.system.version import explorer_version  # it asks git: only for this option
+
+    click.echo(f"explorer, version {explorer_version()}")
+    ctx.exit()
 
 
 def main(args: list[str] | None = None) -> None:
@@ -189,6 +209,8 @@ def _run(args: list[str], debug: bool) -> int:
         message = " ".join(error.format_message().split())
         if isinstance(error, click.NoSuchOption):
             message = _no_such_option(error, args)
+        elif context is not None and isinstance(error, click.UsageError):
+            message += _space_hint(error, context, args)
         if message.startswith("Got unexpected extra argument") and any(SERVER_URL.search(arg) for arg in args):
             # click's message would show the text after the blank, which may be part of a password.
             message = "a storage URL with blanks in it must be quoted"
@@ -206,6 +228,20 @@ def _run(args: list[str], debug: bool) -> int:
         return _report(f"interrupted{by}", 128 + number, debug)
     except (OSError, MemoryError, ImportError) as error:
         return _report(_system_message(error), 1, debug)
+
+
+def _space_hint(error: click.UsageError, context: click.Context, args: list[str]) -> str:
+    """Return what to type in place of a missing space, or of one that is typed without its option; else empty text."""
+    takes_option = any("--space" in each.opts for each in context.command.params)
+    if isinstance(error, click.MissingParameter) and error.param is not None and "space" in str(error.param.name):
+        from explorer.space.shipped import shipped_names
+
+        wanted = "--space FILE" if takes_option else "a FILE"
+        return f" Write {wanted}, or the name of a space that comes with the explorer: {shipped_names()}"
+    if takes_option and error.message.startswith("Got unexpected extra argument") and "--space" not in args:
+        stray = next((word for word in args[1:] if word.endswith((".yaml", ".yml"))), None)
+        return f"; did you mean --space {stray}?" if stray else ""
+    return ""
 
 
 def _system_message(error: OSError | MemoryError | ImportError) -> str:
@@ -228,6 +264,8 @@ def _no_such_option(error: click.NoSuchOption, args: list[str]) -> str:
     words = (arg.partition("=")[0] for arg in args)
     word = next((word for word in words if word.startswith(error.option_name) and len(word) > 2), error.option_name)
     context = _command_context(error)
+    if context is None and word.lower() in ("-v", "-version"):
+        return f"No such option {word!r}; did you mean '--version'?"
     if context is None:
         return f"No such option {word!r} before the command; put options after it, as in explorer studies --json"
     known = [

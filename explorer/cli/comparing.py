@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from explorer.cli.options import as_json, print_json, print_table, storage
 from explorer.cli.setting_options import setting_options
 from explorer.study.settings import SearchSettings
 from explorer.training.settings import TrainingSettings
+
+if TYPE_CHECKING:  # the function imports it when it is called
+    from explorer.study.events import Event
 
 
 @click.command()
@@ -40,8 +43,17 @@ def compare(space_a: str, space_b: str, as_json: bool, **options: Any) -> None:
     from explorer.study import show_progress
     from explorer.study.compare import compare_spaces
 
+    ended = []
     with show_progress() as progress:
-        found = compare_spaces(space_a, space_b, progress=progress, **options)
+
+        def report(event: Event) -> None:
+            progress(event)
+            if event.kind == "finished":
+                ended.append(f"{event.status.study}: {event.why}")
+
+        found = compare_spaces(space_a, space_b, progress=report, **options)
+    for line in ended:
+        click.echo(line, err=True)
     if as_json:
         print_json(found.to_json())
         return

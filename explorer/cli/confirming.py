@@ -76,7 +76,7 @@ def confirm(study: str, storage: str, device: str, as_json: bool, **options: Any
     else:
         _print(found)
     warn_of_mixed_latencies(found.study, {found.x}, on_stderr=True)
-    if not found.interrupted and (found.missing or found.failed):
+    if not found.interrupted and (found.failed or (found.missing and not found.stopped)):
         raise WorkFailed(found.ended)
     click.echo(found.ended, err=True)
     if found.interrupted:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # the functions import it when they are called
     from explorer.study.events import Progress
     from explorer.study.pairs.run import Pairs
 
+MAX_NOTES = 12  # that are printed below the table
 OF_TRAININGS = ("seconds", "workers", "trial_seconds", "trial_memory", "retry_failed")  # settings of a search
 ONLY_WITH_PAIRS = (*OF_TRAININGS, "dry_run", "device", "data_dir")
 
@@ -95,16 +96,17 @@ def effects(
 def _estimate(study: Study, x: str, y: str, factor: str | None, between: bool, as_json: bool) -> None:
     """Print the effects, or the interactions."""
     from explorer.study.results.effects import fit_effects
-    from explorer.study.results.levels import untried_levels, untried_text
+    from explorer.study.results.levels import stopped_levels, stopped_text, untried_levels, untried_text
 
     model = fit_effects(study, x, y)
     if as_json:
         print_json([each.to_json() for each in (model.interactions(factor) if between else model.effects(factor))])
         return
     _print_effects(model.effects(factor), x, y)
-    untried = [level for level in untried_levels(study) if factor in (None, level.choice, level.choice.split("@")[0])]
-    if untried:
-        click.echo(untried_text(untried))
+    for levels, text in ((untried_levels(study), untried_text), (stopped_levels(study), stopped_text)):
+        asked = [level for level in levels if factor in (None, level.choice, level.choice.split("@")[0])]
+        if asked:
+            click.echo(text(asked))
     if between:
         _print_interactions(model.interactions(factor), y)
 
@@ -236,8 +238,10 @@ def _print_effects(found: Sequence[Effect], x: str, y: str) -> None:
     )
     unit = f"percentage points of {y}" if y in FRACTIONS else y
     click.echo(f"effects in {unit}, with 95% intervals; * not zero, corrected for the number of comparisons")
-    for note, levels in notes.items():
+    for note, levels in list(notes.items())[:MAX_NOTES]:
         click.echo(f"{', '.join(levels)}: {note}")
+    if len(notes) > MAX_NOTES:
+        click.echo(f"and {len(notes) - MAX_NOTES} more notes; --json has the note of every level")
 
 
 def _print_interactions(found: Sequence[Interaction], y: str) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +28,7 @@ from explorer.store.passwords import HIDDEN, has_password
 from explorer.system.plain_text import printable
 from explorer.training.settings import TrainingSettings
 
+IMPORTED = "explorer.imported"  # key of a click context's meta: the files of --import, as they were typed
 DEFAULT_STORAGE = "sqlite:///explorer.db"
 
 as_json = click.option(
@@ -52,16 +57,30 @@ storage = click.option(
 )
 
 
-def storage_words(shown: str) -> str:
-    """Return the option `` --storage URL`` for a suggested next command; empty text if the command needs none.
+def program() -> str:
+    """Return how the shell finds this program, for a suggested next command: ``explorer`` if that is on the PATH."""
+    typed, found = Path(sys.argv[0]), shutil.which("explorer")
+    if typed.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m explorer"
+    is_other = typed.name == "explorer" and (found is None or os.path.realpath(found) != os.path.realpath(typed))
+    return shlex.quote(sys.argv[0]) if is_other else "explorer"
+
+
+def repeated_options(shown: str) -> str:
+    """Return the options of this command that a suggested next command needs too: `` --storage URL --import FILE``.
 
     A storage with a password has to be in EXPLORER_STORAGE, because ``shown`` hides the password.
 
     Args:
         shown: URL of the storage without its password.
+
+    Returns:
+        The options, each after a blank; empty text if the command needs none.
     """
-    from_command_line = click.get_current_context().get_parameter_source("storage") is ParameterSource.COMMANDLINE
-    return f" --storage {shlex.quote(shown)}" if from_command_line and HIDDEN not in shown else ""
+    ctx = click.get_current_context()
+    from_command_line = ctx.get_parameter_source("storage") is ParameterSource.COMMANDLINE
+    words = [f" --storage {shlex.quote(shown)}"] if from_command_line and HIDDEN not in shown else []
+    return "".join([*words, *(f" --import {shlex.quote(file)}" for file in ctx.meta.get(IMPORTED, ()))])
 
 
 _training = {each.name: setting_option(each) for each in TrainingSettings.described()}
@@ -140,26 +159,44 @@ def console() -> Console:
     return made if made.is_terminal else Console(highlight=False, width=160)
 
 
+GAP = 2  # blanks between two columns of a table
 MAX_WORD = 30  # characters of a word that a table keeps on one line
 
 
 def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> None:
-    """Print a table.
+    """Print a table; the arguments are those of ``table_of``."""
+    table = table_of(columns, rows)
+    console().print(table, soft_wrap=isinstance(table, Group))
+
+
+def table_of(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> RenderableType:
+    """Return a table; in a terminal too narrow for its longest words, each row as lines of ``heading: cell``.
 
     Args:
         columns: Alignment, "left" or "right", by heading.
         rows: Cells of each row; None is an empty cell.
     """
-    cells = [[plain(cell) for cell in row] for row in rows]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    out, cells, needed = console(), [[plain(cell) for cell in row] for row in rows], 0
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for place, (heading, side) in enumerate(columns.items()):
         words = [word for text in (heading, *(row[place].plain for row in cells)) for word in text.split()]
         widest = min(MAX_WORD, max(map(len, words), default=0))  # a column is not narrower: no word is broken
+        longest = max((row[place].cell_len for row in cells), default=0)
+        needed += GAP + max(widest, longest if side == "right" else 0, len(heading) if side == "right" else 0)
         justify: Literal["left", "right"] = "right" if side == "right" else "left"
         table.add_column(heading, justify=justify, overflow="fold", min_width=widest, no_wrap=side == "right")
+    if out.is_terminal and needed - GAP > out.width:  # a table would be cut at the right
+        return Group(*(line for row in cells for line in _as_lines(columns, row)))
     for row in cells:
         table.add_row(*row)
-    console().print(table)
+    return table
+
+
+def _as_lines(headings: Iterable[str], cells: Iterable[Text]) -> Iterator[Text]:
+    """Yield a row of a table as lines of ``heading: cell``, and an empty line."""
+    for heading, cell in zip(headings, cells):
+        yield Text.assemble((f"{heading}: " if heading else "", "bold"), cell)
+    yield Text("")
 
 
 def plain(value: Any) -> Text:

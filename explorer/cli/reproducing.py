@@ -86,7 +86,9 @@ def reproduce(name: str, plot: Path | None, as_json: bool, **options: Any) -> No
             click.echo(f"training curves: {plot}")
     if found.signal:
         raise_interrupted(found.signal)
-    if found.missing or found.failed:
+    if found.stopped and not found.failed:
+        click.echo(found.ended, err=True)
+    elif found.missing or found.failed:
         raise WorkFailed(found.ended)
 
 

@@ -17,7 +17,7 @@ from explorer.analysis.estimates import Estimate
 from explorer.analysis.frontier_certainty import FrontierCertainty
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
-from explorer.cli.options import as_json, console, plain, print_json, print_warnings, storage, storage_words
+from explorer.cli.options import as_json, console, plain, print_json, print_warnings, program, repeated_options, storage
 from explorer.cli.setting_options import effective_values, setting_options
 from explorer.cli.studies import frontier_json, print_frontier, warn_of_mixed_latencies
 from explorer.errors import ExplorerError
@@ -62,9 +62,10 @@ def _without_storage(settings: Iterable[Setting]) -> list[Setting]:
 )
 @setting_options(_without_storage(SEARCH))
 @click.option("--print-config", is_flag=True, help="Print the effective settings as a settings file, and exit.")
+@click.option("--dry-run", is_flag=True, help="Print the batch file that --engine slurm would submit, and exit.")
 @as_json
 @storage
-def search(config: tuple[str, ...], print_config: bool, as_json: bool, **options: Any) -> None:
+def search(config: tuple[str, ...], print_config: bool, dry_run: bool, as_json: bool, **options: Any) -> None:
     """Train networks of SPACE and find the frontier of accuracy versus cost. The same command resumes the study."""
     from explorer.space.search_space import load_space
     from explorer.study import run_search
@@ -87,6 +88,11 @@ def search(config: tuple[str, ...], print_config: bool, as_json: bool, **options
     # The data set replaces the file's input.
     warnings = [warning for warning in read.warnings if warning.name != "input-order"]
     print_warnings(warnings)
+    if dry_run:
+        from explorer.study.search import preview_launch
+
+        click.echo(preview_launch(read, SearchSettings.make(values)), nl=False)
+        return
     result = _run_with_progress(run_search, read, **values)
     _report(result, as_json, {"warnings": [warning.to_dict() for warning in warnings]})
 
@@ -116,13 +122,51 @@ def _config(values: Mapping[str, Any]) -> str:
     metavar="N",
     help="Networks trained in parallel.",
 )
+@click.option(
+    "--print-kubernetes",
+    is_flag=True,
+    help="Print the manifest of a Kubernetes Job of such workers, and exit; --engine-option sets image, pods, cpu,"
+    " memory, gpus, secret, key, claim, namespace and grace.",
+)
+@click.option("--log", envvar="EXPLORER_WORKER_LOG", default="", hidden=True)
+@click.option("--stop-seen", type=int, envvar="EXPLORER_STOP_SEEN", hidden=True)
 @as_json
 @storage
-def worker(study: str | None, storage: str, as_json: bool, **options: Any) -> None:
+def worker(
+    study: str | None,
+    storage: str,
+    print_kubernetes: bool,
+    log: str,
+    stop_seen: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Train networks for a study that 'explorer search' created, while the search runs or after it."""
+    from explorer.store.presence.processes import Role
     from explorer.study import join_search
 
+    if print_kubernetes:
+        _print_kubernetes(study, as_json, options)
+        return
+    options["role"] = Role("worker", log, stop_seen)
     _report(_run_with_progress(join_search, storage, study or "", **options), as_json)
+
+
+def _print_kubernetes(study: str | None, as_json: bool, options: Mapping[str, Any]) -> None:
+    """Print the manifest of a Job of workers with these options."""
+    from explorer.store.studies import check_name
+    from explorer.study.launchers.arguments import NOT_SENT, spelled
+    from explorer.study.launchers.kubernetes import as_yaml, manifest
+
+    if study is None:
+        raise ExplorerError("--study is missing: the study that the pods work on")
+    words = ["--workers", str(options["workers"])] if options["workers"] != 1 else []
+    for flag, value in (("--trials", options["trials"]), ("--time", options["seconds"])):
+        words += [] if value is None else [flag, f"{value:.0f}"]
+    typed = click.get_current_context().get_parameter_source("data_dir") is ParameterSource.COMMANDLINE
+    left_out = set(NOT_SENT) - {"limits", "track", "data_dir" if typed else ""}
+    document = manifest(check_name(study), [*words, *spelled(options, left_out)], options["engine_options"])
+    print_json(document) if as_json else click.echo(as_yaml(document), nl=False)
 
 
 def _run_with_progress(search: Callable[..., SearchResult], *args: Any, **settings: Any) -> SearchResult:
@@ -195,19 +239,20 @@ def _print_result(
     if not frontier:
         return
     out.print(plain(f"\nfrontier of {y} versus {x}, {plural(len(frontier), 'network')}:\n"))
-    print_frontier(frontier, x, y, certainty, estimates)
+    print_frontier(study, frontier, x, y, certainty, estimates)
     if untried := untried_text(untried_levels(study)):
         out.print(plain(untried))
     named = shlex.quote(study.name)
-    where = storage_words(study.storage)
+    where, name = repeated_options(study.storage), program()
     best = frontier[-1].number
-    out.print(plain(f"\nThe study is in {study.storage}, its weights are in {study.artifacts}. Next commands:"))
+    out.print(plain(f"\nThe study is in {study.storage}, its weights are in {study.artifacts}."))
+    out.print("Next commands:")
     for line in (
-        f"explorer dashboard{where}",
-        f"explorer export {shlex.quote(f'{study.name}:{best}')} -o network{where}",
-        f"explorer frontier {named} --under '{x}<={format_count(_middle(frontier, x))}'{where}",
+        f"{name} dashboard{where}",
+        f"{name} export {shlex.quote(f'{study.name}:{best}')} -o network{where}",
+        f"{name} frontier {named} --under '{x}<={format_count(_middle(frontier, x))}'{where}",
     ):
-        out.print(plain(f"  {line}"))
+        out.print(plain(f"  {line}"), soft_wrap=True)  # a line break would split the command
 
 
 def _middle(frontier: list[TrialRecord], name: str) -> float:

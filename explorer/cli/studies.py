@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from explorer.analysis.frontier_certainty import FrontierCertainty, certainty_te
 from explorer.analysis.limits import Limit, parse_limit
 from explorer.analysis.quantities import LATENCY, TRAINED
 from explorer.cli.managing.tables import as_csv, print_annotated, print_csv, table_formats
-from explorer.cli.options import as_json, choices_line, print_json, print_table, storage
+from explorer.cli.options import as_json, choices_line, print_json, print_table, program, repeated_options, storage
 from explorer.errors import ExplorerError
 from explorer.records import TrialRecord
 from explorer.store import Study, open_study
+from explorer.store.presence.processes import read_logs
+
+MAX_LOGS = 10  # of running and failed trials, which are shown below a table
 
 
 @click.command()
@@ -34,8 +38,9 @@ def trials(study: str, as_csv: bool, as_json: bool, storage: str) -> None:
         click.echo(opened.to_frame().to_csv(index=False), nl=False)
         return
     records = opened.trials(full=False)
+    logs = read_logs(opened)
     if as_json:
-        print_json([trial_json(record) for record in records])
+        print_json([trial_json(record, logs.get(record.worker, "")) for record in records])
         return
     measured = dict.fromkeys([*opened.objectives, *(name for each in records for name in each.objectives)])
     shown = [name for name in measured if name in opened.objectives or name == "accuracy" or name not in TRAINED]
@@ -59,6 +64,12 @@ def trials(study: str, as_csv: bool, as_json: bool, storage: str) -> None:
             for record in records
         ],
     )
+    linked = {record.number: logs[record.worker] for record in records if record.worker in logs}
+    unfinished = [each.number for each in records if each.state in ("failed", "running", "interrupted")]
+    for number in [number for number in unfinished if number in linked][-MAX_LOGS:]:
+        click.echo(f"log of trial {number}: {linked[number]}")
+    if linked:
+        click.echo("--json names the log of each trial")
 
 
 def _counterpart_of(record: TrialRecord) -> str:
@@ -67,8 +78,8 @@ def _counterpart_of(record: TrialRecord) -> str:
     return f"counterpart of {known['twin']} in {known['factor']}: " if known else ""
 
 
-def trial_json(record: TrialRecord) -> dict[str, Any]:
-    """Return one trial as ``explorer trials --json`` prints it."""
+def trial_json(record: TrialRecord, log: str = "") -> dict[str, Any]:
+    """Return one trial as ``explorer trials --json`` prints it, with the log of its worker."""
     return {
         "number": record.number,
         "state": record.state,
@@ -80,6 +91,7 @@ def trial_json(record: TrialRecord) -> dict[str, Any]:
         "costs": dict(record.costs),
         "seconds": record.seconds,
         "worker": record.worker,
+        **({"log": log} if log else {}),
         "same_as": record.same_as,
         "attempt": record.attempt,
         **({"failure": record.failure} if record.failure else {}),
@@ -141,7 +153,7 @@ def frontier(
         click.echo(none_found(opened, limits), err=bool(table))
         return
     else:
-        print_frontier(records, x, y, certainty, estimates, table)
+        print_frontier(opened, records, x, y, certainty, estimates, table)
         if note := _other_epochs(opened):
             click.echo(note, err=bool(table))
     warn_of_mixed_latencies(opened, names, on_stderr=as_json or bool(table))
@@ -153,10 +165,10 @@ def _other_epochs(study: Study) -> str:
     others = {each.epochs for each in study.confirmations() if each.state == "complete" and each.epochs != epochs}
     if not others or epochs is None:
         return ""
-    longest = max(others)
+    show = f"{program()} confirm {shlex.quote(study.name)} --epochs {max(others)}{repeated_options(study.storage)}"
     return (
         f"fresh seeds of {', '.join(map(str, sorted(others)))} epochs are not compared with trials of {epochs};"
-        f" 'explorer confirm {study.name} --epochs {longest}' shows them"
+        f" they are shown by: {show}"
     )
 
 
@@ -232,6 +244,7 @@ def warn_of_mixed_latencies(study: Study, names: Container[str], on_stderr: bool
 
 
 def print_frontier(
+    study: Study,
     records: list[TrialRecord],
     x: str,
     y: str,
@@ -242,6 +255,7 @@ def print_frontier(
     """Print a frontier as a table, and below it what its networks share and how certain it is.
 
     Args:
+        study: The study.
         records: The trials on the frontier.
         x: The cost.
         y: The objective.
@@ -250,7 +264,7 @@ def print_frontier(
         table: "latex", "markdown", or empty for a terminal.
     """
     known = {record.number: estimates[record.number] for record in records if record.number in estimates}
-    confirmed = any(estimate.seeds for estimate in known.values())
+    confirmed = any(not estimate.is_own for estimate in known.values())
     stays = {} if certainty is None else certainty.probabilities
     shared = (
         {
@@ -287,7 +301,8 @@ def print_frontier(
     missing = [str(number) for number, estimate in known.items() if not estimate.seeds]
     if confirmed and missing and known[records[0].number].split:
         which = f"{'trials' if len(missing) > 1 else 'trial'} {', '.join(missing)}"
-        notes.append(f"without fresh seeds: {which}; 'explorer confirm --estimated' trains them again")
+        again = f"{program()} confirm {shlex.quote(study.name)} --estimated{repeated_options(study.storage)}"
+        notes.append(f"without fresh seeds: {which}; they are trained again by: {again}")
     notes.append(certainty_text(certainty, [record.number for record in records], y))
     print_annotated(table, headings, rows, notes)
 

@@ -42,7 +42,7 @@ from explorer.dashboard.text import safe_text
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
 from explorer.store import Study
-from explorer.study.results.levels import untried_levels, untried_text
+from explorer.study.results.levels import unknown_levels_text
 from explorer.study.space_networks import space_networks
 
 MAX_CHOICES = 4  # in parallel categories
@@ -196,7 +196,7 @@ def _effect_sections(
         yield f"<h2>What each choice does</h2><p>{_escaped(error)}.</p>"
         return
     effects = by_size(model.effects())
-    if untried := untried_text(untried_levels(study, records)):
+    if untried := unknown_levels_text(study, records):
         yield f'<p class="note">Levels {_escaped(untried)}.</p>'
     if not effects:
         return
@@ -265,7 +265,7 @@ def _frontier_table(
     front: list[TrialRecord], x: str, y: str, stays: Mapping[int, float], estimates: Mapping[int, Estimate]
 ) -> str:
     sources = {record.number: estimates[record.number] for record in front if record.number in estimates}
-    confirmed = any(estimate.seeds for estimate in sources.values())
+    confirmed = any(not estimate.is_own for estimate in sources.values())
     names = list(dict.fromkeys((y, x, "params", "macs")))
     rows = []
     for record in front:

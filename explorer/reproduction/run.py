@@ -23,14 +23,15 @@ from explorer.space.search_space import SearchSpace, load_space
 from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import DEFAULT_STORAGE, check_storage, open_for_writing, open_if_present
 from explorer.store.lease import new_worker
+from explorer.store.presence.processes import Role
 from explorer.store.study import Study
 from explorer.study.confirm.loop import ConfirmationLoop, Event
 from explorer.study.confirm.run import MAX_SEEDS
 from explorer.study.plan import Plan, make_plan
+from explorer.study.presence.attend import attend
 from explorer.study.resuming import check_resumable, open_or_create_study
 from explorer.study.seeds import seed_for
 from explorer.study.settings import SearchSettings
-from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.workers.jobs import Retraining, Training
 from explorer.system.environment import find_device
 from explorer.system.files import ABANDONED_SECONDS, sweep
@@ -54,6 +55,7 @@ class Reproduction:
         missing: Trainings that were not done.
         seconds: Duration of this run.
         signal: Number of the signal that interrupted it, or 0.
+        stopped: Whether a request to stop ended it.
     """
 
     experiment: Experiment
@@ -66,6 +68,7 @@ class Reproduction:
     missing: int
     seconds: float
     signal: int = 0
+    stopped: bool = False
 
     @property
     def differences(self) -> list[Difference]:
@@ -191,7 +194,7 @@ def _train(
                 progress(replace(event, label=label))
 
         loop = ConfirmationLoop(wanted, writer, executor, plan.workers, report)
-        with interrupt_on_signals(loop), renew_leases(writer):
+        with attend(loop, Role("reproduce"), device=plan.settings.training.device):
             ended = loop.run()
         kept = {Wanted.of(record): record for record in study.confirmations()}
         first = ((trial, kept.get(Wanted(trial.digest, size.epochs, drawn[0]))) for trial in trials.values())
@@ -223,6 +226,7 @@ def _train(
         len(wanted) - loop.done,
         time.monotonic() - began,
         loop.signal,
+        loop.stop is not None,
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import explorer
 from explorer.errors import Problem, SpaceError, did_you_mean
+
+MAX_SUGGESTED = 3  # names that begin with what was typed
 
 
 def shipped_spaces() -> dict[str, Path]:
@@ -35,6 +38,22 @@ def find_space(path: str | os.PathLike[str]) -> Path:
     for name in (given.as_posix(), f"{given.as_posix()}.yaml"):
         if name in shipped:
             return shipped[name]
-    near = did_you_mean(given.as_posix() if given.suffix else f"{given.as_posix()}.yaml", shipped)
-    message = f"no such file, and no shipped space of that name; shipped: {', '.join(sorted(shipped))}{near}"
+    message = f"no such file, and no shipped space of that name; shipped: {shipped_names()}{_near(given, shipped)}"
     raise SpaceError([Problem(str(path), 1, 1, message)])
+
+
+def shipped_names() -> str:
+    """Return the shipped spaces in words: those at the top by name, and the number of published networks."""
+    names = sorted(shipped_spaces())
+    top = [name for name in names if "/" not in name]
+    return f"{', '.join(top)} and {len(names) - len(top)} more in published/, as published/resnet.yaml"
+
+
+def _near(given: Path, shipped: Iterable[str]) -> str:
+    """Return a suggestion for a name: a similar one, else those that begin with it or have it after ``published/``."""
+    name = given.as_posix() if given.suffix else f"{given.as_posix()}.yaml"
+    if similar := did_you_mean(name, shipped):
+        return similar
+    stem = given.stem.lower()
+    begun = [each for each in sorted(shipped) if stem and each.rpartition("/")[2].startswith(stem)][:MAX_SUGGESTED]
+    return f"; did you mean {' or '.join(map(repr, begun))}?" if begun else ""

@@ -300,6 +300,13 @@ def _is_counterpart(value: Any) -> bool:
     return not value or (whole(0).passes(value.get("twin")) and all(type(value.get(each)) is str for each in texts))
 
 
+def _is_task(value: Any) -> bool:
+    """Return whether a value describes a training on another machine."""
+    if type(value) is not dict or set(value) != {"number", "host", "device"}:
+        return False
+    return whole(0).passes(value["number"]) and type(value["host"]) is type(value["device"]) is str
+
+
 def _are_settings(value: Any) -> bool:
     types = {"data": str, "evaluate": str, "split": dict, "recipe": dict, "costs": list, "objectives": dict}
     return (
@@ -328,3 +335,4 @@ OBJECTIVES = Check(_are_objectives, 'an object of objectives, each "max" or "min
 LIMITS = list_of(_is_limit, "a list of limits")
 TAGS = list_of(text(MAX_TAG_LENGTH, 1).passes, "a list of tags")
 DATA_PLACES = list_of(TEXTS.passes, "a list of objects of texts")
+TASKS = list_of(_is_task, "a list of objects with a number, a host and a device")

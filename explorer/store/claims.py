@@ -277,10 +277,13 @@ class TrialLeases:
 
         return self._write(work, retry_seconds=10.0)
 
-    def renew(self) -> None:
+    def renew(self, also: Callable[[Connection], None] = lambda connection: None) -> None:
         """Renew the leases of this worker's running trials, and observe the leases of other workers.
 
         A trial that still runs here but that another worker has failed as lost becomes running again.
+
+        Args:
+            also: Called in the same transaction.
 
         Raises:
             StoreError: The database cannot be written to within the duration of a lease.
@@ -297,6 +300,7 @@ class TrialLeases:
                 again["revision"] = next_revision(connection, self.study.id)
                 connection.execute(trials.update().where(*lost).values(**until, **again))
             self._observe_leases(connection)
+            also(connection)
 
         self._write(work, retry_seconds=lease.LEASE_SECONDS)
 

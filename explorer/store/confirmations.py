@@ -13,7 +13,7 @@ study at the same time, and no training runs twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -204,8 +204,11 @@ class ConfirmationWriter:
         self.held.discard(training)
         return ended
 
-    def renew(self) -> None:
+    def renew(self, also: Callable[[Connection], None] = lambda connection: None) -> None:
         """Renew the leases of this worker's running trainings, and observe the leases of other workers.
+
+        Args:
+            also: Called in the same transaction.
 
         Raises:
             StoreError: The database cannot be written to within the duration of a lease.
@@ -216,6 +219,7 @@ class ConfirmationWriter:
             until = now(connection) + lease.LEASE_SECONDS
             connection.execute(confirmations.update().where(*self._mine()).values(lease_until=until))
             self._observe_leases(connection)
+            also(connection)
 
         self.study.database.write(work, retry_seconds=lease.LEASE_SECONDS)
 

@@ -132,7 +132,12 @@ def step_5() -> list[Change]:
     ]
 
 
-def step_trial_notes() -> list[Change]:
+def step_6() -> list[Change]:
+    """Add the tables of the processes that work on a study, which ``migrate`` creates."""
+    return []
+
+
+def step_7() -> list[Change]:
     """Add the note and the tags of a trial."""
     return [
         Change("explorer_trials", "note", "''", "VARCHAR DEFAULT '' NOT NULL"),
@@ -141,7 +146,7 @@ def step_trial_notes() -> list[Change]:
 
 
 # In order: the first leads from version 1 to version 2.
-STEPS = (step_2(), step_3(), step_4(), step_5(), step_trial_notes())
+STEPS = (step_2(), step_3(), step_4(), step_5(), step_6(), step_7())
 SCHEMA_VERSION = 1 + len(STEPS)
 
 

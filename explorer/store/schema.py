@@ -54,6 +54,7 @@ from explorer.store.checking import (
     SETTINGS,
     SHA256,
     TAGS,
+    TASKS,
     TEXTS,
     TIMESTAMP,
     Check,
@@ -214,6 +215,37 @@ gradients = Table(
     Column("json", PlainText(), nullable=False),  # of a GradientFlow
     Column("revision", BigInteger, nullable=False),
     info={SINCE: 2},
+)
+
+workers = Table(  # one row per process that works on a study: ``presence``
+    "explorer_workers",
+    metadata,
+    _column("study_id", Integer, whole(0), ForeignKey("explorer_studies.id"), primary_key=True),
+    _column("worker", PlainText(), text(1_000, 1), primary_key=True),
+    _column("command", PlainText(20), text(20, 1)),  # the command or function that runs, such as "search"
+    _column("engine", PlainText(200), text(200, 1)),
+    _column("device", PlainText(300), text(300)),
+    _column("cores", Integer, whole(0)),
+    _column("slots", Integer, whole(0)),  # the trainings that it can run in parallel
+    _column("tasks", PlainText(), json_list(TASKS), server_default="[]"),  # of an engine of several machines
+    _column("target", Integer, optional(whole(0)), nullable=True),  # the number of trials at which it ends
+    _column("started", Float, TIMESTAMP),
+    _column("beat", Float, TIMESTAMP),  # its last sign of life
+    _column("ended", Float, optional(TIMESTAMP), nullable=True),  # of a process whose log is kept
+    _column("stop_seen", Integer, whole(0)),  # the last request to stop that it knows
+    _column("log", PlainText(), text(10_000), server_default=""),
+    info={SINCE: 6},
+)
+
+stops = Table(  # one row per request to stop; a process obeys those that are newer than it
+    "explorer_stops",
+    metadata,
+    _column("study_id", Integer, whole(0), ForeignKey("explorer_studies.id"), primary_key=True),
+    _column("number", Integer, whole(1), primary_key=True, autoincrement=False),
+    _column("requested", Float, TIMESTAMP),
+    _column("at_once", Boolean, FLAG),
+    _column("requester", PlainText(), text(1_000)),
+    info={SINCE: 6},
 )
 
 

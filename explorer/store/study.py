@@ -147,7 +147,8 @@ class Study(StudyCommands):
     ) -> list[TrialRecord]:
         """Return the non-dominated complete trials by ascending ``x``. Of trials with equal values, the first counts.
 
-        Objectives are compared by their best ``estimates``: of a confirmed network the mean over its fresh seeds.
+        Objectives are compared by their best ``estimates``: of a confirmed network the mean over its fresh seeds, of
+        another one the value that these are expected to give.
 
         Args:
             x: An objective or cost; by default ``x`` of ``plane``. Objectives are maximised or minimised as in the
@@ -233,7 +234,7 @@ class Study(StudyCommands):
 
         Returns:
             Trial number -> estimate: the mean over fresh seeds if the network was trained from any with the study's
-            epochs, else the value of the trial.
+            epochs; else what these are expected to give if others have some, or the value of the trial.
         """
         y = self.axes(None, y)[1]
         return best_estimates(self._complete(), self.confirmations(), y, self.fingerprint.get("epochs"))

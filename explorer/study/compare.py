@@ -5,8 +5,10 @@ The networks are the trials of an existing study, or random networks of a space 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
@@ -32,11 +34,11 @@ NETWORKS = 20  # random networks per space, by default
 
 @takes_settings(TrainingSettings)
 def compare_spaces(
-    a: str,
-    b: str,
+    a: str | PathLike[str],
+    b: str | PathLike[str],
     settings: TrainingSettings | None = None,
     *,
-    storage: str = DEFAULT_STORAGE,
+    storage: str | PathLike[str] = DEFAULT_STORAGE,
     cost: str = "macs",
     networks: int = NETWORKS,
     workers: int | None = None,
@@ -51,7 +53,7 @@ def compare_spaces(
     All arguments are checked before the first training.
 
     Args:
-        a: Name of a study in ``storage``, or a space.
+        a: Name of a study in ``storage``, or a space: its file or its name.
         b: The other study or space.
         settings: How networks are trained; each keyword below replaces one of its settings.
         {settings}
@@ -83,9 +85,9 @@ def compare_spaces(
         stopping="none",
         workers=workers,
         seed=seed,
-        storage=storage,
+        storage=os.fspath(storage),
     )
-    first, second = (opened(name) or _plan_sample(name, opened, search) for name in (a, b))
+    first, second = (opened(os.fspath(name)) or _plan_sample(name, opened, search) for name in (a, b))
     _require_same_training(first, second)
     for side in (first, second):
         _require_cost(side, cost)
@@ -96,7 +98,7 @@ def compare_spaces(
     return compare_errors(_sample(studies[0], cost), _sample(studies[1], cost), cost, seed)
 
 
-def _train(path: str, search: SearchSettings, progress: Progress | None) -> Study:
+def _train(path: str | PathLike[str], search: SearchSettings, progress: Progress | None) -> Study:
     """Train random networks of a space."""
     result = run_search(load_space(path), search, progress=progress)
     if result.interrupted:
@@ -118,7 +120,9 @@ class _PlannedSample(NamedTuple):
     fingerprint: Mapping[str, Any]
 
 
-def _plan_sample(path: str, opened: Callable[[str], Study | None], search: SearchSettings) -> _PlannedSample:
+def _plan_sample(
+    path: str | PathLike[str], opened: Callable[[str], Study | None], search: SearchSettings
+) -> _PlannedSample:
     """Return the study of random networks of a space. Raises the errors of a search before training."""
     space = load_space(path)
     name = f"{space.name}-{Path(search.training.data or DEFAULT_DATA).name}-random"

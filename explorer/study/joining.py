@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from explorer.errors import StudyError
 from explorer.space.search_space import parse_space
 from explorer.store.managing.extensions import ENTRY, require_present
+from explorer.store.presence.processes import Role
 from explorer.store.studies import open_study
 from explorer.store.study import Study
 from explorer.study.recorded_training import find_data
@@ -16,14 +18,17 @@ from explorer.study.search import SearchResult, run_search
 from explorer.training.recipe import Recipe
 
 
-def join_search(storage: str, name: str, *, data_dir: str | Path | None = None, **settings: Any) -> SearchResult:
+def join_search(
+    storage: str | PathLike[str], name: str, *, data_dir: str | Path | None = None, **settings: Any
+) -> SearchResult:
     """Run a search of an existing study with its own space, objectives, data, split, recipe and epochs.
 
     Args:
         storage: Database of the study.
         name: Name of the study; empty if the database has just one.
         data_dir: Folder of the data; the place recorded in the study by default.
-        **settings: Settings of ``run_search`` that may differ between runs of one study, and ``progress``.
+        **settings: Settings of ``run_search`` that may differ between runs of one study, ``progress`` and
+            ``role``.
 
     Raises:
         ExplorerError: StoreError if the storage or the study does not exist, StudyError if the study uses functions of
@@ -40,6 +45,7 @@ def join_search(storage: str, name: str, *, data_dir: str | Path | None = None, 
         )
     require_present(study)
     space = parse_space(study.space_text, f"the space of study {study.name!r}")
+    settings = {"role": Role("worker"), **settings}
     return run_search(space, storage=storage, **recorded_settings(study, data_dir), **settings)
 
 

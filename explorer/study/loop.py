@@ -20,6 +20,8 @@ from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.store import lease
 from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import save_gradient_flow
+from explorer.store.presence.processes import Task
+from explorer.store.presence.stops import StopRequest
 from explorer.store.rows import Ending, Proposal
 from explorer.store.writer import NumberTaken, StudyWriter
 from explorer.study.budget import Budget
@@ -31,8 +33,8 @@ from explorer.study.retries import Retries, failed_ending
 from explorer.study.samplers.registry import SamplerAdapter
 from explorer.study.seeds import seed_for
 from explorer.study.stopping.learning_curves import LearningCurves
-from explorer.study.trial_index import TrialIndex
-from explorer.study.workers.executor import Executor
+from explorer.study.trial_index import TrialIndex, status_of
+from explorer.study.workers.executor import Executor, places_of
 from explorer.study.workers.jobs import Failure, Job, Outcome
 from explorer.study.workers.watchdog import TrialLimits, usual_limits
 from explorer.system.files import remove
@@ -63,6 +65,9 @@ class SearchLoop:
         signal: Number of that signal, or 0.
         broken: Whether the loop ended because the store could not be written.
         all_failed: Whether all trials of the study failed.
+        stop: The request to stop that it obeys, or None: it starts nothing more.
+        slots: The trials that it can run in parallel.
+        tasks: Its trials on other machines.
     """
 
     def __init__(
@@ -91,6 +96,9 @@ class SearchLoop:
         self.proposing = False  # whether a sampler, a cost function or a measurement runs, which may take minutes
         self.last_signal_wait = -math.inf  # when the loop last waited for a signal that may arrive soon
         self.broken = False
+        self.stop: StopRequest | None = None
+        self.slots = plan.workers
+        self.tasks: Sequence[Task] = ()
         self.crashed = True  # until the loop ends normally; else a running trial may be the cause
         self.all_failed = False
         self.jobs: dict[int, float] = {}  # trials that run here -> their start by the monotonic clock
@@ -129,6 +137,8 @@ class SearchLoop:
                 self.all_failed = True
                 why = f"{why}; {failures}"
         why = "interrupted; the same command resumes the study" if self.interrupted else why
+        if self.stop is not None and self.stop.explains(self, why):
+            self.interrupted, self.signal, why = False, 0, f"{self.stop.reason} the study"
         if summary := self.retries.summary(self.trial_index.records):
             _log.warning("%s", summary)
         return why
@@ -148,6 +158,8 @@ class SearchLoop:
         return self.proposing or self.executor.busy
 
     def _cause(self) -> str:
+        if self.stop is not None and self.stop.at_once:
+            return "explorer stop --now"
         return "Ctrl-C" if self.signal == signal.SIGINT else signal_name(self.signal)
 
     def _loop(self) -> str:
@@ -156,8 +168,9 @@ class SearchLoop:
             if time.monotonic() - checked >= lease.renew_seconds():
                 self._recover_lost_trials()
                 checked = time.monotonic()
+            self.slots, self.tasks = len(self.jobs) + self.executor.room, places_of(self.executor)
             why = self._start_trials()
-            if why and not self.jobs and not self._waits_for_others():
+            if why and not self.jobs and (self.stop is not None or not self._waits_for_others()):
                 return why
             if self.waiting:
                 time.sleep(POLL_SECONDS)
@@ -205,6 +218,8 @@ class SearchLoop:
             Why no further trial can be started, or an empty text if all workers are busy.
         """
         while self.executor.room and not self.interrupted:
+            if self.stop is not None:
+                return self.stop.reason
             if not self.is_current:
                 self._learn()
             trial_index = self.trial_index
@@ -381,20 +396,4 @@ class SearchLoop:
             raise
 
     def status(self) -> Status:
-        counts, median = self.trial_index.counts(self.only), self.trial_index.median_seconds()
-        done = counts["complete"] + counts["stopped"]
-        target = self.budget.target if self.only is None else len(self.only)
-        times = [self.budget.seconds_left()]
-        if target is not None and median is not None:
-            times.append(max(0, target - done) * median / self.plan.workers)
-        return Status(
-            study=self.writer.study.name,
-            counts=counts,
-            target=target,
-            seconds_left=min((seconds for seconds in times if seconds is not None), default=None),
-            frontier=len(self.trial_index.frontier),
-            best=self.trial_index.best(),
-            objectives=self.plan.objectives,
-            seconds=time.monotonic() - self.budget.began,
-            limit_seconds=self.budget.seconds,
-        )
+        return status_of(self.trial_index, self.plan, self.budget, self.writer.study.name, self.only)

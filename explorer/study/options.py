@@ -36,6 +36,7 @@ class SearchOptions(TrainingOptions, total=False):
     workers_per_device: int | None
     engine: str
     engine_address: str | None
+    engine_options: Mapping[str, str]
     cpus_per_trial: int | None
     track: Iterable[str | Progress] | str | Progress
     study: str | None

@@ -29,7 +29,7 @@ from explorer.study.latency.objective import LatencyAfterwards, LatencyObjective
 from explorer.study.latency.predicted import PredictedLatency, find_predicted_latency
 from explorer.study.settings import SearchSettings
 from explorer.study.stopping.rules import choose_stopping
-from explorer.study.workers.engines import LOCAL, require_engine, start_executor
+from explorer.study.workers.engines import LAUNCHED, LOCAL, check_engine, start_executor
 from explorer.study.workers.executor import Executor, Needs
 from explorer.study.workers.gpu_sharing import median_network, probe_side_by_side
 from explorer.study.workers.isolation import importable_script, needs_script, why_in_process
@@ -107,6 +107,11 @@ class Plan:
         return self.settings.evaluate is not None
 
     @property
+    def is_launched(self) -> bool:
+        """Whether trials run in ``explorer worker`` processes that a scheduler starts."""
+        return self.settings.engine in LAUNCHED
+
+    @property
     def is_remote(self) -> bool:
         """Whether trials run on other machines."""
         return self.settings.engine != LOCAL
@@ -141,7 +146,8 @@ class Plan:
     @property
     def has_time_limit(self) -> bool:
         """Whether the search has a default time limit, since trainings on embedded data are short."""
-        return not self.is_user_function and (self.settings.training.data or DEFAULT_DATA) in EMBEDDED
+        is_short = (self.settings.training.data or DEFAULT_DATA) in EMBEDDED
+        return is_short and not (self.is_user_function or self.is_launched)
 
     def under(self, limits: Iterable[Limit]) -> Plan:
         """Return this plan with limits in addition to those of the space.
@@ -224,7 +230,9 @@ def make_plan(space: SearchSpace, settings: SearchSettings) -> Plan:
     Raises:
         ExplorerError: StudyError for settings that do not fit together, or DataError, TrainingError or SpaceError.
     """
-    _check_engine(settings)
+    functions = [name for name in ("evaluate", "costs") if getattr(settings, name)]
+    options = settings.engine_options
+    check_engine(settings.engine, settings.engine_address, settings.cpus_per_trial, options, functions)
     settings = _with_registered_costs(settings, space.limits)
     if settings.engine == LOCAL:
         training = replace(settings.training, device=find_device(settings.training.device))
@@ -251,15 +259,6 @@ def _with_registered_costs(settings: SearchSettings, limits: Iterable[Limit] = (
     registered = {name: find("cost", name) for name in names("cost") if name in used}
     own = {name: each.value for name, each in registered.items() if each is not None}
     return replace(settings, costs={**own, **(settings.costs or {})}) if own else settings
-
-
-def _check_engine(settings: SearchSettings) -> None:
-    """Raise StudyError for an unknown engine, and for settings of a cluster without one."""
-    require_engine(settings.engine)
-    if settings.engine == LOCAL and (settings.engine_address or settings.cpus_per_trial):
-        raise StudyError(
-            "engine_address and cpus_per_trial are settings of a cluster; name its engine too, as in --engine ray"
-        )
 
 
 def _measures_latency(settings: SearchSettings, limits: Iterable[Limit]) -> bool:

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from explorer.analysis.limits import parse_limit
 from explorer.analysis.noise import repeats_of
@@ -23,7 +23,8 @@ from explorer.settings.settings import takes_settings
 from explorer.space.search_space import SearchSpace
 from explorer.store.database import Database, check_storage, open_for_writing, open_if_present
 from explorer.store.lease import new_worker
-from explorer.store.studies import check_name, open_study
+from explorer.store.presence.processes import Role
+from explorer.store.studies import check_name, find_study, open_study, study_names
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
 from explorer.study.budget import DEFAULT_SECONDS, DEFAULT_TRIALS, Budget
@@ -33,10 +34,10 @@ from explorer.study.events import Event, Progress
 from explorer.study.loop import SearchLoop
 from explorer.study.options import SearchOptions
 from explorer.study.plan import Plan, make_plan
+from explorer.study.presence.attend import attend
 from explorer.study.resuming import check_resumable, open_or_create_study
 from explorer.study.samplers.registry import make_sampler
 from explorer.study.settings import SearchSettings
-from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.stopping.rules import rule_of
 from explorer.study.trackers.tracking import start_trackers
@@ -44,6 +45,9 @@ from explorer.study.workers.child import exit_while_importing
 from explorer.study.workers.jobs import Training
 from explorer.system.files import ABANDONED_SECONDS, sweep
 from explorer.system.signals import interruption
+
+if TYPE_CHECKING:  # needs submitit
+    from explorer.study.launchers.driver import Driver
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +92,7 @@ def run_search(
     settings: SearchSettings | None = None,
     *,
     progress: Progress | bool | None = None,
+    role: Role | None = None,
     **options: Unpack[SearchOptions],
 ) -> SearchResult:
     """Search ``space`` for the Pareto front of the objectives. The same call again resumes the study.
@@ -98,6 +103,7 @@ def run_search(
         {settings}
         progress: Called with each Event; True shows the progress. An exception that it raises ends the search and gets
             the study as its attribute ``study``.
+        role: What this process is for the study, as ``explorer status`` shows it; by default a search.
 
     Returns:
         The study, and why the search ended.
@@ -109,15 +115,17 @@ def run_search(
     assert settings is not None
     if isinstance(progress, bool):
         with progress_of(progress) as report:
-            return run_search(space, settings, progress=report)
+            return run_search(space, settings, progress=report, role=role)
     exit_while_importing()
-    began = time.monotonic()
+    began, role = time.monotonic(), role or Role("search")
     if not isinstance(space, SearchSpace):
         raise StudyError(f"a search takes a space, as explorer.load_space(...) gives it; found {space!r}")
     check_storage(settings.storage)
     if settings.study is not None:
         check_name(settings.study)
     plan = make_plan(space, settings)
+    if plan.is_launched:
+        require_launch(plan.settings)
     name = check_resumable(plan, open_if_present(settings.storage))
     database = open_for_writing(settings.storage)
     try:
@@ -125,11 +133,13 @@ def run_search(
         plan = with_artifacts(plan.under(map(parse_limit, found.limits)), found)
         trackers = start_trackers(settings.track, found)
         report = _to_all([*([progress] if progress else []), *trackers])
-        loop = make_loop(plan, found, _budget(plan, found, began), report)
+        budget = _budget(plan, found, began)
+        loop = make_driver(plan, found, budget, report) if plan.is_launched else make_loop(plan, found, budget, report)
         try:
-            with interrupt_on_signals(loop), renew_leases(loop.writer):
+            training = plan.settings.training
+            with attend(loop, role, device=training.device, engine=plan.settings.engine, target=loop.budget.target):
                 ended = loop.run()
-            ended = _train_repeats(loop, ended)
+            ended = _train_repeats(loop, ended, role)
             loop.report("finished", why=ended)
         except BaseException as error:  # from ``progress`` or a second Ctrl-C; the caller gets the finished trials
             BaseException.__setattr__(error, "study", found)
@@ -214,37 +224,64 @@ def _interactive() -> bool:
     return hasattr(sys, "ps1") or bool(sys.flags.interactive) or hasattr(builtins, "__IPYTHON__")
 
 
-def _budget(plan: Plan, study: Study, began: float) -> Budget:
-    """Return the budget of the settings, or the default budget if they name none."""
+def preview_launch(space: SearchSpace, settings: SearchSettings) -> str:
+    """Return the batch file with which a search would start its workers. Nothing is written or submitted.
+
+    Args:
+        space: The space.
+        settings: The settings of the search.
+
+    Raises:
+        ExplorerError: As ``run_search``, and StudyError if the engine submits no batch file.
+    """
+    plan = make_plan(space, settings)
+    if not plan.is_launched:
+        raise StudyError(f"engine {settings.engine!r} submits no batch file; --dry-run is for --engine slurm")
+    from explorer.study.launchers.driver import make_batch
+
+    database = open_if_present(settings.storage)
+    name = check_resumable(plan, database)
+    found = None
+    if database is not None and name in study_names(database) and not settings.new_study:
+        found = find_study(database, name)
+    return make_batch(plan, name, found, _budget(plan, found, time.monotonic())).text()
+
+
+def _budget(plan: Plan, study: Study | None, began: float) -> Budget:
+    """Return the budget of the settings, or the default budget if they name none. ``study``: None for a new one."""
     trials, seconds, until_stable = plan.settings.trials, plan.settings.seconds, plan.settings.until_stable
     if trials is None and seconds is None and until_stable is None:
-        counts = study.counts()
+        counts = study.counts() if study is not None else {"complete": 0, "stopped": 0}
         trials = counts["complete"] + counts["stopped"] + DEFAULT_TRIALS
         seconds = DEFAULT_SECONDS if plan.has_time_limit else None
+    if study is None:
+        return Budget(trials, seconds, until_stable, began)
     repeats = repeats_of(study.confirmations(), study.fingerprint.get("epochs"))
     missing = (plan.settings.repeats or 0) - sum(record.state == "complete" for record in repeats)
     return Budget(trials, seconds, until_stable, began, reserved=math.ceil(max(0, missing) / plan.workers))
 
 
-def _train_repeats(loop: SearchLoop, ended: str) -> str:
-    """Train the repeats that are asked for, unless the search was interrupted or gave up.
+def _train_repeats(loop: SearchLoop | Driver, ended: str, role: Role) -> str:
+    """Train the repeats that are asked for, unless workers do, or the search was interrupted or stopped, or gave up.
 
     Args:
         loop: The loop, which has ended; it takes over whether the repeats were interrupted.
         ended: Why it ended.
+        role: What this process does.
 
     Returns:
         Why the search ended.
     """
     failed = loop.broken or loop.all_failed or loop.budget.has_failed()
-    if not loop.plan.settings.repeats or loop.interrupted or failed or not loop.trial_index.frontier:
+    has_ended = loop.interrupted or loop.stop is not None or failed
+    if loop.plan.is_launched or not loop.plan.settings.repeats or has_ended or not loop.trial_index.frontier:
         return ended
 
     def report(trial: TrialRecord, repeat: ConfirmationRecord, done: int) -> None:
         status = dataclasses.replace(loop.status(), repeats=(done, loop.plan.settings.repeats or 0))
         loop.progress(Event("repeated", status, trial, repeat=repeat))
 
-    repeats = Repeats(loop.plan, loop.writer.study, loop.writer.worker, loop.budget, report)
+    repeats = Repeats(loop.plan, loop.writer.study, loop.writer.worker, role, loop.budget, report)
     why = repeats.run(loop.trial_index.median_seconds())
     loop.interrupted, loop.signal, loop.broken = repeats.interrupted, repeats.signal, repeats.broken
     return why if repeats.interrupted or repeats.broken else f"{ended}; {why}"
@@ -256,6 +293,23 @@ def with_artifacts(plan: Plan, study: Study) -> Plan:
         return plan
     sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
     return dataclasses.replace(plan, work=dataclasses.replace(plan.work, artifacts=study.artifacts))
+
+
+def require_launch(settings: SearchSettings) -> None:
+    """Raise StudyError if a search with these settings cannot start workers on this machine."""
+    from explorer.study.launchers.driver import check_launch
+    from explorer.study.launchers.slurm import is_on_this_machine, require_slurm
+
+    check_launch(settings)
+    if not is_on_this_machine(settings.engine_options):
+        require_slurm()
+
+
+def make_driver(plan: Plan, study: Study, budget: Budget, progress: Progress) -> Driver:
+    """Return the loop of a search whose workers a scheduler starts."""
+    from explorer.study.launchers.driver import Driver
+
+    return Driver(plan, StudyWriter(study, new_worker()), budget, progress)
 
 
 def make_loop(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,6 +85,36 @@ class Limits(Kind):
 
     def write(self, value: Any) -> Any:
         return None if value is None else [str(limit) for limit in value]
+
+
+class Options(Kind):
+    """Options by name; as text ``KEY=VALUE``, or ``KEY`` for one without a value."""
+
+    repeated = True
+
+    def read(self, name: str, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return self.check(name, {str(key): str(each) for key, each in value.items()})
+        texts = [value] if isinstance(value, str) else list(value)
+        return self.check(name, dict(_option(name, text) for text in texts))
+
+    def check(self, name: str, value: Any) -> dict[str, str]:
+        is_text = isinstance(value, Mapping) and all(isinstance(each, str) for pair in value.items() for each in pair)
+        if not is_text or not all(re.fullmatch(r"[A-Za-z][\w-]*", key) for key in value):
+            raise SettingError(f"{name} must be KEY=VALUE, as in partition=gpu, found {value!r}")
+        if any(not each.isprintable() for each in value.values()):
+            raise SettingError(f"{name}: a value must be printable text on one line, found {value!r}")
+        return FrozenDict(value)
+
+    def write(self, value: Any) -> Any:
+        return dict(value)
+
+
+def _option(name: str, text: Any) -> tuple[str, str]:
+    if not isinstance(text, str):
+        raise SettingError(f"{name} must be KEY=VALUE, as in partition=gpu, found {text!r}")
+    key, _, value = text.partition("=")
+    return key.strip(), value.strip()
 
 
 class Function(Kind):
@@ -213,7 +244,7 @@ class SearchSettings(Settings):
     workers: int | None = setting(
         None,
         "Networks trained in parallel; one per CPU core by default, fewer while other processes train on the machine."
-        " On a cluster, as many as fit.",
+        " On a Ray cluster, as many as fit; with slurm the number of workers, 1 by default.",
         Whole(max_typed=1_024, auto=True),
         in_python="With evaluate one by default.",
         metavar="N",
@@ -226,7 +257,8 @@ class SearchSettings(Settings):
     )
     engine: str = setting(
         LOCAL,
-        "Where trials run: local (this machine), ray (a Ray cluster), or the name of an installed engine.",
+        "Where trials run: local (this machine), ray (a Ray cluster), slurm (workers as a SLURM job array), or the name"
+        " of an installed engine.",
         Text(),
         metavar="NAME",
     )
@@ -235,6 +267,15 @@ class SearchSettings(Settings):
         "Address of the engine, as in HOST:6379; auto is a Ray cluster that this machine belongs to.",
         Text(),
         metavar="ADDRESS",
+    )
+    engine_options: Mapping[str, str] = setting(
+        {},
+        "Option of the engine, may be repeated; for slurm those of sbatch, as in partition=gpu or time=4:00:00.",
+        Options(),
+        in_python="A mapping of names to values.",
+        flag="--engine-option",
+        metavar="KEY=VALUE",
+        accepts="Mapping[str, str]",
     )
     cpus_per_trial: int | None = setting(
         None,

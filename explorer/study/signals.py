@@ -1,8 +1,7 @@
-"""Handling of SIGINT, SIGTERM and SIGHUP during a loop, and the renewal of its leases."""
+"""Handling of SIGINT, SIGTERM and SIGHUP during a loop."""
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 import time
@@ -12,20 +11,16 @@ from types import FrameType
 from typing import Protocol
 
 from explorer.store.database import StudyIdentity
-from explorer.store.lease import renew_seconds
 from explorer.system.signals import ending_signals, raise_interrupted
 
 REPEAT_SECONDS = 1.0  # a second signal within this time is the same request: "timeout" sends it twice
-_log = logging.getLogger(__name__)
 
 
 class Writer(Protocol):
-    """Writes to a study for one worker that holds leases."""
+    """Writes to a study."""
 
     @property
     def study(self) -> StudyIdentity: ...
-
-    def renew(self) -> None: ...
 
 
 class Loop(Protocol):
@@ -79,30 +74,3 @@ def interrupt_on_signals(loop: Loop) -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-
-
-@contextmanager
-def renew_leases(writer: Writer) -> Iterator[None]:
-    """Renew this worker's leases from a thread, since ``evaluate`` may keep the main thread busy.
-
-    A study in memory has no other workers, so its leases are not renewed.
-    """
-    if writer.study.database.in_memory:
-        yield
-        return
-    over = threading.Event()
-
-    def renew() -> None:
-        while not over.wait(renew_seconds()):
-            try:
-                writer.renew()
-            except Exception as error:  # the next round tries again; the loop's own writes report a lost store
-                _log.warning("the leases could not be renewed: %s", error)
-
-    thread = threading.Thread(target=renew, name="leases", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Collection, Mapping, Sequence
 
 from explorer.analysis.limits import Limit
 from explorer.analysis.pareto import non_dominated
 from explorer.records import STATES, TrialRecord
 from explorer.store.study import Study
+from explorer.study.budget import Budget
 from explorer.study.candidates import limit_violation
+from explorer.study.events import Status
+from explorer.study.plan import Plan
 
 _EFFECTIVE = ("complete", "stopped")
 
@@ -129,3 +133,34 @@ class TrialIndex:
         return [
             -values[name] if direction == "max" else values[name] for name, direction in self._study.objectives.items()
         ]
+
+
+def status_of(
+    trial_index: TrialIndex, plan: Plan, budget: Budget, study: str, only: Collection[int] | None = None
+) -> Status:
+    """Return the state of a search.
+
+    Args:
+        trial_index: The trials of its study.
+        plan: The search.
+        budget: Its budget.
+        study: The name of its study.
+        only: The numbers of the only trials that it runs; None: no such restriction.
+    """
+    counts, median = trial_index.counts(only), trial_index.median_seconds()
+    done = counts["complete"] + counts["stopped"]
+    target = budget.target if only is None else len(only)
+    times = [budget.seconds_left()]
+    if target is not None and median is not None:
+        times.append(max(0, target - done) * median / plan.workers)
+    return Status(
+        study=study,
+        counts=counts,
+        target=target,
+        seconds_left=min((seconds for seconds in times if seconds is not None), default=None),
+        frontier=len(trial_index.frontier),
+        best=trial_index.best(),
+        objectives=plan.objectives,
+        seconds=time.monotonic() - budget.began,
+        limit_seconds=budget.seconds,
+    )

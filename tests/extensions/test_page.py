@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from explorer.dashboard.launch import STORAGE_VARIABLE
 from tests.extensions.page import shown
 
 SEARCH = (
@@ -90,6 +91,44 @@ def test_an_op_of_a_file_is_exported_as_code(folder):
     assert run(folder, "describe", "network", EXPLORER_IMPORT="my parts.py").returncode == 0
     done = run(folder, "describe", "network")
     assert "chanscale" in error_of(done)
+
+
+def test_the_suggested_commands_run_as_printed(folder):
+    """What a search suggests next repeats the file and the storage that it was given, and runs as it is."""
+    storage = ("--storage", "sqlite:///second storage.db")
+    line = [word for word in SEARCH if word != "--json"]
+    done = run(folder, *line, *storage, "--import", "my parts.py")
+    assert done.returncode == 0, done.stderr
+    suggested = done.stdout.partition("Next commands:\n")[2].strip().splitlines()
+    assert len(suggested) == 3 and all("--import 'my parts.py'" in each for each in suggested)
+    for each in suggested[1:]:
+        command = each + (" --formats yaml" if " export " in each else "")  # else it takes long
+        ran = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+
+
+PAGES = """
+import sys
+from streamlit.testing.v1 import AppTest
+from explorer.dashboard.launch import pages_folder
+for page in ("frontier", "architecture", "effects", "space", "runs"):
+    at = AppTest.from_file(pages_folder() / "views" / f"{page}.py", default_timeout=120)
+    at.session_state["study"] = "parts-stripes"
+    at.run()
+    print(page, [error.value for error in at.exception], [text.value for text in at.text])
+"""
+
+
+def test_the_dashboard_draws_a_study_with_the_file(folder):
+    """Each page of a study whose networks have an op of a file is drawn, and names the op."""
+    pytest.importorskip("streamlit")
+    variables = {"EXPLORER_IMPORT": "my parts.py", STORAGE_VARIABLE: f"sqlite:///{folder}/explorer.db"}
+    done = subprocess.run(
+        [sys.executable, "-c", PAGES], cwd=folder, env={**os.environ, **variables}, capture_output=True, text=True
+    )
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and len(lines) == 5, done.stderr
+    assert all(line.split(" ", 1)[1].startswith("[] ") for line in lines), done.stdout
 
 
 def test_a_missing_file_is_named(folder):

@@ -19,6 +19,9 @@ from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
 from explorer.store.gradient_flows import save_gradient_flow
 from explorer.store.lease import new_worker
+from explorer.store.presence.processes import Presence, Process, Role, Task
+from explorer.store.presence.status import read_status
+from explorer.store.presence.stops import request_stop
 from explorer.store.rows import Ending, Proposal
 from explorer.store.schema import metadata
 from explorer.store.studies import create_study, list_studies, open_study
@@ -32,7 +35,14 @@ BAD = [None, b"\xff", "", "abc", -1, 1.5, float("inf"), "null", '{"a": "b"}', '{
 BAD += ["../../../PWNED", "\x1b[31mred", "a\0b"]
 COLUMNS = [(table.name, column.name) for table in metadata.sorted_tables for column in table.c]
 COMMANDS = [("studies",), ("trials", "one"), ("trials", "one", "--json"), ("frontier", "one"), ("effects", "one")]
-COMMANDS += [("clean", "one"), ("compare", "one", "one"), ("cost", "one:0"), ("studies", "--json")]
+COMMANDS += [
+    ("clean", "one"),
+    ("compare", "one", "one"),
+    ("cost", "one:0"),
+    ("studies", "--json"),
+    ("status", "one"),
+    ("status", "one", "--json"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +80,10 @@ def whole(tmp_path_factory):
     wanted = Wanted(space.architecture(0).digest, 1, 5)
     confirming.claim([wanted])
     confirming.finish(wanted, test={"accuracy": 0.5, "top5": 1.0, "loss": 1.0}, result=RESULT, environment=ENVIRONMENT)
+    presence = Presence(study, Process(writer.worker, "search", tasks=(Task(3, "node", "cpu"),)), Role("search"))
+    request_stop(study)
+    presence.join()
+    request_stop(study, at_once=True)
     study.database.close()
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("PRAGMA writable_schema=1")
@@ -109,6 +123,7 @@ def read_all(url: str) -> None:
         study.gradient_flow(record.digest)
         study.weights(record)
     removable_files(study)
+    read_status(study)
 
 
 def test_the_undamaged_database_is_read(whole):

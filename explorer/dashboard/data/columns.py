@@ -116,28 +116,29 @@ class TrialTable:
                     changed.setdefault(name, np.full(len(self), np.nan))[place] = value
         return replace(self, objectives=changed)
 
-    def records(self, places: Iterable[int], names: Sequence[str] = ()) -> list[TrialRecord]:
-        """Return records with number, state, digest, times, and the quantities ``names`` as objectives.
+    def records(self, places: Iterable[int], names: Sequence[str] = (), costs: Sequence[str] = ()) -> list[TrialRecord]:
+        """Return records with number, state, digest, times, and some quantities.
 
         Args:
             places: Places of trials.
-            names: The quantities.
+            names: The quantities that are its objectives.
+            costs: The quantities that are its costs.
         """
         values = {name: self.value(name) for name in names}
+        spent = {name: self.value(name) for name in costs}
         return [
             TrialRecord(
                 int(self.number[place]),
                 STATES[self.state[place]],
                 str(self.digest[place]),
-                objectives={
-                    name: float(own[place]) for name, own in values.items() if not np.isnan(own[place])
-                },
+                objectives={name: float(own[place]) for name, own in values.items() if not np.isnan(own[place])},
+                costs={name: float(own[place]) for name, own in spent.items() if not np.isnan(own[place])},
                 started=_or_none(self.started[place]),
                 finished=_or_none(self.finished[place]),
                 duration=_or_none(self.seconds[place]),
             )
             for place in places
-        ]  # fmt: skip
+        ]
 
 
 _ARRAYS = ("number", "state", "digest", "started", "finished", "seconds")

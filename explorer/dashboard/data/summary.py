@@ -100,7 +100,7 @@ def _value(best: Any, y: str, estimates: Mapping[int, Estimate] | None, certaint
     """Return the value of y with its interval and its source."""
     estimate = (estimates or {}).get(int(best.trial))
     title = unit_of(y, []).title.removeprefix("validation ")
-    if estimate is not None and estimate.seeds:
+    if estimate is not None and not estimate.is_own:
         return f"{estimate.interval} {title} ({estimate.source})"
     noise = ""
     if certainty is not None and certainty.noise.std:

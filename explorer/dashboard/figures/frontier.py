@@ -19,7 +19,8 @@ from explorer.dashboard.text import safe_text
 CAPTION = "A point is a trained network; the line is the frontier of non-dominated networks."
 SEEDS_CAPTION = (
     "Crosses with error bars: mean over trainings from fresh seeds, and standard deviation of one training. The opacity"
-    " of a point is its probability to stay on the frontier."
+    " of a point is its probability to stay on the frontier. A network without fresh seeds is drawn at the value that"
+    " they are expected to give."
 )
 DENSITY_CAPTION = "Most dominated networks are drawn as a density: darker where there are more."
 MIN_OPACITY = 0.3  # of a point whose probability to stay on the frontier is 0

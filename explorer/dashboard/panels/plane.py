@@ -138,7 +138,8 @@ def pick_plane(study: Study) -> Plane | None:
         trained = _trained(study, table, x, progress, epochs)
         environments = _environments(study, table)
         with st.popover("Budget"):
-            sources = {} if progress is not None or not confirmed else estimates_of(study, trained, y, ())
+            known = [int(number) for number in trained.number] if confirmed else []
+            sources = estimates_of(study, y, known) if progress is None else {}
             bound = pick_budget(study, trained, (x, y), downs, environments, show_trial, sources)
         with st.popover("More"):
             before = pick_earlier(study, trained)
@@ -151,7 +152,7 @@ def pick_plane(study: Study) -> Plane | None:
     whole = progress is None and x not in SPENT
     certainty = cached((*_key(study), "certainty", x, y), lambda: _certainty(study, x, y)) if whole else None
     front = [int(number) for number in points.trial[points.frontier]]
-    estimates = estimates_of(study, trained, y, front) if progress is None else {}
+    estimates = estimates_of(study, y, front) if progress is None else {}
     refused = bool(mixed) and not st.session_state.get("mix_environments")
     return Plane(
         identity(study), study.revision, x, y, colour, log_x, before, bound, progress, seeds, mixed, refused,

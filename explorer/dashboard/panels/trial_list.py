@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas
 import streamlit as st
 
-from explorer.analysis.estimates import with_estimates
 from explorer.dashboard.data.storage import read_numbered
 from explorer.dashboard.data.trials import trial_rows
 from explorer.dashboard.panels.estimated import estimated, estimates_of
 from explorer.dashboard.panels.network import quantity_title
 from explorer.dashboard.panels.tables import draw_pages
-from explorer.dashboard.session import confirmed_of, only_selected_numbers, trials_of
+from explorer.dashboard.session import only_selected_numbers, trials_of
 from explorer.records import TrialRecord
 from explorer.store import Study
 
@@ -56,14 +56,15 @@ def draw_trial_list(study: Study, plane: Plane | None) -> None:
         numbers = numbers[::-1]
     stays = plane.certainty.probabilities if plane and plane.certainty else {}
 
+    def with_best(record: TrialRecord) -> TrialRecord:
+        place = table.place(record.number)
+        best = {name: float(values[place]) for name, values in table.objectives.items() if place is not None}
+        known = {name: value for name, value in best.items() if name in record.objectives}
+        return replace(record, objectives={**record.objectives, **known})
+
     def rows_between(first: int, last: int) -> pandas.DataFrame:
         records = read_numbered(study, numbers[first:last].tolist())
-        estimates = estimates_of(study, table, study.plane[1], [record.number for record in records])
-        return trial_rows(_tested(study, records), study.objectives, stays, estimates)
+        estimates = estimates_of(study, study.plane[1], [record.number for record in records])
+        return trial_rows([with_best(record) for record in records], study.objectives, stays, estimates)
 
     draw_pages(len(numbers), rows_between, "Trials of the study", "trials_page")
-
-
-def _tested(study: Study, records: list[TrialRecord]) -> list[TrialRecord]:
-    """Return trials with the best estimates of their objectives."""
-    return with_estimates(records, confirmed_of(study), study.objectives, study.fingerprint.get("epochs"))

@@ -17,7 +17,17 @@ from explorer.store.checking import MAX_NOTE_LENGTH, MAX_TAG_LENGTH
 from explorer.store.database import StudyIdentity, open_for_writing
 from explorer.store.lease import LEASE_SECONDS, is_gone
 from explorer.store.rows import lock_study, next_revision, now, read_row, to_row, trial_row
-from explorer.store.schema import architectures, claims, confirmations, environments, gradients, studies, trials
+from explorer.store.schema import (
+    architectures,
+    claims,
+    confirmations,
+    environments,
+    gradients,
+    stops,
+    studies,
+    trials,
+    workers,
+)
 from explorer.store.studies import check_name, find_study
 from explorer.store.study import Study
 
@@ -140,7 +150,7 @@ def delete_study(study: Study) -> int:
 
         def work(connection: Connection) -> None:
             require_idle(connection, opened, "deleted")
-            for table in (gradients, confirmations, claims, trials):
+            for table in (stops, workers, gradients, confirmations, claims, trials):
                 connection.execute(delete(table).where(table.c.study_id == opened.id))
             connection.execute(delete(studies).where(studies.c.id == opened.id))
             # Only SQLite has no other writer meanwhile, which could begin a trial of a network that is removed here.

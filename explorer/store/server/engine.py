@@ -11,6 +11,7 @@ from sqlalchemy import URL, Connection, Engine, event, func, select
 from sqlalchemy.exc import NoSuchModuleError
 
 from explorer.errors import StoreError
+from explorer.store.schema import workers
 from explorer.store.storage_url import parse_storage, shown_storage
 
 # Parameters of libpq, so that a connection to a host that vanished fails after half a minute, not after hours.
@@ -85,12 +86,14 @@ def check_privileges(connection: Connection, tables: Iterable[str], shown: str) 
             f"{shown}: this database, or its user, is read-only; give the URL of one that can be written to"
         )
     needed = [(table, privilege) for table in tables for privilege in ("INSERT", "UPDATE")]
+    needed.append((workers.name, "DELETE"))
     allowed = connection.execute(select(*(func.has_table_privilege(*each) for each in needed))).one()
     missing = next((each for each, is_allowed in zip(needed, allowed) if not is_allowed), None)
     if missing is not None:
         raise StoreError(
             f"{shown}: the user may not {missing[1]} rows of the table {missing[0]}; its owner grants this: "
-            "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO the user"
+            "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO the user; "
+            f"GRANT DELETE ON {workers.name} TO the user"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,8 @@ from explorer.records import ConfirmationRecord, Epoch, GradientFlow, TrialRecor
 from explorer.store.artifacts import confirmation_checkpoint
 from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.lease import RETRIES
+from explorer.store.presence.processes import Task
+from explorer.store.presence.stops import StopRequest
 from explorer.store.studies import find_study
 from explorer.study.workers.executor import Executor
 from explorer.study.workers.jobs import Failure, Job, Outcome
@@ -58,6 +60,9 @@ class ConfirmationLoop:
         signal: Number of that signal, or 0.
         failures: Training -> reason, for trainings that failed during this call in any process; they are not retried.
         done: Number of trainings that are complete or failed during this call.
+        stop: The request to stop that it obeys, or None: it starts nothing more.
+        slots: The trainings that it can run in parallel.
+        tasks: Trials on other machines: none, since its trainings are no trials.
     """
 
     def __init__(
@@ -88,6 +93,9 @@ class ConfirmationLoop:
         self.signal = 0
         self.failures: dict[Wanted, str] = {}
         self.done = 0
+        self.stop: StopRequest | None = None
+        self.slots = workers
+        self.tasks: Sequence[Task] = ()
         self._workers = workers
         self._progress = progress
         self._limits = limits
@@ -123,6 +131,8 @@ class ConfirmationLoop:
             except StoreError:  # their leases expire by themselves
                 pass
         why = "interrupted; the same command resumes the confirmation" if self.interrupted else why
+        if self.stop is not None and self.stop.explains(self, why):
+            self.interrupted, self.signal, why = False, 0, f"{self.stop.reason} the trainings"
         self._report("finished", why=why)
         return why
 
@@ -130,18 +140,21 @@ class ConfirmationLoop:
         while not self.interrupted:
             while self.executor.room and not self.interrupted and self._start():
                 pass
+            if not self._running and self.stop is not None:
+                return self.stop.reason
             if not self._running:
                 self._count()  # another process may train what is left
                 if self.done == len(self.wanted):
                     return self._summary()
                 time.sleep(POLL_SECONDS)
+            self.slots = len(self._running) + self.executor.room
             for number, message in self.executor.messages(POLL_SECONDS):
                 self._handle(number, message)
         return ""
 
     def _start(self) -> bool:
         """Start the next training; return False if there is none to start now."""
-        if time.monotonic() < self._last_idle + RETRY_SECONDS:
+        if self.stop is not None or time.monotonic() < self._last_idle + RETRY_SECONDS:
             return False
         wanted = (each for each in self._numbers if each not in self.failures)
         training = self.writer.claim(wanted, since=self._first_revision)

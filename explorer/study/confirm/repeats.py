@@ -16,12 +16,13 @@ from explorer.analysis.frontier_certainty import next_repeats
 from explorer.analysis.noise import repeats_of
 from explorer.records import ConfirmationRecord, TrialRecord
 from explorer.store.confirmations import ConfirmationWriter, Wanted
+from explorer.store.presence.processes import Role
 from explorer.store.study import Study
 from explorer.study.budget import Budget
 from explorer.study.confirm.loop import ConfirmationLoop, Event
 from explorer.study.plan import Plan
+from explorer.study.presence.attend import attend
 from explorer.study.seeds import seed_for
-from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.workers.executor import Executor
 from explorer.study.workers.jobs import Retraining, Training, Work
 
@@ -41,6 +42,7 @@ class Repeats:
         plan: The search.
         study: The study.
         worker: The name of this worker.
+        role: What this process does.
         budget: The budget of the search; no batch starts that would end too late.
         report: Called when a repeat has ended.
         interrupted: Whether a signal ended the repeats.
@@ -51,6 +53,7 @@ class Repeats:
     plan: Plan
     study: Study
     worker: str
+    role: Role
     budget: Budget
     report: Report
     interrupted: bool = False
@@ -117,12 +120,13 @@ class Repeats:
         executor, workers = self._workplace(trials.values()), self.plan.workers
         is_tested = isinstance(self.plan.work, Training)
         loop = ConfirmationLoop(batch, writer, executor, workers, report, self.plan.trial_limits, is_tested)
-        with interrupt_on_signals(loop), renew_leases(writer):
+        settings = self.plan.settings
+        with attend(loop, self.role, device=settings.training.device, engine=settings.engine):
             ended = loop.run()
         self._failed |= {each.digest for each in loop.failures}
         self.interrupted, self.signal = loop.interrupted, loop.signal
-        self.broken = not loop.interrupted and loop.done < len(batch)
-        return ended if self.interrupted or self.broken else ""
+        self.broken = not loop.interrupted and loop.stop is None and loop.done < len(batch)
+        return ended if self.interrupted or self.broken or loop.stop is not None else ""
 
     def _workplace(self, trials: Iterable[TrialRecord]) -> Executor:
         """Return where a batch is trained: with the precision of each network's trial, and tested."""

@@ -21,12 +21,13 @@ from explorer.records import Confirmed, TrialRecord
 from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import DEFAULT_STORAGE, check_storage, open_for_writing
 from explorer.store.lease import new_worker
+from explorer.store.presence.processes import Role
 from explorer.store.studies import find_study, open_study
 from explorer.store.study import Study
 from explorer.study.confirm.loop import ConfirmationLoop, Event
+from explorer.study.presence.attend import attend
 from explorer.study.recorded_training import find_data, training_data, training_recipe
 from explorer.study.seeds import seed_for
-from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.workers.jobs import Retraining, Training
 from explorer.study.workers.pool import ProcessPool
 from explorer.system.core_shares import CoreShare
@@ -56,6 +57,7 @@ class Confirmation:
         interrupted: Whether a signal ended it.
         seconds: Its duration.
         signal: Number of that signal, or 0.
+        stopped: Whether a request to stop ended it.
     """
 
     study: Study
@@ -69,6 +71,7 @@ class Confirmation:
     interrupted: bool
     seconds: float
     signal: int = 0
+    stopped: bool = False
 
 
 def run_confirmation(
@@ -154,7 +157,7 @@ def run_confirmation(
         share, reused = CoreShare(device), device.startswith("cuda")
         executor = ProcessPool(Retraining(work, precisions), workers, reused=reused, share=share, is_fixed=is_fixed)
         loop = ConfirmationLoop(wanted, writer, executor, workers, progress or (lambda event: None))
-        with interrupt_on_signals(loop), renew_leases(writer):
+        with attend(loop, Role("confirm"), device=device):
             ended = loop.run()
     finally:
         database.close()
@@ -171,6 +174,7 @@ def run_confirmation(
         loop.interrupted,
         time.monotonic() - began,
         loop.signal,
+        loop.stop is not None,
     )
 
 

@@ -181,7 +181,7 @@ def from_optuna(
     *,
     space: SearchSpace | None = None,
     objectives: Sequence[str] = (),
-    storage: str = DEFAULT_STORAGE,
+    storage: str | os.PathLike[str] = DEFAULT_STORAGE,
     study: str = "",
 ) -> Imported:
     """Read an Optuna study into a new study, with which all commands and pages work.

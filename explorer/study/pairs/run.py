@@ -23,6 +23,7 @@ from explorer.records import TrialRecord
 from explorer.space.search_space import SearchSpace, parse_space
 from explorer.store.database import check_storage, open_for_writing
 from explorer.store.lease import new_worker
+from explorer.store.presence.processes import Role
 from explorer.store.rows import Proposal
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
@@ -32,10 +33,10 @@ from explorer.study.events import Progress
 from explorer.study.joining import recorded_settings
 from explorer.study.pairs.proposal import Question, narrowing, propose
 from explorer.study.plan import Plan, make_plan
+from explorer.study.presence.attend import attend
 from explorer.study.resuming import check_resumable, open_or_create_study
 from explorer.study.search import make_loop, with_artifacts
 from explorer.study.settings import SearchSettings
-from explorer.study.signals import interrupt_on_signals, renew_leases
 from explorer.study.workers.jobs import Evaluate
 from explorer.system.signals import interruption
 
@@ -205,7 +206,7 @@ def run_pairs(
             before(Pairs(study, question, pairs, tuple(map(Training.of, wanted)), expected, []))
         budget = Budget(None, seconds, began=began)
         loop = make_loop(plan, opened, budget, progress, [record.number for record in wanted])
-        with interrupt_on_signals(loop), renew_leases(loop.writer):
+        with attend(loop, Role("effects"), device=settings.training.device):
             ended = loop.run()
         loop.report("finished", why=ended)
         found = _result(study, question, pairs, expected, began)

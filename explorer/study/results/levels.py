@@ -1,11 +1,11 @@
-"""The levels of choices that a study has not tried, so that nothing is known of their effects."""
+"""The levels of choices of which a study knows little or nothing: not tried, or stopped early in every trial."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from explorer.errors import ExplorerError
-from explorer.records import TrialRecord
+from explorer.records import State, TrialRecord
 from explorer.space.levels import Level, levels_of, missing_levels
 from explorer.space.search_space import parse_space
 from explorer.store.study import Study
@@ -20,8 +20,25 @@ def untried_levels(study: Study, records: Iterable[TrialRecord] | None = None) -
         study: The study.
         records: Its trials, if they are read already.
     """
+    return _levels_without(study, ("complete", "stopped", "cached"), records)
+
+
+def stopped_levels(study: Study, records: Iterable[TrialRecord] | None = None) -> list[Level]:
+    """Return the levels of which every trial was stopped early: they have no effect, since no trial is complete.
+
+    Args:
+        study: The study.
+        records: Its trials, if they are read already.
+    """
+    records = study.trials(full=False) if records is None else list(records)
+    untried = untried_levels(study, records)
+    return [level for level in _levels_without(study, ("complete", "cached"), records) if level not in untried]
+
+
+def _levels_without(study: Study, states: Collection[State], records: Iterable[TrialRecord] | None) -> list[Level]:
+    """Return the levels that no trial in one of these states has."""
     trials = study.trials(full=False) if records is None else records
-    tried = [trial.choices for trial in trials if trial.state in ("complete", "stopped", "cached")]
+    tried = [trial.choices for trial in trials if trial.state in states]
     try:
         levels = levels_of(parse_space(study.space_text, f"the space of study {study.name!r}"))
     except ExplorerError:
@@ -37,6 +54,33 @@ def untried_text(levels: list[Level]) -> str:
     """
     if not levels:
         return ""
-    named = ", ".join(map(str, levels[:MAX_NAMED]))
+    return f"not tried: {_named(levels)}; more trials with --cover K try every level at least K times"
+
+
+def stopped_text(levels: list[Level]) -> str:
+    """Return in words of which levels no trial is complete; empty if none.
+
+    Args:
+        levels: As ``stopped_levels`` returns them.
+    """
+    if not levels:
+        return ""
+    return f"no complete trial, all were stopped early: {_named(levels)}; a search with --stopping none completes all"
+
+
+def unknown_levels_text(study: Study, records: Iterable[TrialRecord]) -> str:
+    """Return in words which levels have no effect for want of a complete trial; empty if none.
+
+    Args:
+        study: The study.
+        records: Its trials.
+    """
+    records = list(records)
+    texts = untried_text(untried_levels(study, records)), stopped_text(stopped_levels(study, records))
+    return "; ".join(filter(None, texts))
+
+
+def _named(levels: list[Level]) -> str:
+    """Return the first levels by name, and the number of the others."""
     more = f" and {len(levels) - MAX_NAMED} more" if len(levels) > MAX_NAMED else ""
-    return f"not tried: {named}{more}; more trials with --cover K try every level at least K times"
+    return ", ".join(map(str, levels[:MAX_NAMED])) + more

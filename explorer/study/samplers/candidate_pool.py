@@ -40,6 +40,7 @@ class PoolCandidate(NamedTuple):
         layers: Number of ops.
         refusal: State of a trial that would end without training ("rejected", "failed"), or empty.
         predicted: Predictions of measured costs by name; empty without a predictor.
+        ignores_input: Whether its output does not depend on its input, because a block has no path through it.
     """
 
     derivation: Derivation
@@ -49,6 +50,7 @@ class PoolCandidate(NamedTuple):
     layers: int
     refusal: State | Literal[""]
     predicted: Mapping[str, float]
+    ignores_input: bool
 
     @property
     def allowed(self) -> bool:
@@ -109,12 +111,14 @@ class CandidatePool:
                         known.candidates[key] = None
         return known.candidates[key]
 
-    def may_satisfy_limits(self, candidate: PoolCandidate) -> bool:
-        """Return whether the network satisfies the limits, and is expected to satisfy those on measured costs.
+    def is_worth_training(self, candidate: PoolCandidate) -> bool:
+        """Return whether the output depends on the input, and the limits are satisfied, measured ones as expected.
 
-        During a proposal with a ``required`` level the network also has to have this level.
+        During a proposal with a ``required`` level the network also has to have this level, and may ignore its input.
         """
         level = self.required
+        if level is None and candidate.ignores_input:
+            return False
         if level is not None and candidate.derivation.choices.get(level.choice) != level.option:
             return False
         return candidate.allowed and self.candidates.may_satisfy_limits(candidate)
@@ -151,6 +155,7 @@ class CandidatePool:
             architecture.layer_count,
             candidate.refusal[0] if candidate.refusal else "",
             candidate.predicted,
+            numbers["cut_blocks"] > 0,
         )
 
     def _read_options(self, derivation: Derivation) -> None:

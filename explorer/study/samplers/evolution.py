@@ -73,7 +73,7 @@ class EvolutionSampler:
 
     def _is_new(self, derivation: Derivation, seen: set[str]) -> bool:
         candidate = self._pool.candidate(derivation)
-        return candidate is not None and self._pool.may_satisfy_limits(candidate) and candidate.digest not in seen
+        return candidate is not None and self._pool.is_worth_training(candidate) and candidate.digest not in seen
 
 
 def by_rank(points: Sequence[Point]) -> list[tuple[int, float]]:

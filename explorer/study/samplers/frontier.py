@@ -87,7 +87,7 @@ class FrontierSampler:
     ) -> PoolCandidate | None:
         """Return a network of the next cost stratum; strata have equal width in the logarithm of a cost."""
         name = next((name for name in self._objectives if name in self._pool.known_costs), "macs")
-        candidates = [candidate for candidate in drawn if self._pool.may_satisfy_limits(candidate)]
+        candidates = [candidate for candidate in drawn if self._pool.is_worth_training(candidate)]
         fresh = [candidate for candidate in candidates if candidate.digest not in seen]
         if not fresh:
             return None
@@ -151,10 +151,10 @@ class FrontierSampler:
         return self._fresh((candidate for candidate in found if candidate is not None), taken)
 
     def _fresh(self, candidates: Iterable[PoolCandidate], taken: set[str]) -> list[PoolCandidate]:
-        """Return the candidates that are not in ``taken`` and may satisfy the limits, and add them to ``taken``."""
+        """Return the candidates that are not in ``taken`` and are worth training, and add them to ``taken``."""
         fresh = []
         for candidate in candidates:
-            if self._pool.may_satisfy_limits(candidate) and candidate.digest not in taken:
+            if self._pool.is_worth_training(candidate) and candidate.digest not in taken:
                 taken.add(candidate.digest)
                 fresh.append(candidate)
         return fresh

@@ -35,12 +35,16 @@ NOTHING = _Flow(0, 0, {})
 
 
 def graph_numbers(architecture: Architecture) -> dict[str, float]:
-    """Return ``paths`` and ``shortest_path``, summed over the blocks, and ``live KIND``, the number of live layers.
+    """Return the numbers of paths and of layers that connect the input of each block with its output.
+
+    These are ``paths`` and ``shortest_path``, summed over the blocks, ``cut_blocks``, the number of blocks without a
+    path, and ``live KIND``, the number of live layers. The output of a network with a cut block does not depend on its
+    input.
 
     A layer of a block is live if the input reaches it and its output reaches the end of the branch or the shortcut. A
     layer on an edge of a cell that leads nowhere is not, though it has its cost.
     """
-    totals: Counter[str] = Counter(paths=0, shortest_path=0)
+    totals: Counter[str] = Counter(paths=0, shortest_path=0, cut_blocks=0)
     for segment in architecture.segments:
         if isinstance(segment, PlacedBlock):
             totals.update(_block_numbers(segment.block))
@@ -59,6 +63,7 @@ def _count(block: Block) -> Mapping[str, int]:
     return {
         "paths": sum(flow.paths for flow in arriving),
         "shortest_path": min((flow.shortest for flow in arriving), default=0),
+        "cut_blocks": int(not arriving),
         **{f"live {kind}": number for kind, number in kinds.items()},
     }
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from explorer.records import Epoch, GradientFlow
+from explorer.store.presence.processes import Task
 from explorer.study.workers.jobs import Failure, Job, Outcome, Work
 from explorer.study.workers.watchdog import UNLIMITED, TrialLimits
 
@@ -57,6 +58,12 @@ class Executor(Protocol):
     def stop(self) -> None:
         """End every job at once, without a message."""
         ...
+
+
+def places_of(executor: Executor) -> list[Task]:
+    """Return where the jobs of an executor run; empty for one of this machine, which has no method ``places``."""
+    places: Callable[[], list[Task]] | None = getattr(executor, "places", None)
+    return [] if places is None else places()
 
 
 @dataclass(frozen=True, slots=True)

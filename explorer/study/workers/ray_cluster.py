@@ -18,15 +18,16 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from explorer import __version__
 from explorer.errors import StudyError, one_line
 from explorer.store.artifacts import weights_file
+from explorer.store.presence.processes import Task
 from explorer.study.workers.executor import Message, Needs
 from explorer.study.workers.jobs import Failure, Job, Outcome, Retraining, TorchWork, Training, Work, checkpoint_of
 from explorer.study.workers.ray_mailbox import Batch, Mailbox
 from explorer.study.workers.ray_task import Order, Pickled, Result, run_task
 from explorer.study.workers.watchdog import UNLIMITED, TrialLimits
 from explorer.system.files import remove, write_atomically
+from explorer.system.version import explorer_version
 
 CONNECT_SECONDS = 10.0  # that the cluster has to accept a connection
 VERDICT_SECONDS = 10.0  # that a training waits for a verdict, which passes through several processes
@@ -43,12 +44,14 @@ class _Running:
         run: Number of its task.
         result: Reference of its result.
         seen: Number of its reports that were yielded.
+        place: The host and the device on which it has begun; empty while it waits in Ray's queue.
     """
 
     job: Job
     run: int
     result: ray.ObjectRef
     seen: int = 0
+    place: tuple[str, str] = ("", "")
 
 
 class RayExecutor:
@@ -95,7 +98,7 @@ class RayExecutor:
         self._runs += 1
         file = checkpoint_of(self._work, job)
         checkpoint = file.read_bytes() if file is not None and file.exists() else b""
-        order = Order(self._search, __version__, self._runs, job, limits, self._marker, checkpoint)
+        order = Order(self._search, explorer_version(), self._runs, job, limits, self._marker, checkpoint)
         task = self._task.options(name=f"explorer {self._needs.job} {job.number}", **self._options)
         self._running[job.number] = _Running(job, self._runs, task.remote(order, self._sent, self._mailbox))
 
@@ -118,6 +121,10 @@ class RayExecutor:
                 yield running.job.number, report
             del self._running[running.job.number]
             yield running.job.number, found.last
+
+    def places(self) -> list[Task]:
+        """Return where each job runs."""
+        return [Task(number, *running.place) for number, running in self._running.items()]
 
     def stop(self) -> None:
         if self._is_stopped:
@@ -170,6 +177,9 @@ class RayExecutor:
         for run, checkpoint in batch.checkpoints.items():
             if run in by_run:
                 self._save(checkpoint_of(self._work, by_run[run].job), checkpoint)
+        for run, place in batch.places.items():
+            if run in by_run:
+                by_run[run].place = place
         for posted in batch.posted:
             running = by_run.get(posted.run)
             if running is not None and running.seen == posted.position:

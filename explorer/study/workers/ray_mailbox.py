@@ -35,10 +35,12 @@ class Batch:
 
     Attributes:
         posted: The reports in the order of their arrival.
+        places: Number of a task to the host and the device on which it has begun.
         checkpoints: Number of a task to the content of its last checkpoint.
     """
 
     posted: list[Posted] = field(default_factory=list)
+    places: dict[int, tuple[str, str]] = field(default_factory=dict)
     checkpoints: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -53,6 +55,11 @@ class Mailbox:
     async def post(self, posted: Posted) -> None:
         """Add a report of a task."""
         self._batch.posted.append(posted)
+        self._arrived.set()
+
+    async def begin(self, run: int, host: str, device: str) -> None:
+        """Note where a task has begun."""
+        self._batch.places[run] = host, device
         self._arrived.set()
 
     async def keep(self, run: int, checkpoint: bytes) -> None:

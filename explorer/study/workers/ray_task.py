@@ -20,7 +20,6 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from explorer import __version__
 from explorer.data.catalogue import KNOWN, locate
 from explorer.data.fetch import fetch_data
 from explorer.data.sources import data_root
@@ -42,6 +41,7 @@ from explorer.study.workers.jobs import (
 from explorer.study.workers.pool import PRELOADED, ProcessPool, end_fork_server
 from explorer.study.workers.ray_mailbox import Posted
 from explorer.study.workers.watchdog import TrialLimits
+from explorer.system.version import base_version, explorer_version
 from explorer.training.settings import ResolvedTraining
 
 POLL_SECONDS = 0.2  # between two looks for a new checkpoint
@@ -120,11 +120,13 @@ def run_task(order: Order, work: Work, mailbox: Any) -> Result:
         StudyError: The node has another version of the explorer.
         DataError: The data cannot be downloaded.
     """
-    if order.version != __version__:
+    if base_version(order.version) != base_version(own := explorer_version()):  # commits of a checkout may differ
         raise StudyError(
-            f"node {os.uname().nodename} has explorer {__version__} and the search {order.version}: "
+            f"node {os.uname().nodename} has explorer {own} and the search {order.version}: "
             "install the same version on each node"
         )
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    mailbox.begin.remote(order.run, os.uname().nodename, f"GPU {gpus}" if gpus else "cpu")
     return _place_of(order, work).run(order, mailbox)
 
 

@@ -20,6 +20,7 @@ def test_two_spaces_are_sampled_trained_and_compared(capsys, tmp_path):
     line = ("--data", "digits", "--epochs", "1", "--workers", "2", "-n", "3", "--storage", url, "--json")
     status, out, err = run(capsys, "compare", str(tmp_path / "one.yaml"), str(tmp_path / "two.yaml"), *line)
     assert status == 0, err
+    assert "one-digits-random: " in err and "two-digits-random: " in err  # why each search ended
     found = json.loads(out)
     assert found["a"]["networks"] == found["b"]["networks"] == 3 and found["bins"] >= 1 and found["cost"] == "macs"
     assert 0 <= found["ks"] <= 1 and found["ci95"][0] <= found["difference"] <= found["ci95"][1]

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -149,6 +150,15 @@ def test_signs_of_the_formats_are_escaped():
     row = latex_table(columns, [[r"50% {x} \n a|b", None]]).splitlines()[4]
     assert row == r"50\% \{x\} \textbackslash{}n a\textbar{}b &  \\"
     assert markdown_table(columns, [["a|b", "x*y"]]).splitlines()[2] == r"| a\|b | x\*y |"
+
+
+@pytest.mark.parametrize("cell", ["a & b", "{", "}}", "100%", "x\\\\", "$n_1^2$", "#1 ~ <|>", "two\nlines", ""])
+def test_no_cell_breaks_a_latex_table(cell):
+    """Any text leaves the braces balanced, the columns separated by as many &, and no sign that LaTeX reads."""
+    lines = latex_table({"a": "left", "b": "right"}, [[cell, cell]]).splitlines()
+    assert len(lines) == 7 and lines[4].endswith(r" \\")
+    row = re.sub(r"\\text\w+\{\}|\\[&%$#_{}]", "", lines[4].removesuffix(r" \\"))
+    assert row.count("&") == 1 and not set(row) & set("\\{}%$#_^~<>|")
 
 
 def test_latex_compiles_the_front(capsys, url, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import pytest
 
@@ -17,6 +18,7 @@ from explorer.store.managing.merging import append_trials
 from explorer.store.rows import Ending
 from explorer.store.studies import find_study, list_studies, study_names
 from explorer.store.writer import StudyWriter
+from tests.command_line import run
 from tests.store.conftest import ENVIRONMENT, GONE, RESULT, make_study, proposal
 
 COMPLETE = Ending("complete", {"accuracy": 0.5}, RESULT, environment=ENVIRONMENT, weights="0" * 64)
@@ -82,6 +84,33 @@ def test_a_copy_between_servers_and_files_is_complete(postgresql_url, tmp_path, 
     assert back.trial(0).environment == ENVIRONMENT
     for study in (there, back):
         study.database.close()
+
+
+def test_the_commands_work_on_a_server(capsys, postgresql_url, tmp_path, monkeypatch):
+    """``explorer studies`` lists, copies, merges, annotates, renames and deletes studies on PostgreSQL."""
+    monkeypatch.chdir(tmp_path)
+    made = make_study(f"sqlite:///{tmp_path}/a.db"), make_study(postgresql_url)
+    for seed, study in enumerate(made):
+        writer = StudyWriter(study, new_worker())
+        writer.begin(0, dataclasses.replace(proposal(f"net{seed}"), seed=seed))
+        writer.finish(0, COMPLETE)
+        study.database.close()
+    monkeypatch.setenv("EXPLORER_STORAGE", postgresql_url)
+
+    def ask(*words: str) -> str:
+        status, out, err = run(capsys, "studies", *words)
+        assert status == 0, err
+        return out
+
+    ask("copy", "one", "two")
+    assert "added 1" in ask("merge", "two", "one", "--from", f"sqlite:///{tmp_path}/a.db")
+    ask("note", "two", "both machines")
+    ask("tag", "two", "paper")
+    ask("rename", "two", "both")
+    (listed,) = json.loads(ask("--tag", "paper", "--json"))
+    assert (listed["name"], listed["note"], listed["trials"]["complete"]) == ("both", "both machines", 2)
+    ask("delete", "one", "both", "--yes")
+    assert json.loads(ask("--json")) == []
 
 
 def test_a_running_trial_is_interrupted_in_the_copy(writer):

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from explorer.records import TrialRecord
 from explorer.space.levels import Level, levels_of, missing_levels
 from explorer.space.search_space import parse_space
-from explorer.study.results.levels import untried_levels, untried_text
+from explorer.study.results.levels import (
+    stopped_levels,
+    stopped_text,
+    unknown_levels_text,
+    untried_levels,
+    untried_text,
+)
 from explorer.study.samplers.coverage import Coverage
 from explorer.study.search import run_search
 
@@ -56,6 +63,19 @@ def test_a_search_without_coverage_names_what_it_left_out(rare):
     assert untried_levels(study) == left_out != []
     assert untried_text(left_out).startswith(f"not tried: {left_out[0]}") and "--cover K" in untried_text(left_out)
     assert untried_text([]) == ""
+
+
+def test_a_level_whose_trials_were_all_stopped_is_named(rare):
+    """A level that was tried, but has no complete trial, is named apart from those that were not tried."""
+    study = run_search(rare, evaluate=shallow, workers=1, storage=None, trials=6).study
+    records = [
+        replace(trial, state="stopped" if trial.choices["act"] == "relu" else "complete") for trial in study.trials()
+    ]
+    assert Level("act", "relu") in stopped_levels(study, records)
+    assert not set(stopped_levels(study, records)) & set(untried_levels(study, records))
+    text = unknown_levels_text(study, records)
+    assert "act=relu" in text.partition("no complete trial")[2] and "--stopping none" in text
+    assert stopped_levels(study) == [] and stopped_text([]) == ""
 
 
 def test_a_random_sample_is_not_restricted(rare):

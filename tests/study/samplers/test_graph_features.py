@@ -25,13 +25,23 @@ grammar:
 @pytest.mark.parametrize(
     ("choices", "expected"),
     [
-        ("e01=conv3x3 bn, e12=zero, e02=identity", {"paths": 4, "shortest_path": 0}),
-        ("e01=zero, e12=conv3x3 bn, e02=conv1x1 bn", {"paths": 4, "shortest_path": 0, "live conv1x1": 2}),
+        ("e01=conv3x3 bn, e12=zero, e02=identity", {"paths": 4, "shortest_path": 0, "cut_blocks": 0}),
+        (
+            "e01=zero, e12=conv3x3 bn, e02=conv1x1 bn",
+            {"paths": 4, "shortest_path": 0, "cut_blocks": 0, "live conv1x1": 2},
+        ),
         (
             "e01=conv3x3 bn, e12=avgpool3x3, e02=conv1x1 bn",
-            {"paths": 6, "shortest_path": 0, "live conv1x1": 2, "live conv3x3": 2, "live avgpool3x3": 2},
+            {
+                "paths": 6,
+                "shortest_path": 0,
+                "cut_blocks": 0,
+                "live conv1x1": 2,
+                "live conv3x3": 2,
+                "live avgpool3x3": 2,
+            },
         ),
-        ("e01=identity, e12=identity, e02=identity", {"paths": 6, "shortest_path": 0}),
+        ("e01=identity, e12=identity, e02=identity", {"paths": 6, "shortest_path": 0, "cut_blocks": 0}),
     ],
 )
 def test_layers_that_lead_nowhere_are_not_counted(choices, expected):
@@ -45,7 +55,7 @@ def test_the_shortest_path_of_plain_blocks_has_all_their_weight_layers():
     text = "name: n\ninput: 3x8x8\nclasses: 10\nstem: conv3x3(8)\nstages: {blocks: 2, width: 8}\nhead: gap fc\n"
     text += "block: conv3x3 conv3x3 +\n"
     plain = parse_space(text + "shortcut: {same: none, changed: none}\n", "plain.yaml").architecture(0)
-    assert graph_numbers(plain) == {"paths": 2, "shortest_path": 4, "live conv3x3": 4}
+    assert graph_numbers(plain) == {"paths": 2, "shortest_path": 4, "cut_blocks": 0, "live conv3x3": 4}
     assert graph_numbers(parse_space(text, "residual.yaml").architecture(0))["shortest_path"] == 0
 
 
@@ -55,3 +65,14 @@ def test_every_network_has_a_path_through_each_block():
     for index in range(0, space.count(), max(1, space.count() // 20)):
         architecture = space.architecture(index)
         assert graph_numbers(architecture)["paths"] >= sum(1 for _ in architecture.blocks())
+
+
+def test_a_block_without_a_path_is_cut():
+    """Without a shortcut, a cell whose two paths are zero does not pass its input on, whatever its dead layers add."""
+    space = parse_space(CELL + "shortcut: {same: scale(0), changed: scale(0)}\n", "plain.yaml")
+    for choices, cut in (
+        ("e01=zero, e12=conv3x3 bn, e02=zero", 2),
+        ("e01=conv3x3 bn, e12=zero, e02=zero", 2),
+        ("e01=identity, e12=identity, e02=zero", 0),
+    ):
+        assert graph_numbers(space.architecture(space.derivation(choices)))["cut_blocks"] == cut

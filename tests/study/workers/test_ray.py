@@ -22,6 +22,7 @@ from explorer.study.workers.engines import start_executor
 from explorer.study.workers.executor import Needs
 from explorer.study.workers.jobs import Job, Outcome
 from explorer.training.settings import TrainingSettings
+from tests.extensions.page import shown
 from tests.polling import wait_until
 from tests.study.workers.children import answers
 
@@ -130,6 +131,23 @@ def test_ray_client_is_rejected():
     pytest.importorskip("ray")
     with pytest.raises(StudyError, match="Ray Client is not supported; search on a machine of the cluster"):
         start_executor("ray", os.getpid, Needs(address="ray://127.0.0.1:10001"))
+
+
+def test_nodes_load_the_extensions_of_the_search(ray_nodes, tmp_path):
+    """A space with an op, a data set and a recipe of a file is trained on nodes that have no copy of the file."""
+    here, script = tmp_path / "here", tmp_path / "here" / "parts.py"
+    here.mkdir()
+    script.write_text(shown("parts.py"))
+    (here / "parts.yaml").write_text(shown("parts.yaml"))
+    line = ("--space", "parts.yaml", "--data", "stripes", "--recipe", "slow", "--objectives", "accuracy,joules")
+    line += ("--epochs", "2", "--trials", "3", "--import", str(script))
+    line += ("--engine", "ray", "--engine-address", ray_nodes.address)
+    command = [sys.executable, "-m", "explorer", "search", *line]
+    done = subprocess.run(command, cwd=here, env=ray_nodes.environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    study = open_study(f"sqlite:///{here}/explorer.db")
+    assert study.counts()["complete"] == 3 and study.counts()["failed"] == 0
+    assert all(trial.costs["joules"] > 0 for trial in study.trials(full=False))
 
 
 def test_an_address_without_a_cluster_is_rejected(tmp_path):

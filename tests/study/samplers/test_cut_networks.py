@@ -1,0 +1,44 @@
+"""Networks whose output does not depend on their input are proposed last."""
+
+from __future__ import annotations
+
+import pytest
+
+from explorer.space.search_space import parse_space
+from explorer.study.candidates import Candidates
+from explorer.study.samplers.candidate_pool import CandidatePool
+from explorer.study.search import run_search
+
+CELL = """
+name: cell
+input: 3x8x8
+classes: 10
+stem: conv3x3(8) bn
+stages: {blocks: 1, width: 8}
+block: e01 e12 +
+shortcut: {same: scale(0), changed: scale(0)}
+head: gap fc
+grammar:
+  e01: zero | identity | conv3x3 bn | avgpool3x3 | conv1x1 bn
+  e12: zero | identity | conv3x3 bn | avgpool3x3 | conv1x1 bn
+"""
+
+
+@pytest.mark.parametrize("sampler", ["frontier", "evolution"])
+def test_a_sampler_trains_networks_that_ignore_their_input_last(sampler):
+    """Samplers with a candidate pool leave them out until no other network is untried."""
+    space = parse_space(CELL, "cell.yaml")
+    pool = CandidatePool(Candidates(space, {}, ()), 0)
+    cut = {candidate.digest for candidate in map(pool.candidate, space) if candidate and candidate.ignores_input}
+    digests = {space.architecture(derivation).digest for derivation in space}
+    assert 0 < len(cut) < len(digests)
+
+    def evaluate(architecture, *, choices, epochs, seed):
+        return {"accuracy": 0.1 if architecture.digest in cut else 0.5 + 0.01 * len(str(choices))}
+
+    study = run_search(
+        space, evaluate=evaluate, storage=None, sampler=sampler, trials=len(digests) + 5, cover=0, seed=3
+    ).study
+    trained = [trial.digest for trial in study.trials() if trial.same_as is None and trial.state == "complete"]
+    assert set(trained) == digests
+    assert not cut & set(trained[: len(digests) - len(cut)])
