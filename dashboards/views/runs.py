@@ -29,6 +29,7 @@ from explorer.dashboard.figures.studies import studies_figure
 from explorer.dashboard.panels.charts import draw_figure, draw_hypervolume
 from explorer.dashboard.panels.header import current_trials
 from explorer.dashboard.panels.notes import draw_notes
+from explorer.dashboard.panels.processes import draw_processes
 from explorer.dashboard.panels.tables import draw_pages, draw_table
 from explorer.dashboard.quantities import unit_of
 from explorer.dashboard.session import (
@@ -54,6 +55,7 @@ def draw() -> None:
         return
     study, records = found
     _draw_summary(study, records)
+    draw_processes(study)
     _draw_leases(study, records)
     _draw_timeline(study, records)
     _draw_failures(study, records)

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import webbrowser
@@ -62,6 +63,7 @@ def examine(storage: str, data_dir: str | None = None) -> list[Check]:
         _checked("storage", partial(_storage, storage), needed=True),
         _checked("disk", partial(_disk, storage), needed=True),
         _checked("cache", _cache),
+        _checked("slurm", _slurm),
         _checked("data", partial(_data, data_dir)),
         _browser(),
     ]
@@ -159,6 +161,21 @@ def _gpu() -> Check:
             fix=fix,
         )
     return Check("gpu", True, "none; networks are trained on the CPU")
+
+
+def _slurm() -> Check:
+    """Check whether jobs can be submitted to SLURM. A machine without SLURM needs none."""
+    programs = ("sbatch", "squeue", "scancel", "srun")
+    missing = [program for program in programs if shutil.which(program) is None]
+    if len(missing) == len(programs):
+        return Check("slurm", True, "none on this machine; --engine slurm needs a login node of a cluster")
+    if missing:
+        return Check("slurm", False, f"{', '.join(missing)} is missing", fix="install the client programs of SLURM")
+    done = subprocess.run(["sinfo", "--noheader", "--format=%P"], capture_output=True, text=True, timeout=20)
+    if done.returncode:
+        why = " ".join(done.stderr.split())[:200] or "no answer"
+        return Check("slurm", False, f"the cluster does not answer: {why}", fix="search on a login node of the cluster")
+    return Check("slurm", True, f"partitions: {', '.join(done.stdout.split())}")
 
 
 def _training() -> Check:

@@ -381,9 +381,8 @@ class Study(StudyCommands):
     def _with_details(self, light: list[TrialRecord]) -> list[TrialRecord]:
         """Return the same trials with architecture, training curve and environment."""
         numbers = [record.number for record in light]
-        full = {
-            each.number: each for each in read_trials(self, self.objectives, trials.c.number.in_(numbers), full=True)
-        }
+        found = read_trials(self, self.objectives, trials.c.number.in_(numbers), full=True)
+        full = {each.number: each for each in found}
         return [full[number] for number in numbers]
 
     def sign(self, name: str) -> int:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Unpack
 
 from explorer.analysis.limits import parse_limit
@@ -20,7 +21,7 @@ from explorer.analysis.noise import repeats_of
 from explorer.errors import SearchFailed, StoreError, StudyError
 from explorer.records import ConfirmationRecord, TrialRecord
 from explorer.settings.settings import takes_settings
-from explorer.space.search_space import SearchSpace
+from explorer.space.search_space import SearchSpace, load_space
 from explorer.store.database import Database, check_storage, open_for_writing, open_if_present
 from explorer.store.lease import new_worker
 from explorer.store.presence.processes import Role
@@ -88,7 +89,7 @@ class SearchResult:
 
 @takes_settings(SearchSettings)
 def run_search(
-    space: SearchSpace,
+    space: SearchSpace | str | PathLike[str],
     settings: SearchSettings | None = None,
     *,
     progress: Progress | bool | None = None,
@@ -98,7 +99,7 @@ def run_search(
     """Search ``space`` for the Pareto front of the objectives. The same call again resumes the study.
 
     Args:
-        space: The space, as ``load_space`` returns it.
+        space: The space, its file, or the name of one that comes with the explorer.
         settings: All settings as one value; each keyword below replaces one of them.
         {settings}
         progress: Called with each Event; True shows the progress. An exception that it raises ends the search and gets
@@ -118,8 +119,10 @@ def run_search(
             return run_search(space, settings, progress=report, role=role)
     exit_while_importing()
     began, role = time.monotonic(), role or Role("search")
+    if isinstance(space, str | PathLike):
+        space = load_space(space)
     if not isinstance(space, SearchSpace):
-        raise StudyError(f"a search takes a space, as explorer.load_space(...) gives it; found {space!r}")
+        raise StudyError(f"a search takes a space or its file, as 'preact_variants.yaml'; found {space!r}")
     check_storage(settings.storage)
     if settings.study is not None:
         check_name(settings.study)
@@ -177,7 +180,7 @@ def _opened_again(database: Database, storage: str, name: str) -> Study:
 
 @takes_settings(SearchSettings)
 def search(
-    space: SearchSpace,
+    space: SearchSpace | str | PathLike[str],
     settings: SearchSettings | None = None,
     *,
     progress: Progress | bool | None = None,
@@ -193,7 +196,7 @@ def search(
     steps.
 
     Args:
-        space: The space, as ``load_space`` returns it.
+        space: The space, its file, or the name of one that comes with the explorer.
         settings: All settings as one value; each keyword below replaces one of them.
         {settings}
         progress: True shows the progress, False does not; by default it is shown on terminals and in notebooks. Or a

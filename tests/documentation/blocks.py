@@ -15,6 +15,7 @@ BLOCK = re.compile(
     r"(?:^ *<!-- (?P<mark>[^\n]*?) -->\n+)?^(?P<indent> *)```(?P<language>\w+)\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
+COMMENT = re.compile(r"(?:^|\s)#\s")  # shlex would begin one within space.yaml#17
 NOT_RUN = "not run: "
 # Installing is what .ci/run and .ci/extras do, in environments of their own.
 INSTALLING = re.compile(r"^(python3 -m venv|(\.venv/bin/)?pip install)\b")
@@ -77,6 +78,6 @@ def commands(text: str) -> Iterator[list[str]]:
     """Yield the words of each command of a shell block, without what installs packages."""
     for line in text.replace("\\\n", " ").splitlines():
         for command in line.split(" && "):
-            words = shlex.split(command, comments=True)
+            words = shlex.split(COMMENT.split(command)[0])
             if words and not INSTALLING.match(command.strip()):
                 yield words

@@ -24,10 +24,17 @@ STUDY = "preact_variants-cluttered-digits"  # that of the README's main command
 # Added to the commands that train or measure, so that a page takes seconds. A later option replaces an earlier one.
 TRAINED = ("--epochs", "1", "--subset", "60", "--workers", "1")
 SHORT = {
-    "search": ("--trials", "4", *TRAINED),
-    "compare": ("-n", "5", *TRAINED),
+    "search": ("--trials", "2", *TRAINED),
+    "compare": TRAINED,
     "effects": ("--pairs", "2"),
+    "export": ("--formats", "yaml,python,safetensors"),
     "confirm": ("--seeds", "1", "--workers", "1"),
+}
+SHORTER = {  # added to any command with this option
+    "--calibrate": ("-n", "12"),
+    "--frontier": ("--formats", "yaml"),
+    "--repeats": ("--repeats", "2"),
+    "-n": ("-n", "5"),
 }
 # What pages leave to the reader, and the value that it has here.
 PLACEHOLDERS = {"STUDY_A": STUDY, "STUDY_B": "second", "STUDY": STUDY, "DIR": ".", "FILE": "report", "THEIRS": STUDY}
@@ -42,6 +49,7 @@ RUN_ELSEWHERE = {  # the pages whose blocks other tests run as they are
     "docs/tutorial/index.md": "test_tutorial.py",
     "docs/how_to/compare_blocks.md": "test_tutorial.py",
     "docs/everyday/extending.md": "tests/extensions",
+    "docs/many_machines/slurm.md": "tests/study/launchers/test_slurm_page.py",
     "docs/reference/errors.md": "tests/space/mistakes",
 }
 
@@ -50,7 +58,7 @@ RUN_ELSEWHERE = {  # the pages whose blocks other tests run as they are
 def studied(tmp_path_factory) -> Path:
     """A folder with the study that the pages go on with, of a few short trainings, and another study of its space."""
     folder = tmp_path_factory.mktemp("studied")
-    for name, seed, trials in ((STUDY, 0, 11), ("second", 1, 4)):
+    for name, seed, trials in ((STUDY, 0, 11), ("second", 1, 3)):
         space = explorer.load_space("preact_variants.yaml")
         settings = {"epochs": 1, "subset": 60, "workers": 1, "scores": ["naswot"], "seed": seed, "trials": trials}
         explorer.search(space, study=name, storage=f"sqlite:///{folder}/explorer.db", **settings)
@@ -99,10 +107,10 @@ def shell(capsys, monkeypatch):
             short = SHORT.get(command, ())
             if (command == "effects" and "--pairs" not in rest) or (command == "compare" and STUDY in rest):
                 short = ()  # it trains nothing
-            if "--calibrate" in rest:
-                short = ("-n", "12")
-            if "--frontier" in rest:  # several networks
-                short = ("--formats", "yaml")
+            if command == "export" and "--formats" in rest:
+                short = ()
+            for option, shorter in SHORTER.items():
+                short += shorter if option in rest else ()
             status, out, err = run(capsys, command, *rest, *short)
             assert status == 0, f"{where}\n{out}\n{err}"
             if output:
@@ -147,7 +155,7 @@ def short_search(search: Any, *args: Any, **options: Any) -> Any:
     """Search as a page says, but for its length."""
     trained = {} if "evaluate" in options else {"epochs": 1, "subset": 60}
     least = {"repeats": min(options["repeats"], 2)} if "repeats" in options else {}
-    return search(*args, **{"storage": None, **options, **trained, **least, "trials": 4, "workers": 1})
+    return search(*args, **{"storage": None, **options, **trained, **least, "trials": 3, "workers": 1})
 
 
 def checked(page: str) -> list[Block]:

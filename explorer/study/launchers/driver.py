@@ -33,7 +33,7 @@ from explorer.study.settings import SearchSettings
 from explorer.study.trial_index import TrialIndex, status_of
 
 POLL_SECONDS = 2.0  # between two questions for the workers and the trials
-END_SECONDS = 90.0  # that cancelled workers have to release their trials
+END_SECONDS = 120.0  # that cancelled workers have to release their trials
 _log = logging.getLogger(__name__)
 
 

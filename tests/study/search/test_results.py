@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from explorer.costs.analytic import count_cost
+from explorer.errors import StudyError
 from explorer.store.studies import open_study
+from explorer.study.search import run_search
 from tests.study.evaluations import FAILURES, good, raises, score
 from tests.study.search.in_memory import search
 
@@ -78,6 +80,19 @@ def test_a_failing_cost_fails_only_its_trial(space):
     assert reasons["2"].startswith("ZeroDivisionError: no joules")
     assert reasons["3"].startswith("ValueError: the cost joules is nan (float), expected a finite number")
     assert {r.choices["depth"] for r in study.trials() if r.state == "complete"} == {"1", "3"}
+
+
+def test_a_file_is_a_space_too(space, tmp_path):
+    """A search takes the path of a space file, or the name of a shipped one; anything else is an error."""
+
+    def half(architecture, *, choices, epochs, seed):
+        return {"accuracy": 0.5}
+
+    (tmp_path / "tiny.yaml").write_text(space.text)
+    for given in (tmp_path / "tiny.yaml", str(tmp_path / "tiny.yaml"), "he2016_orders"):
+        assert run_search(given, evaluate=half, trials=1, storage=None, workers=1).study.counts()["complete"] == 1
+    with pytest.raises(StudyError, match=r"a search takes a space or its file, .*; found 7"):
+        run_search(7, evaluate=half, trials=1, storage=None)
 
 
 def test_events_report_the_whole_search(space):

@@ -14,6 +14,7 @@ import pytest
 from explorer.errors import StudyError
 from explorer.space.search_space import load_space
 from explorer.store.artifacts import weights_file
+from explorer.store.presence.status import read_status
 from explorer.store.studies import open_study
 from explorer.study.plan import make_plan
 from explorer.study.search import run_search
@@ -176,3 +177,17 @@ def test_trials_of_a_killed_node_run_on_another(begin, ray_nodes, tmp_path):
     started = Counter(seed for seed, _ in lines())
     assert sum(started.values()) > 8 and all(count <= attempts[seed] for seed, count in started.items())
     wait_until(lambda: not any(runs(pid) for _, pid in lines()))
+
+
+def test_the_status_shows_the_nodes_of_the_tasks(begin, tmp_path):
+    """``explorer status`` names the node and device of each task."""
+    start, starts = begin
+    process = start(trials=3, seconds=200)
+    wait_until(lambda: len(starts()) >= 3)
+    study = open_study(f"sqlite:///{tmp_path}/explorer.db")
+
+    def shown() -> list[tuple[str, str, str]]:
+        return [(each.host, each.device, each.state) for each in read_status(study).workers]
+
+    wait_until(lambda: shown().count((os.uname().nodename, "cpu", "training")) == 3)
+    process.kill()
