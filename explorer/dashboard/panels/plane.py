@@ -187,7 +187,10 @@ def draw_plane(study: Study, plane: Plane, chosen: int) -> None:
     words += [SEEDS_CAPTION] if plane.seeds else []
     if plane.progress is None and plane.x not in SPENT:
         words.append(certainty_text(plane.certainty, plane.front, plane.y))
-    words.append("Click a point to see its network. A selection box restricts all pages to the networks in it.")
+    words.append(
+        "Click a point to see its network. Drag the dotted line to set a budget. A selection box restricts all"
+    )
+    words.append("pages to the networks in it.")
     st.caption(safe_text(" ".join(words), "markdown", length=900))
 
 
