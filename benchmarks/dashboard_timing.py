@@ -3,13 +3,17 @@
     python benchmarks/dashboard_timing.py paint --optuna-dashboard VENV/bin/optuna-dashboard
     python benchmarks/dashboard_timing.py search
 
+VENV is a virtual environment of its own in which ``pip install optuna-dashboard`` was run. ``paint`` without it
+measures the explorer alone.
+
 ``paint``: the same generated study (networks of a shipped space with their exact costs and generated accuracies) is
-written for the explorer and for Optuna. Both servers run. A visit is a new browser context with an empty cache. First
-paint is the time from the start of navigation until two frames after a figure has all complete trials and reacts to
-clicks. Visits alternate; the first visit of each server, which reads the database, is reported separately. Then the
-times from a click on a point to its trial's headline and to the end of the page's work are measured. ``search``: a
-search with four workers, with and without an open page in turn: wall time, and CPU-seconds of server and browser. Needs
-Chromium. Records of the output are in ``benchmarks/records``.
+written for the explorer and for Optuna. Both servers run, and Streamlit with a page of one point, which is the least
+that a Streamlit page takes. A visit is a new browser context with an empty cache. First paint is the time from the
+start of navigation until two frames after a figure has all complete trials, as points or in the counts of a density,
+and reacts to clicks. Beside it are the CPU-seconds of the server. Visits alternate; the first visit of each server,
+which reads the database, is reported separately. Then the times from a click on a point to its trial's headline and to
+the end of the page's work are measured. ``search``: a search with four workers, with and without an open page in turn:
+wall time, and CPU-seconds of server and browser. Needs Chromium. Records of the output are in ``benchmarks/records``.
 """
 
 from __future__ import annotations
@@ -45,13 +49,30 @@ from explorer.system.environment import describe_environment
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 PATIENCE = 300_000  # milliseconds
+CLICKS = 12  # on points, for the time of a click
 PAINTED = """count => {
     for (const plot of document.querySelectorAll('.js-plotly-plot')) {
         const traces = plot._fullData || [];
-        const held = traces.reduce((sum, trace) => sum + (trace.x ? trace.x.length : 0), 0);
+        const counted = trace => trace.type === 'heatmap' && trace.text
+            ? trace.text.reduce((sum, row) => sum + Array.from(row).reduce((all, one) => all + Number(one), 0), 0)
+            : trace.x ? trace.x.length : 0;
+        const held = traces.reduce((sum, trace) => sum + counted(trace), 0);
         if (held >= count && plot.querySelector('.nsewdrag')) return true;
     }
     return false;
+}"""
+POINTS = """() => {  // the places of points on the page, with their trials
+    const plot = document.querySelector('.js-plotly-plot'), {xaxis, yaxis} = plot._fullLayout;
+    const box = plot.getBoundingClientRect(), found = [];
+    for (const trace of plot._fullData) {
+        if (trace.mode !== 'markers' || !trace.customdata) continue;
+        trace.customdata.forEach((trial, place) => found.push([
+            Number(trial),
+            box.x + xaxis._offset + xaxis.c2p(xaxis.d2c(trace.x[place])),
+            box.y + yaxis._offset + yaxis.c2p(yaxis.d2c(trace.y[place])),
+        ]));
+    }
+    return found;
 }"""
 HEADLINE_CHANGED = r"""before => {
     const texts = [...document.querySelectorAll('[data-testid=stText]')].map(one => one.innerText);
@@ -177,6 +198,18 @@ def serving(command: list[str], environment: dict[str, str], port: int, path: st
         server.wait(30)
 
 
+def bare_command(folder: Path, port: int) -> list[str]:
+    """Return the command of a Streamlit page with a figure of one point."""
+    script = folder / "bare.py"
+    script.write_text(
+        "import streamlit as st\nfrom plotly import graph_objects as go\n"
+        "st.plotly_chart(go.Figure(go.Scatter(x=[1], y=[1], mode='markers')))\n"
+    )
+    options = ["--server.headless=true", "--server.fileWatcherType=none", "--browser.gatherUsageStats=false"]
+    return [sys.executable, "-m", "streamlit", "run", str(script), f"--server.port={port}", *options,
+            "--server.address=127.0.0.1"]  # fmt: skip
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -200,13 +233,11 @@ def visit(browser, address: str, count: int, then=lambda page: None) -> float:
 
 def detail_seconds(page) -> list[tuple[float, float]]:
     """Return the seconds from a click to its trial's headline and to the end of the page's work, for several points."""
-    from tests.dashboards.test_browser import PLACE
-
     out = []
-    page.wait_for_timeout(3000)
+    page.wait_for_function(AT_REST, polling="raf")
     headline = page.get_by_test_id("stText").filter(has_text="trial ")
-    for number in range(7, 300, 20):
-        place = page.evaluate(PLACE, number)
+    points = sorted(page.evaluate(POINTS))
+    for _, *place in points[:: max(1, len(points) // CLICKS)][:CLICKS]:
         page.mouse.move(*place)
         before = headline.first.inner_text()
         started = time.perf_counter()
@@ -217,8 +248,8 @@ def detail_seconds(page) -> list[tuple[float, float]]:
             page.wait_for_function(AT_REST, polling="raf", timeout=10_000)
             out.append((named, time.perf_counter() - started))
         except Late:
-            print(f"  a click at trial {number} chose nothing new")  # it may hit the point that is chosen already
-        page.wait_for_timeout(500)
+            print("  a click chose nothing new")  # it may hit the point that is chosen already
+        page.wait_for_timeout(300)
     return out
 
 
@@ -239,22 +270,40 @@ def paint(options: argparse.Namespace) -> None:
             ours, theirs = f"sqlite:///{folder}/ours{count}.db", f"sqlite:///{folder}/optuna{count}.db"
             if not Path(folder, f"ours{count}.db").exists():
                 write_ours(ours, made[:count])
-            ports = free_port(), free_port()
+            ports = [free_port(), free_port()]
             servers = [serving(server_command(ports[0]), server_environment(ours), ports[0], "/_stcore/health")]
             addresses = [f"http://127.0.0.1:{ports[0]}"]
-            if options.optuna_dashboard:
+            if options.optuna_dashboard and count <= options.optuna_limit:
                 if not Path(folder, f"optuna{count}.db").exists():
                     write_optuna(theirs, made[:count])
                 command = [options.optuna_dashboard, theirs, "--host", "127.0.0.1", "--port", str(ports[1])]
                 servers.append(serving(command, dict(os.environ), ports[1], "/"))
                 addresses.append(f"http://127.0.0.1:{ports[1]}/dashboard/studies/1")
+            names = ["explorer", "optuna-dashboard"][: len(servers)]
+            ports.append(free_port())
+            servers.append(
+                serving(bare_command(Path(folder), ports[-1]), dict(os.environ), ports[-1], "/_stcore/health")
+            )
+            addresses.append(f"http://127.0.0.1:{ports[-1]}")
+            names.append("Streamlit alone")
             running = [server.__enter__() for server in servers]
             try:
-                times = [[visit(browser, address, count) for address in addresses] for _ in range(options.visits + 1)]
-                for name, own in zip(("explorer", "optuna-dashboard"), zip(*times)):
+                times, spent = [], []
+                for _ in range(options.visits + 1):
+                    before = [cpu_of(server.pid) for server in running]
+                    wanted = [count] * (len(addresses) - 1) + [1]
+                    times.append([visit(browser, *each) for each in zip(addresses, wanted)])
+                    spent.append([cpu_of(server.pid) - used for server, used in zip(running, before)])
+                middles = []
+                for name, own, cpu in zip(names, zip(*times), zip(*spent)):
                     later = ", ".join(f"{value:.2f}" for value in sorted(own[1:]))
-                    middle = statistics.median(own[1:])
-                    print(f"{count:6,} trials, {name}: first visit {own[0]:.2f} s; then {middle:.2f} s ({later})")
+                    middles.append(statistics.median(own[1:]))
+                    print(
+                        f"{count:7,} trials, {name}: first visit {own[0]:.2f} s; then {middles[-1]:.2f} s ({later});"
+                        f" server CPU {cpu[0]:.2f} s, then {statistics.median(cpu[1:]):.2f} s"
+                    )
+                for name, other in zip(names[1:], middles[1:]):
+                    print(f"{count:7,} trials: explorer / {name} {middles[0] / other:.2f}")
                 report_details(browser, addresses[0], count)
                 sys.stdout.flush()
             finally:
@@ -347,9 +396,10 @@ def search(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=("paint", "search"))
-    parser.add_argument("--trials", type=int, nargs="+", default=[500, 5_000, 20_000])
+    parser.add_argument("--trials", type=int, nargs="+", default=[500, 5_000, 20_000, 100_000])
     parser.add_argument("--visits", type=int, default=3)
     parser.add_argument("--optuna-dashboard", help="its program, in a virtual environment of its own")
+    parser.add_argument("--optuna-limit", type=int, default=20_000, help="most trials to show in optuna-dashboard")
     parser.add_argument("--folder", help="keeps the databases of paint there, and takes those that are there already")
     parser.add_argument("--search-trials", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=2)

@@ -13,16 +13,17 @@ def go_home() -> None:
     st.switch_page(home, query_params=st.query_params.to_dict())
 
 
-page = st.navigation(
-    [
-        home,
-        st.Page(go_home, title="Frontier", url_path="frontier", visibility="hidden"),
-        st.Page("views/architecture.py", title="Architecture"),
-        st.Page("views/effects.py", title="Effects"),
-        st.Page("views/space.py", title="Space"),
-        st.Page("views/runs.py", title="Runs"),
-    ],
-    position="top",
-)
+pages = [
+    home,
+    st.Page("views/architecture.py", title="Architecture"),
+    st.Page("views/effects.py", title="What matters", url_path="effects"),
+    st.Page("views/space.py", title="Space"),
+    st.Page("views/runs.py", title="Runs"),
+]
+other = st.Page(go_home, title="Frontier", url_path="frontier", visibility="hidden")
+page = st.navigation([*pages, other], position="top")
+with st.container(horizontal=True, gap="small", key="phone_navigation"):  # on a phone Streamlit hides its own
+    for each in pages:
+        st.page_link(each, label=each.title)
 with timed():
     page.run()

@@ -151,6 +151,8 @@ class TrialRecord:
         expected: The predicted final objectives of a stopped trial, for samplers; empty if unknown.
         counterpart: Of a trial that ``explorer effects --pairs`` proposed: its ``twin``, a trial that differs only in
             ``factor`` and has the same seed and ``precision``; then the ``objective`` and the ``asked`` choice.
+        note: What a user wrote down about the trial, one line.
+        tags: Words by which a user groups trials.
     """
 
     number: int
@@ -176,6 +178,8 @@ class TrialRecord:
     duration: float | None = None
     expected: Mapping[str, float] = field(default_factory=dict)
     counterpart: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+    tags: tuple[str, ...] = ()
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         """Restore a pickled record. One of an earlier version has no values of the fields that were added later."""

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import streamlit as st
 
 from explorer.dashboard.data.architecture import comparison_rows
-from explorer.dashboard.data.space import space_of
+from explorer.dashboard.data.space import address_of, space_of
 from explorer.dashboard.data.storage import read_gradient_flow, read_trial
 from explorer.dashboard.data.trials import frontier_points
-from explorer.dashboard.figures.architecture import gradient_figure
+from explorer.dashboard.figures.architecture import compared_curves_figure, gradient_figure
 from explorer.dashboard.panels.charts import draw_figure
 from explorer.dashboard.panels.export import draw_export
+from explorer.dashboard.panels.header import current_trials
 from explorer.dashboard.panels.neighbours import COMPARED, NETWORK, draw_neighbours, draw_untried
 from explorer.dashboard.panels.network import (
     draw_anatomy,
@@ -22,11 +23,12 @@ from explorer.dashboard.panels.network import (
     draw_training,
     headline,
 )
+from explorer.dashboard.panels.notes import annotation_text, draw_notes
+from explorer.dashboard.panels.tables import draw_table
 from explorer.dashboard.session import (
     LISTED,
     Place,
     cached,
-    current_trials,
     identity,
     last_viewed,
     read_number,
@@ -172,18 +174,28 @@ def _draw_comparison(study: Study, trials: list[TrialRecord]) -> None:
     )
     st.subheader("Differences", anchor=False)
     only = st.toggle("Only rows that differ", value=True, key="only_differences")
-    st.dataframe(rows[rows.differs != ""] if only else rows, hide_index=True, width="stretch", height="content")
+    draw_table(rows[rows.differs != ""] if only else rows, "Differences between the trials")
+    st.subheader("Blocks", anchor=False)
+    st.caption(f"Red borders mark what differs from the block at the same place in trial {trials[0].number}.")
+    base = _architecture(trials[0])
     for column, trial in zip(st.columns(len(trials), gap="medium"), trials, strict=True):
         with column:
             st.text(headline(study, trial))
             architecture = _architecture(trial)
             if architecture is not None:
-                draw_blocks(architecture, f"block_of_{trial.number}")
+                other = base if trial is not trials[0] else None
+                draw_blocks(architecture, f"block_of_{trial.number}", other)
                 draw_stages(architecture)
+    curves = {f"trial {each.number}": each.result.curve for each in trials if each.result and each.result.curve}
+    if curves:
+        st.subheader("Training", anchor=False)
+        draw_figure(compared_curves_figure(curves), "curves")
 
 
 def _draw_trial(study: Study, records: list[TrialRecord], trial: TrialRecord) -> None:
     draw_headline(study, trial)
+    if annotation_text(trial):
+        st.text(safe_text(annotation_text(trial), length=2_100))
     architecture = _architecture(trial)
     if architecture is None:
         return
@@ -200,7 +212,10 @@ def _draw_trial(study: Study, records: list[TrialRecord], trial: TrialRecord) ->
         _draw_gradients(study, trial)
     with right:
         st.subheader("Export", anchor=False)
-        draw_export(study, trial, architecture)
+        address = "" if isinstance(space, str) else address_of(study, space, Derivation(dict(trial.choices)))
+        draw_export(study, trial, architecture, address)
+        st.subheader("Note and tags", anchor=False)
+        draw_notes(study, trial.number)
 
 
 def _draw_untried(study: Study, records: list[TrialRecord], trial: TrialRecord, network: int) -> None:

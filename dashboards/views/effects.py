@@ -1,4 +1,4 @@
-"""The page Effects: what each choice does, the objective over cost, interactions, and distributions of results."""
+"""The page What matters: what each choice does, importance, interactions, and distributions of results."""
 
 from __future__ import annotations
 
@@ -9,23 +9,35 @@ import streamlit as st
 
 from explorer.analysis.effects import Effect, EffectModel, comparable, levels_of, quantity, varying_choices
 from explorer.analysis.quantities import is_maximised
-from explorer.dashboard.data.effects import clearest_factor, clearest_pairs, effect_rows, effects_csv, points_name
+from explorer.dashboard.data.effects import (
+    by_size,
+    clearest_factor,
+    clearest_pairs,
+    effect_rows,
+    effects_csv,
+    points_name,
+)
 from explorer.dashboard.data.trials import quantities
 from explorer.dashboard.figures.distributions import categories_figure, distribution_figure
 from explorer.dashboard.figures.effects import EFFECTS_CAPTION, MAX_ROWS, effects_figure
+from explorer.dashboard.figures.importance import IMPORTANCE_CAPTION, importance_figure
 from explorer.dashboard.figures.interactions import (
     CONDITIONAL_CAPTION,
+    COST_HEAT_CAPTION,
     MATRIX_CAPTION,
     MEANS_CAPTION,
     conditional_figure,
+    cost_heat_figure,
     matrix_figure,
     means_figure,
 )
 from explorer.dashboard.figures.level_curves import CURVES_CAPTION, MAX_LEVELS, curves_figure
 from explorer.dashboard.panels.charts import draw_figure
+from explorer.dashboard.panels.header import current_trials
 from explorer.dashboard.panels.network import quantity_title
+from explorer.dashboard.panels.tables import draw_table
 from explorer.dashboard.quantities import Unit, unit_of
-from explorer.dashboard.session import cached, current_study, identity, only_selected, selected_trials, show_message
+from explorer.dashboard.session import cached, identity, only_selected, selected_trials, show_message
 from explorer.dashboard.text import safe_text
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
@@ -48,6 +60,7 @@ class Asked(NamedTuple):
         cost: Name of the cost.
         unit: Unit of the objective.
         model: The model of the objective, which is fitted once.
+        maximised: Whether more of the objective is better.
     """
 
     key: tuple[object, ...]
@@ -56,11 +69,12 @@ class Asked(NamedTuple):
     cost: str
     unit: Unit
     model: EffectModel
+    maximised: bool
 
 
 def draw() -> None:
     """Draw the page."""
-    found = current_study()
+    found = current_trials(may_be_empty=True)
     if found is None:
         return
     study, records = found
@@ -83,7 +97,7 @@ def draw() -> None:
                     known, objective, cost, maximised=maximised, space=space_networks(study, known, cost)
                 ),
             )
-            effects = cached((*key, "effects"), model.effects)
+            effects = cached((*key, "effects"), lambda: by_size(model.effects()))
     except StudyError as error:
         show_message(f"{error}.")
         return
@@ -91,15 +105,26 @@ def draw() -> None:
         show_message("All networks have the same choices, so there are no effects to show.")
         return
     unit = unit_of(objective, [quantity(record, objective) for record in known])
-    asked = Asked(key, known, objective, cost, unit, model)
-    _draw_answers(asked, effects)
+    asked = Asked(key, known, objective, cost, unit, model, maximised)
     untried = cached((*key, "untried"), lambda: unknown_levels_text(study, records))
-    if untried:
-        st.caption(safe_text(f"Levels {untried}.", "markdown", length=600))
-    _draw_curves(asked, effects)
     factors = cached((*key, "factors"), lambda: varying_choices(known))
-    _draw_interactions(asked, factors)
-    _draw_distributions(asked, factors)
+    answers, over_cost, together, spread = st.tabs(
+        ["Effects", "Over cost", "Interactions", "Distributions"], on_change="rerun", key="question"
+    )
+    if answers.open:
+        with answers:
+            if untried:
+                show_message(f"Levels {untried}.")
+            _draw_answers(asked, effects)
+    elif over_cost.open:
+        with over_cost:
+            _draw_curves(asked, effects)
+    elif together.open:
+        with together:
+            _draw_interactions(asked, factors)
+    else:
+        with spread:
+            _draw_distributions(asked, factors)
 
 
 def _draw_answers(asked: Asked, effects: Sequence[Effect]) -> None:
@@ -113,7 +138,14 @@ def _draw_answers(asked: Asked, effects: Sequence[Effect]) -> None:
         picked = st.selectbox("Choice", options, format_func=safe_text, key="effects_of", width=220)
     shown = [effect for effect in effects if picked in (ALL_CHOICES, effect.factor)]
     drawn = shown[:MAX_ROWS]
-    draw_figure(cached((*key, "answers", picked), lambda: effects_figure(drawn, unit, cost)), "effects")
+    left, right = st.columns([5, 3], gap="medium")
+    with left:
+        draw_figure(cached((*key, "answers", picked), lambda: effects_figure(drawn, unit, cost)), "effects")
+    with right:
+        st.subheader("Importance", anchor=False)
+        found = cached((*key, "importances"), asked.model.importances)
+        draw_figure(cached((*key, "importance"), lambda: importance_figure(found)), "importance")
+        st.caption(IMPORTANCE_CAPTION)
     if len(shown) > len(drawn):
         st.caption(f"The first {len(drawn)} of {len(shown)} levels; the table has all.")
     st.caption(EFFECTS_CAPTION)
@@ -126,13 +158,9 @@ def _draw_answers(asked: Asked, effects: Sequence[Effect]) -> None:
             for note, names in list(notes.items())[:MAX_NOTES]:
                 st.text(safe_text(f"{'; '.join(names)} — {note}", length=900))
     table = cached((*key, "table", picked), lambda: effect_rows(shown, unit, cost))
-    form = st.column_config.NumberColumn(format="%+.1f" if unit.name == "%" else "%+.3g")
-    st.dataframe(
-        table,
-        hide_index=True,
-        column_config=dict.fromkeys(table.select_dtypes("float").columns, form),
-        width="stretch",
-    )
+    form = "{:+.1f}" if unit.name == "%" else "{:+.3g}"
+    with st.expander("As a table"):
+        draw_table(table, "Effects", forms=dict.fromkeys(table.select_dtypes("float").columns, form), height=520)
     points = points_name(unit)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
@@ -214,6 +242,19 @@ def _draw_interactions(asked: Asked, factors: list[str]) -> None:
             show_message(
                 "Too few networks have the same pair of levels to tell the effect of one choice under the other."
             )
+    st.subheader("Both choices at equal cost", anchor=False)
+    heat = cached((*key, "at_cost", rows, columns), lambda: asked.model.pairs_at_cost(rows, columns))
+    if any(each.effect is not None for each in heat):
+        draw_figure(
+            cached(
+                (*key, "heat", rows, columns),
+                lambda: cost_heat_figure(heat, rows, columns, unit, asked.cost, maximised=asked.maximised),
+            ),
+            "heat",
+        )
+        st.caption(COST_HEAT_CAPTION)
+    else:
+        show_message("Too few networks of like cost have the same pair of levels.")
     with st.expander("Mean of each pair of levels, whatever the networks cost"):
         draw_figure(
             cached((*key, "means", rows, columns), lambda: means_figure(known, rows, columns, asked.objective, unit)),

@@ -1,4 +1,4 @@
-"""The page Runs: the states of trials, the timeline of workers, leases, and studies compared with each other."""
+"""The page Runs: who runs what and where, the timeline of workers, failures by reason, and studies compared."""
 
 from __future__ import annotations
 
@@ -6,36 +6,46 @@ import pandas
 import streamlit as st
 
 from explorer.analysis.quantities import is_maximised
-from explorer.dashboard.data.runs import lease_rows, run_rows, timeline, trials_per_hour
+from explorer.dashboard.data.runs import (
+    failure_groups,
+    lease_rows,
+    run_rows,
+    timeline,
+    worker_rows,
+    workload,
+)
 from explorer.dashboard.data.storage import (
     read_environments,
     read_leases,
+    read_numbered,
     read_studies,
     read_study,
     why_not_comparable,
 )
-from explorer.dashboard.data.trials import frontier_points, state_counts
-from explorer.dashboard.figures.frontier import studies_figure
+from explorer.dashboard.data.summary import state_counts
+from explorer.dashboard.data.trials import frontier_points
 from explorer.dashboard.figures.runs import MAX_BARS, timeline_figure
+from explorer.dashboard.figures.studies import studies_figure
 from explorer.dashboard.panels.charts import draw_figure, draw_hypervolume
+from explorer.dashboard.panels.header import current_trials
+from explorer.dashboard.panels.notes import draw_notes
 from explorer.dashboard.panels.processes import draw_processes
+from explorer.dashboard.panels.tables import draw_pages, draw_table
 from explorer.dashboard.quantities import unit_of
 from explorer.dashboard.session import (
-    cache_of,
-    cached,
-    current_trials,
-    identity,
     only_selected,
-    selected_trials,
     show_message,
     storage_url,
+    table_of,
+    trials_of,
 )
 from explorer.dashboard.text import safe_text
 from explorer.errors import StoreError
-from explorer.records import TrialRecord
+from explorer.records import STATES, TrialRecord
 from explorer.store import Study
 
 EVERY = "every state"
+MAX_FAILURES = 20  # groups
 
 
 def draw() -> None:
@@ -44,25 +54,25 @@ def draw() -> None:
     if found is None:
         return
     study, records = found
-    _draw_summary(records)
+    _draw_summary(study, records)
     draw_processes(study)
     _draw_leases(study, records)
-    _draw_timeline(records)
-    draw_hypervolume(study, records)
+    _draw_timeline(study, records)
+    _draw_failures(study, records)
+    st.subheader("Hypervolume of the frontier", anchor=False)
+    draw_hypervolume(study)
     _draw_trials(study, records)
     _draw_studies(study)
+    st.subheader("Note and tags of the study", anchor=False)
+    draw_notes(study)
 
 
-def _draw_summary(records: list[TrialRecord]) -> None:
-    running = [record for record in records if record.state == "running"]
-    trained = ("complete", "stopped", "failed", "interrupted")
-    seconds = sum(record.seconds or 0.0 for record in records if record.state in trained)
-    with st.container(horizontal=True, gap="medium"):
-        for state, count in state_counts(records).items():
+def _draw_summary(study: Study, records: list[TrialRecord]) -> None:
+    with st.container(horizontal=True, gap="medium", key="metrics"):
+        for state, count in state_counts(table_of(study)).items():
             st.metric(state, f"{count:,}", width="content")
-        st.metric("active workers", f"{len({record.worker for record in running}):,}", width="content")
-        st.metric("trials per hour (last 10 minutes)", f"{trials_per_hour(records):,.0f}", width="content")
-        st.metric("hours of training", f"{seconds / 3600:,.2f}", width="content")
+        for title, text in workload(records).items():
+            st.metric(title, text, width="content")
 
 
 def _draw_leases(study: Study, records: list[TrialRecord]) -> None:
@@ -75,43 +85,63 @@ def _draw_leases(study: Study, records: list[TrialRecord]) -> None:
     if rows.empty:
         show_message("No trial is running or waiting to be resumed.")
         return
-    numbers = {name: st.column_config.NumberColumn(format="%.1f") for name in ("minutes", "lease left (s)")}
-    st.dataframe(rows, hide_index=True, width="stretch", column_config=numbers)
+    draw_table(rows, "Running and waiting trials")
     st.caption(
         "A worker renews the leases of its trials while it runs. Any worker resumes a trial whose lease has expired."
         " New networks are proposed when a worker is free, so no others are waiting."
     )
 
 
-def _draw_timeline(records: list[TrialRecord]) -> None:
-    st.subheader("Timeline of workers", anchor=False)
+def _draw_timeline(study: Study, records: list[TrialRecord]) -> None:
+    st.subheader("Workers", anchor=False)
     rows = timeline(records)
     if rows.empty:
         show_message("No trial has started training.")
         return
+    try:
+        draw_table(worker_rows(records, read_environments(study)), "Workers", height=320)
+    except StoreError as error:
+        show_message(f"{error}.")
     draw_figure(timeline_figure(rows), "timeline")
     if len(rows) > MAX_BARS:
         st.caption(f"The last {MAX_BARS:,} of {len(rows):,} trials.")
 
 
+def _draw_failures(study: Study, records: list[TrialRecord]) -> None:
+    groups = failure_groups(records)
+    if not groups:
+        return
+    st.subheader("Failures by reason", anchor=False)
+    for number, group in enumerate(groups[:MAX_FAILURES]):
+        with st.expander(
+            safe_text(group.title, "markdown", length=160), key=f"failure_{number}", on_change="rerun"
+        ) as row:
+            if not row.open:
+                continue
+            st.text(safe_text(f"Trials {group.listed}", length=400))
+            st.code(safe_text(group.reason, length=5_000), language=None, wrap_lines=True)
+            st.caption("Train this network again with the whole error message")
+            command = f"explorer train {study.name}:{group.numbers[-1]} --debug"
+            st.code(safe_text(command, length=400), language=None, wrap_lines=True)
+    if len(groups) > MAX_FAILURES:
+        st.caption(f"The {MAX_FAILURES} most frequent of {len(groups):,} reasons; the list of trials has all.")
+
+
 def _draw_trials(study: Study, records: list[TrialRecord]) -> None:
     st.subheader("Trials", anchor=False)
-    state = st.selectbox("State", [EVERY, *state_counts(records)], key="state", width=200)
-    shown = only_selected(study, records)
-    key = (*identity(study), study.revision, "runs", state, selected_trials(study))
+    present = state_counts(table_of(study))
+    state = st.selectbox("State", [EVERY, *(name for name in STATES if name in present)], key="state", width=200)
+    shown = [record.number for record in only_selected(study, records) if state in (EVERY, record.state)]
     try:
-        table = cached(
-            key,
-            lambda: run_rows((r for r in shown if state in (EVERY, r.state)), read_environments(study)),
+        environments = read_environments(study)
+        draw_pages(
+            len(shown),
+            lambda first, last: run_rows(read_numbered(study, shown[first:last]), environments),
+            "Trials with worker, device and reason",
+            "runs_page",
         )
     except StoreError as error:
         show_message(f"{error}.")
-        return
-    config = {
-        "started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm:ss", help="UTC"),
-        "seconds": st.column_config.NumberColumn(format="%.1f"),
-    }
-    st.dataframe(table, hide_index=True, width="stretch", column_config=config)
 
 
 def _draw_studies(study: Study) -> None:
@@ -125,13 +155,16 @@ def _draw_studies(study: Study) -> None:
     if len(alike) < 2:
         show_message("This storage has no other study with the same objectives.")
         return
-    names = st.multiselect("Studies", alike, default=[study.name], format_func=safe_text, key="side_by_side")
-    log_x = st.toggle("Log scale", value=True, key="side_by_side_log")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        names = st.multiselect(
+            "Studies, any number", alike, default=[study.name], format_func=safe_text, key="side_by_side"
+        )
+        log_x = st.toggle("Log scale", value=True, key="side_by_side_log")
     x, y = study.plane
     try:
         picked = [study if name == study.name else read_study(storage_url(), name) for name in names]
-        records = {each.name: cache_of(each).all_trials() for each in picked}
-        mixed = why_not_comparable(picked, records.values(), x, y)
+        tables = {each.name: table_of(each) for each in picked}
+        mixed = why_not_comparable(picked, (trials_of(each) for each in picked), x, y) if len(picked) > 1 else ""
     except StoreError as error:
         show_message(f"{error}.")
         return
@@ -139,21 +172,15 @@ def _draw_studies(study: Study) -> None:
         show_message(f"Not comparable: {mixed}.")
         if not st.toggle("Draw them in one plane anyway", key="mix_studies"):
             return
-    points = {name: frontier_points(own, x, y, study.objectives) for name, own in records.items()}
-    frontiers = {name: own[own.frontier] for name, own in points.items()}
+    points = {name: frontier_points(own, x, y, study.objectives) for name, own in tables.items()}
+    frontiers = {name: own[own.frontier] for name, own in points.items() if len(own)}
     every = pandas.concat(frontiers.values()) if frontiers else pandas.DataFrame()
     if every.empty:
         show_message("None of these studies has a complete trial yet." if picked else "Pick the studies to compare.")
         return
-    figure = studies_figure(
-        frontiers,
-        unit_of(x, every.x),
-        unit_of(y, every.y),
-        (is_maximised(x, study.objectives), is_maximised(y, study.objectives)),
-        log_x,
-        mixed,
-    )
-    draw_figure(figure, "studies")
+    maximised = is_maximised(x, study.objectives), is_maximised(y, study.objectives)
+    units = unit_of(x, every.x), unit_of(y, every.y)
+    draw_figure(studies_figure(frontiers, *units, maximised, log_x, mixed), "studies")
 
 
 draw()

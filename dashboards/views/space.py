@@ -23,9 +23,12 @@ from explorer.dashboard.data.space import (
 )
 from explorer.dashboard.data.storage import read_trial
 from explorer.dashboard.figures.space import space_figure
+from explorer.dashboard.panels.charts import draw_figure
+from explorer.dashboard.panels.header import current_trials
 from explorer.dashboard.panels.network import quantity_title
+from explorer.dashboard.panels.tables import draw_table
 from explorer.dashboard.quantities import counted, unit_of
-from explorer.dashboard.session import Identity, current_trials, identity, only_selected, show_message
+from explorer.dashboard.session import Identity, identity, only_selected, show_message
 from explorer.dashboard.text import safe_text
 from explorer.errors import ExplorerError, StoreError
 from explorer.records import TrialRecord
@@ -69,10 +72,10 @@ def draw() -> None:
              "alternatives": safe_text(" | ".join(point.options), "cell", length=400)}
             for point, name in point_names(space).items()
         ]  # fmt: skip
-        st.dataframe(pandas.DataFrame(points), hide_index=True, width="stretch", height="content")
+        draw_table(pandas.DataFrame(points), "Choice points")
     with right:
         st.subheader("Space file", anchor=False)
-        st.code(study.space_text, language="yaml", height=420)
+        st.code(study.space_text, language="yaml", wrap_lines=True)
 
 
 def _draw_coverage(study: Study, space: SearchSpace, records: list[TrialRecord]) -> None:
@@ -99,7 +102,7 @@ def _draw_coverage(study: Study, space: SearchSpace, records: list[TrialRecord])
     shown = atlas_points(atlas[~is_covered] if only else atlas, x, y, colour)
     circled = trained_points(only_selected(study, tried), x, y)
     figure = space_figure(shown, circled, unit_of(x, atlas[x]), unit_of(y, atlas[y]), colour=colour, log=log)
-    st.plotly_chart(figure, key="cloud_chart", width="stretch")
+    draw_figure(figure, "cloud")
     total = space.size.derivations
     what = (
         f"all {total:,} networks of the space"
@@ -118,8 +121,7 @@ def _draw_coverage(study: Study, space: SearchSpace, records: list[TrialRecord])
     if rows.empty:
         show_message("Every alternative of every choice point was tried.")
     else:
-        percent = {"share of the space (%)": st.column_config.NumberColumn(format="%.1f")}
-        st.dataframe(rows, hide_index=True, width="stretch", column_config=percent)
+        draw_table(rows, "Untried alternatives", forms={"share of the space (%)": "{:.1f}"}, height=400)
 
 
 def _within(atlas: pandas.DataFrame, limits: Iterable[str]) -> pandas.DataFrame:

@@ -343,10 +343,27 @@ def _accuracy(found: Package) -> str:
     metavar="NAME",
     help="Accept requests for this host name, as behind a proxy or with --host 0.0.0.0; may be repeated.",
 )
-def dashboard(storage: str, port: int | None, host: str | None, allow_hosts: tuple[str, ...]) -> None:
+@click.option(
+    "--token",
+    is_flag=True,
+    help="Ask browsers for a token: that of EXPLORER_DASHBOARD_TOKEN, or a new one that is printed to the terminal.",
+)
+@click.option("--behind-proxy", is_flag=True, help="A reverse proxy in front of the dashboard asks for a login.")
+@click.option("--read-only", is_flag=True, help="Do not let browsers change notes and tags.")
+def dashboard(
+    storage: str,
+    port: int | None,
+    host: str | None,
+    allow_hosts: tuple[str, ...],
+    token: bool,
+    behind_proxy: bool,
+    read_only: bool,
+) -> None:
     """Browse studies in a web browser: the frontier, its networks and their training curves."""
     from explorer.dashboard.launch import run_dashboard
 
-    status = run_dashboard(storage, port, host, allow_hosts)
+    status = run_dashboard(
+        storage, port, host, allow_hosts, token=token, behind_proxy=behind_proxy, read_only=read_only
+    )
     if status:
         raise WorkFailed(f"the dashboard's server ended with status {status}")

@@ -97,6 +97,8 @@ def trial_json(record: TrialRecord, log: str = "") -> dict[str, Any]:
         **({"failure": record.failure} if record.failure else {}),
         **({"latency": dict(record.latency)} if record.latency else {}),
         **({"counterpart": dict(record.counterpart)} if record.counterpart else {}),
+        **({"note": record.note} if record.note else {}),
+        **({"tags": list(record.tags)} if record.tags else {}),
         "seed": record.seed,
     }
 

@@ -59,7 +59,7 @@ def refusal(
     (host,) = hosts
     match = _HOST.fullmatch(host.lower())
     name = _bare(match["name"]) if match else ""
-    if not (_is_loopback(name) or name in names):
+    if not (is_loopback(name) or name in names):
         return Refusal(
             421,
             "The dashboard does not answer to this host name."
@@ -72,7 +72,8 @@ def refusal(
     return None
 
 
-def _is_loopback(name: str) -> bool:
+def is_loopback(name: str) -> bool:
+    """Return whether a name or an address is that of this machine alone."""
     if name == "localhost":
         return True
     try:

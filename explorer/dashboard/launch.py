@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -11,17 +12,27 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from explorer.dashboard.hosts import WILDCARDS, address, allowed_names
+from explorer.dashboard.hosts import WILDCARDS, address, allowed_names, is_loopback
 from explorer.errors import StoreError
 from explorer.store.storage_url import database_file
 from explorer.system.installation import install_command
 
 LOOPBACK = "127.0.0.1"
 STORAGE_VARIABLE = "EXPLORER_STORAGE"
+TOKEN_VARIABLE = "EXPLORER_DASHBOARD_TOKEN"
+LEAST_LENGTH = 12  # characters of a token
+READ_ONLY_VARIABLE = "EXPLORER_DASHBOARD_READ_ONLY"  # not empty: the server writes no notes
 
 
 def run_dashboard(
-    storage: str, port: int | None = None, host: str | None = None, allow_hosts: Sequence[str] = ()
+    storage: str,
+    port: int | None = None,
+    host: str | None = None,
+    allow_hosts: Sequence[str] = (),
+    *,
+    token: bool = False,
+    behind_proxy: bool = False,
+    read_only: bool = False,
 ) -> int:
     """Serve the dashboard of a storage until SIGINT or SIGTERM.
 
@@ -30,12 +41,17 @@ def run_dashboard(
         port: The port to listen on; by default the first free one from 8501, which is printed.
         host: The address to listen on; by default 127.0.0.1.
         allow_hosts: Host names to answer to besides ``host`` and the loopback names.
+        token: Whether browsers must log in with the token of the environment variable ``EXPLORER_DASHBOARD_TOKEN``, or
+            without one with a random token, which is printed to the terminal. Always if that variable is set.
+        behind_proxy: Whether a reverse proxy in front of the server asks for a login.
+        read_only: Whether notes and tags cannot be changed.
 
     Returns:
         The exit status of the server.
 
     Raises:
-        StoreError: Streamlit or plotly is not installed, a host name is invalid, or ``storage`` is not a storage URL.
+        StoreError: Streamlit or plotly is not installed, a host name or the token is invalid, ``storage`` is not a
+            storage URL, or ``host`` is not a loopback address and there is neither a token nor a proxy.
     """
     missing = [name for name in ("streamlit", "plotly") if find_spec(name) is None]
     if missing:
@@ -43,9 +59,17 @@ def run_dashboard(
     database_file(storage)
     host = None if host is None else address(host)
     names = allowed_names(host, allow_hosts)
-    answered = dict.fromkeys([*names, "localhost", LOOPBACK])
-    print(f"The dashboard has no login. It answers to {', '.join(answered)}.", flush=True)
-    server = subprocess.Popen(server_command(port, host, names), env=server_environment(storage))
+    answered = ", ".join(dict.fromkeys([*names, "localhost", LOOPBACK]))
+    secret = _token() if token or os.environ.get(TOKEN_VARIABLE) else ""
+    if not (secret or behind_proxy or host is None or is_loopback(host)):
+        raise StoreError(
+            f"--host {host} opens the dashboard to other machines, and it has no login; add --token, or --behind-proxy"
+            " if a reverse proxy asks for a login"
+        )
+    login = "asks for a token" if secret else "relies on a proxy for the login" if behind_proxy else "has no login"
+    print(f"The dashboard {login}. It answers to {answered}.", flush=True)
+    environment = {**server_environment(storage), TOKEN_VARIABLE: secret, READ_ONLY_VARIABLE: "yes" * read_only}
+    server = subprocess.Popen(server_command(port, host, names), env=environment)
     try:
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         return server.wait()
@@ -53,6 +77,24 @@ def run_dashboard(
         return server.wait()  # the terminal sent SIGINT to the server too
     finally:
         server.terminate()
+
+
+def _token() -> str:
+    """Return the token of the environment, or a new one, which is printed to the terminal.
+
+    Raises:
+        StoreError: The token is too short, or there is neither a token nor a terminal: a log must not hold it.
+    """
+    given = os.environ.get(TOKEN_VARIABLE, "")
+    if given:
+        if len(given) < LEAST_LENGTH or not given.isprintable():
+            raise StoreError(f"{TOKEN_VARIABLE}: a token has at least {LEAST_LENGTH} printable characters")
+        return given
+    if not sys.stdout.isatty():
+        raise StoreError(f"--token prints a new token, but the output is not a terminal; set {TOKEN_VARIABLE}")
+    made = secrets.token_urlsafe(24)
+    print(f"Token of this dashboard: {made}", flush=True)
+    return made
 
 
 def server_command(port: int | None = None, host: str | None = None, names: Sequence[str] = ()) -> list[str]:

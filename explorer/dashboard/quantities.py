@@ -55,6 +55,15 @@ def change_of(name: str, values: Mapping[str, float], own: Mapping[str, float]) 
     return f"{percent:{form}}%"
 
 
+def span_text(seconds: float) -> str:
+    """Return a length of time in the unit that fits: ``45 s``, ``12 min``, ``3.4 h``, ``2.1 days``."""
+    for unit, length, least in (("days", 86_400.0, 1.5), ("h", 3_600.0, 0.99), ("min", 60.0, 0.99)):
+        if seconds >= least * length:
+            shown = seconds / length
+            return f"{shown:.0f} {unit}" if shown >= 9.95 else f"{shown:.1f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
+
+
 def counted(number: int) -> str:
     """A count of any size: ``10,368``, ``3.2e+14``, ``10^140``."""
     if number < 10**9:

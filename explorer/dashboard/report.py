@@ -23,16 +23,20 @@ from explorer.analysis.effects import Effect, EffectModel, comparable, levels_of
 from explorer.analysis.estimates import Estimate, best_estimates, with_estimates
 from explorer.analysis.frontier_certainty import certainty_text
 from explorer.analysis.quantities import LATENCY, is_maximised, quantity_named
-from explorer.dashboard.data.effects import clearest_factor, effect_rows
+from explorer.dashboard.data.columns import table_of_records
+from explorer.dashboard.data.effects import by_size, clearest_factor, effect_rows
 from explorer.dashboard.data.runs import hypervolume_growth, timeline
 from explorer.dashboard.data.storage import certainty_of, read_confirmations
-from explorer.dashboard.data.trials import choice_points, frontier_points, seed_points, state_counts
+from explorer.dashboard.data.summary import state_counts
+from explorer.dashboard.data.trials import choice_points, frontier_points, seed_points
 from explorer.dashboard.figures.distributions import categories_figure, distribution_figure
 from explorer.dashboard.figures.effects import EFFECTS_CAPTION, MAX_ROWS, effects_figure
 from explorer.dashboard.figures.frontier import CAPTION, SEEDS_CAPTION, frontier_figure
+from explorer.dashboard.figures.importance import IMPORTANCE_CAPTION, importance_figure
 from explorer.dashboard.figures.interactions import MATRIX_CAPTION, matrix_figure
 from explorer.dashboard.figures.level_curves import CURVES_CAPTION, MAX_LEVELS, curves_figure
 from explorer.dashboard.figures.runs import MAX_BARS, hypervolume_figure, timeline_figure
+from explorer.dashboard.figures.style import template
 from explorer.dashboard.quantities import Unit, unit_of
 from explorer.dashboard.text import safe_text
 from explorer.errors import StudyError
@@ -43,6 +47,7 @@ from explorer.study.space_networks import space_networks
 
 MAX_CHOICES = 4  # in parallel categories
 MAX_FAILURES = 50  # listed
+LONG = 30  # characters of a cell that has a line of its own on a phone
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -53,13 +58,27 @@ PAGE = """<!doctype html>
  content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' blob:; img-src data: blob:">
 <title>{title}</title>
 <style>
+ :root {{ color-scheme: light dark }}
  body {{ font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 1000px; margin: 2em auto;
         padding: 0 1em; }}
  h1 {{ font-size: 1.5em; overflow-wrap: anywhere }} h2 {{ font-size: 1.15em; margin: 2em 0 .3em }}
- p, td, th {{ overflow-wrap: anywhere }} .note {{ color: #666 }}
+ p, td, th {{ overflow-wrap: anywhere }} .note {{ color: #595959 }}
  .wide {{ overflow-x: auto }} table {{ border-collapse: collapse; font-size: 13px }}
  td, th {{ border-bottom: 1px solid #ddd; padding: .25em .7em; text-align: left; vertical-align: top }}
  td.number, th.number {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }}
+ @media (prefers-color-scheme: dark) {{
+  body {{ color: #fafafa; background: #14161c }} .note {{ color: #b8bcc8 }} td, th {{ border-color: #3a3f4b }}
+ }}
+ @media (max-width: 640px) {{
+  table.cards thead {{ position: absolute; left: -10000px }}
+  table.cards, table.cards tbody {{ display: block }}
+  table.cards tr {{ display: grid; grid-template-columns: 1fr 1fr; column-gap: 1em; margin-bottom: .6em;
+                   padding: .35em .6em; border: 1px solid #8885; border-radius: .5em }}
+  table.cards td {{ display: flex; gap: .6em; border: 0; padding: .1em 0; white-space: normal; text-align: left }}
+  table.cards td:empty {{ display: none }} table.cards td.long {{ grid-column: 1 / -1 }}
+  table.cards td::before {{ content: attr(data-label); flex: 0 0 50%; opacity: .8 }}
+  table.cards td.long::before {{ flex-basis: 24% }}
+ }}
 </style>
 </head>
 <body>
@@ -68,6 +87,9 @@ PAGE = """<!doctype html>
 <script>
 const packed = "{packed}";
 const figures = {figures};
+const templates = {templates};
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const themed = layout => ({{...layout, template: templates[dark.matches ? "dark" : "light"]}});
 const bytes = Uint8Array.from(atob(packed), letter => letter.charCodeAt(0));
 const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
 new Response(stream).text().then(code => {{
@@ -75,7 +97,10 @@ new Response(stream).text().then(code => {{
   script.textContent = code;
   document.head.appendChild(script);
   for (const [name, figure] of Object.entries(figures))
-    Plotly.newPlot(name, figure.data, figure.layout, {{displaylogo: false, responsive: true}});
+    Plotly.newPlot(name, figure.data, themed(figure.layout), {{displaylogo: false, responsive: true}});
+  dark.addEventListener("change", () => {{
+    for (const [name, figure] of Object.entries(figures)) Plotly.react(name, figure.data, themed(figure.layout));
+  }});
   document.body.dataset.drawn = "yes";
 }});
 </script>
@@ -146,8 +171,10 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
         rows = [(str(record.number), record.reason) for record in failures[:MAX_FAILURES]]
         parts.append(f"<h2>Failures</h2>{_table(('trial', 'reason'), rows, numbers=1)}")
     for figure in figures.values():
-        figure.update_layout(template="plotly_white")
+        figure.update_layout(template=None)
+    templates = {name: template(name == "dark").to_plotly_json() for name in ("light", "dark")}
     return PAGE.format(
+        templates=json.dumps(templates),
         title=_escaped(f"{study.name}: {study.space_name}"),
         body="\n".join(parts),
         packed=base64.b64encode(zlib.compress(get_plotlyjs().encode(), 9)).decode(),
@@ -168,7 +195,7 @@ def _effect_sections(
     except StudyError as error:
         yield f"<h2>What each choice does</h2><p>{_escaped(error)}.</p>"
         return
-    effects = model.effects()
+    effects = by_size(model.effects())
     if untried := unknown_levels_text(study, records):
         yield f'<p class="note">Levels {_escaped(untried)}.</p>'
     if not effects:
@@ -182,6 +209,8 @@ def _effect_sections(
     reference = f"The colours are levels of {factor}; the reference is {own[0].reference}."
     yield _section("Objective over cost", "curves", f"{CURVES_CAPTION} {reference}")
     found = model.interactions()
+    figures["importance"] = importance_figure(model.importances())
+    yield _section("Importance of choices", "importance", IMPORTANCE_CAPTION)
     if found:
         figures["together"] = matrix_figure(found, unit)
         yield _section("Interactions of choices", "together", MATRIX_CAPTION)
@@ -203,7 +232,10 @@ def _effects_table(effects: Iterable[Effect], unit: Unit, cost: str) -> str:
 
 
 def _facts(study: Study, records: list[TrialRecord]) -> str:
-    counts = ", ".join(f"{count:,} {state}" for state, count in state_counts(records).items()) or "no trials yet"
+    counts = (
+        ", ".join(f"{count:,} {state}" for state, count in state_counts(table_of_records(records)).items())
+        or "no trials yet"
+    )
     settings: Mapping[str, Any] = study.fingerprint
     savings = study.savings()
     repeated, stopped = savings["trainings_saved"], savings["epochs_saved"]
@@ -258,15 +290,18 @@ def _section(title: str, figure: str, note: str) -> str:
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]], numbers: int = 0) -> str:
     """Return an HTML table whose first ``numbers`` columns are right-aligned."""
 
-    def line(cells: tuple[str, ...], tag: str) -> str:
-        return "".join(
-            f"<{tag}{' class=number' if column < numbers else ''}>{_escaped(cell)}</{tag}>"
-            for column, cell in enumerate(cells)
-        )
+    def cell(column: int, text: str, tag: str) -> str:
+        kind = "number" if column < numbers else "long" if len(text) > LONG else ""
+        label = f' data-label="{_escaped(heads[column])}"' if heads and tag == "td" else ""
+        return f"<{tag}{f' class={kind}' if kind else ''}{label}>{_escaped(text)}</{tag}>"
 
-    head = f"<tr>{line(heads, 'th')}</tr>" if heads else ""
-    lines = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
-    return f'<div class="wide"><table>{head}{lines}</table></div>'
+    def line(cells: tuple[str, ...], tag: str) -> str:
+        return "<tr>" + "".join(cell(column, text, tag) for column, text in enumerate(cells)) + "</tr>"
+
+    head = f"<thead>{line(heads, 'th')}</thead>" if heads else ""
+    lines = "".join(line(row, "td") for row in rows)
+    cards = ' class="cards"' if heads else ""
+    return f'<div class="wide" tabindex="0"><table{cards}>{head}<tbody>{lines}</tbody></table></div>'
 
 
 def _escaped(value: object) -> str:

@@ -1,4 +1,4 @@
-"""The dashboard's web server, run as a module: Streamlit behind the checks of ``hosts``, with security headers.
+"""The dashboard's web server, run as a module: Streamlit behind the checks of ``hosts`` and ``login``.
 
 The one argument is JSON: ``{"names": [NAME, ...], "config": {STREAMLIT_OPTION: value, ...}}``.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 import signal
 import sys
@@ -22,7 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.starlette import App
 
 from explorer.dashboard.hosts import refusal
-from explorer.dashboard.launch import pages_folder
+from explorer.dashboard.launch import TOKEN_VARIABLE, pages_folder
+from explorer.dashboard.login import Login
 
 
 def page_script_hashes() -> list[str]:
@@ -34,8 +36,8 @@ def page_script_hashes() -> list[str]:
 
 POLICY = {
     "default-src": "'none'",
-    # Graphviz is WebAssembly.
-    "script-src": " ".join(["'self'", "'wasm-unsafe-eval'", *page_script_hashes()]),
+    # Streamlit loads the code of a component (``panels.budget_line``) from a blob, which only its own page can make.
+    "script-src": " ".join(["'self'", "blob:", *page_script_hashes()]),
     "style-src": "'self' 'unsafe-inline'",  # Streamlit and plotly write style elements
     "font-src": "'self' data:",
     "img-src": "'self' data: blob:",
@@ -44,13 +46,14 @@ POLICY = {
     "worker-src": "'self' blob:",
     "manifest-src": "'self'",
     "base-uri": "'none'",
-    "form-action": "'none'",
+    "form-action": "'self'",  # the form of the login
     "frame-ancestors": "'none'",
 }
+REFERRER = "Referrer-Policy"
 HEADERS = {
     "Content-Security-Policy": "; ".join(f"{name} {sources}" for name, sources in POLICY.items()),
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
+    REFERRER: "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
@@ -69,13 +72,13 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"].endswith("http.response.start"):
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                referrer = headers.get(REFERRER, HEADERS[REFERRER])  # the login has its own
+                headers.update({**HEADERS, REFERRER: referrer})
             await send(message)
 
-        headers = Headers(scope=scope)
-        refused = refusal(
-            headers.getlist("host"), headers.getlist("origin"), scope["path"], self.names, scope["server"][1]
-        )
+        asked = Headers(scope=scope)
+        refused = refusal(asked.getlist("host"), asked.getlist("origin"), scope["path"], self.names, scope["server"][1])
         if refused is None:
             return await self.app(scope, receive, send_guarded)
         response = PlainTextResponse(f"{refused.reason}\n", refused.status, {"Connection": "close"})
@@ -88,7 +91,10 @@ def main(argument: str) -> None:
     Exits with status 1 and one line if the address cannot be used.
     """
     given = json.loads(argument)
-    app = App(pages_folder() / "app.py", middleware=[Middleware(Guard, names=given["names"])])
+    token = os.environ.pop(TOKEN_VARIABLE, "")  # not passed on to the processes that the server starts
+    middleware = [Middleware(Guard, names=given["names"])]
+    middleware += [Middleware(Login, token=token)] if token else []
+    app = App(pages_folder() / "app.py", middleware=middleware)
     address = given["config"]["server.address"]
     for interrupt in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops the server, then raises the signal again
         signal.signal(interrupt, lambda *_: sys.exit(0))

@@ -1,9 +1,4 @@
-"""The state of a browser session: the study and trials that the pages show, and when a page is out of date.
-
-A page is drawn once. A small fragment of it checks the storage every ``CHECK_SECONDS`` seconds and reruns the page only
-if something changed; selections stay. Drawing competes with the search for the same cores, so a page that takes long to
-draw is redrawn less often.
-"""
+"""The state of a browser session: the study and trials that the pages show, and when a page is out of date."""
 
 from __future__ import annotations
 
@@ -16,13 +11,15 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 import streamlit as st
 
-from explorer.dashboard.data.storage import StudyCache, read_revisions, read_studies, read_study
+from explorer.dashboard.data.columns import TrialTable
+from explorer.dashboard.data.storage import StudyCache, TableCache, read_revisions, read_studies, read_study
 from explorer.dashboard.launch import STORAGE_VARIABLE
 from explorer.dashboard.text import safe_text
 from explorer.errors import StoreError
-from explorer.records import TrialRecord
+from explorer.records import ConfirmationRecord, TrialRecord
 from explorer.store import Study, StudySummary
 from explorer.store.database import DEFAULT_STORAGE
 
@@ -53,14 +50,12 @@ class Snapshot(NamedTuple):
         revisions: Study name -> revision, read before everything else.
         studies: The studies, the one that changed last first.
         study: The study to show.
-        cache: Its trials.
     """
 
     problem: str = ""
     revisions: Mapping[str, int] = MappingProxyType({})
     studies: tuple[StudySummary, ...] = ()
     study: Study | None = None
-    cache: StudyCache | None = None
 
     @property
     def mark(self) -> Mark:
@@ -68,40 +63,25 @@ class Snapshot(NamedTuple):
         return _mark(self.revisions, self.study.name if self.study else "")
 
 
-def current_study() -> tuple[Study, list[TrialRecord]] | None:
-    """Draw the study picker and return the picked study with its trials.
-
-    A link that names a study picks it. If there is nothing to show, a message says why.
-
-    Returns:
-        The study and its trials by number; None after a message.
-    """
-    asked = st.query_params.get("study", "")
-    moved = asked != st.session_state.get(ASKED, "")
-    if asked and moved:
-        st.session_state[PICKED] = asked
-    found = take_snapshot(st.session_state.get(PICKED, st.session_state.get(LAST)))
-    if found.study is not None:
-        name = st.session_state[PICKED] = st.session_state[LAST] = found.study.name
-        _draw_picker(found.studies)
-        if asked and asked != name:
-            if moved:
-                show_message(f"The address names study {safe_text(asked)!r}, which is not in this storage.")
-            asked = st.query_params["study"] = name
-    st.session_state[ASKED] = asked
-    if found.problem:
-        show_message(found.problem)
-    _watch(found, time.monotonic())
-    return None if found.study is None or found.cache is None else (found.study, found.cache.all_trials())
+def table_of(study: Study) -> TrialTable:
+    """Return the trials of a study as arrays, brought up to date. Raises StoreError."""
+    return _table(*identity(study)).update(study)
 
 
-def current_trials() -> tuple[Study, list[TrialRecord]] | None:
-    """Like ``current_study``, but None after a message also if the study has no trials."""
-    found = current_study()
-    if found is not None and not found[1]:
-        show_message("This study has no trials yet. They appear here by themselves when the search starts.")
-        return None
-    return found
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _table(storage: str, name: str, created: float) -> TableCache:
+    return TableCache()
+
+
+def confirmed_of(study: Study) -> list[ConfirmationRecord]:
+    """Return the complete trainings from fresh seeds. Raises StoreError."""
+    return _table(*identity(study)).confirmed(study)
+
+
+def trials_of(study: Study) -> list[TrialRecord]:
+    """Return the trials of a study as records, brought up to date. Raises StoreError."""
+    cache = cache_of(study)
+    return cached((*identity(study), cache.revision, "records"), cache.all_trials)
 
 
 def cache_of(study: Study) -> StudyCache:
@@ -176,13 +156,24 @@ def only_selected(study: Study, records: list[TrialRecord]) -> list[TrialRecord]
     Returns:
         The list ``records`` itself without a box.
     """
-    numbers = set(selected_trials(study))
-    if not numbers:
-        return records
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.text(f"Only the {len(numbers)} networks in the selection box are shown.")
-        st.button("Show all", key="show_all", on_click=select_trials, args=(identity(study), []))
-    return [record for record in records if record.number in numbers]
+    numbers = set(_selected(study))
+    return [record for record in records if record.number in numbers] if numbers else records
+
+
+def only_selected_numbers(study: Study, table: TrialTable) -> np.ndarray:
+    """Like ``only_selected``, of trials as arrays; return their numbers."""
+    numbers = _selected(study)
+    return np.intersect1d(table.number, numbers) if numbers else table.number
+
+
+def _selected(study: Study) -> tuple[int, ...]:
+    """Draw a line about the selection box, if there is one; return the trials in it."""
+    numbers = selected_trials(study)
+    if numbers:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.text(f"Only the {len(numbers):,} networks in the selection box are shown.")
+            st.button("Show all", key="show_all", on_click=select_trials, args=(identity(study), []))
+    return numbers
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
@@ -218,7 +209,8 @@ def take_snapshot(picked: str | None) -> Snapshot:
     found = Snapshot()
     try:
         found = Snapshot(revisions=read_revisions(storage))
-        found = found._replace(studies=tuple(read_studies(storage)))
+        key = ("studies", storage, *sorted(found.revisions.items()))
+        found = found._replace(studies=cached(key, lambda: tuple(read_studies(storage))))
         if not found.studies:
             return Snapshot(
                 "This storage holds no studies yet. Start one with: explorer search --space preact_variants.yaml"
@@ -226,30 +218,14 @@ def take_snapshot(picked: str | None) -> Snapshot:
         names = [study.name for study in found.studies]
         study = read_study(storage, picked if picked is not None and picked in names else names[0])
         found = found._replace(study=study)
-        return found._replace(cache=cache_of(study))
+        table_of(study)
+        return found
     except StoreError as error:
         return found._replace(problem=f"{error}.")
 
 
 def _mark(revisions: Mapping[str, int], picked: str) -> Mark:
     return sorted(revisions), picked, revisions.get(picked)
-
-
-def _draw_picker(studies: tuple[StudySummary, ...]) -> None:
-    labels = {
-        study.name: f"{study.name} — space {study.space_name}, data {study.data or 'its own'}" for study in studies
-    }
-    st.selectbox(
-        "Study", list(labels), format_func=lambda name: safe_text(labels.get(name, name)), key=PICKED, width=560
-    )
-
-
-@st.fragment(run_every=CHECK_SECONDS)
-def _watch(drawn: Snapshot, taken: float) -> None:
-    # The first run is part of drawing the page, right after the snapshot.
-    wait = min(max(CHECK_SECONDS / 2, st.session_state.get(DRAW_SECONDS, 0.0) / DRAWING_SHARE), MAX_AGE_SECONDS)
-    if time.monotonic() - taken > wait and is_outdated(drawn):
-        st.rerun()
 
 
 def is_outdated(drawn: Snapshot) -> bool:

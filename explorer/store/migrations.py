@@ -137,7 +137,16 @@ def step_6() -> list[Change]:
     return []
 
 
-STEPS = (step_2(), step_3(), step_4(), step_5(), step_6())  # in order: the first leads from version 1 to version 2
+def step_7() -> list[Change]:
+    """Add the note and the tags of a trial."""
+    return [
+        Change("explorer_trials", "note", "''", "VARCHAR DEFAULT '' NOT NULL"),
+        Change("explorer_trials", "tags", "'[]'", "VARCHAR DEFAULT '[]' NOT NULL"),
+    ]
+
+
+# In order: the first leads from version 1 to version 2.
+STEPS = (step_2(), step_3(), step_4(), step_5(), step_6(), step_7())
 SCHEMA_VERSION = 1 + len(STEPS)
 
 

@@ -170,6 +170,8 @@ trials = Table(
     _column("epochs_given_up", Integer, whole(0), server_default="0"),  # of stopped trainings that were restarted
     _column("in_order", Boolean, FLAG, server_default=false()),  # interrupted by its search: no attempt is counted
     _column("counterpart", PlainText(), json_object(COUNTERPART), server_default="{}"),  # of the trial ``twin``
+    _column("note", PlainText(), text(MAX_NOTE_LENGTH), server_default=""),
+    _column("tags", PlainText(), json_list(TAGS), server_default="[]"),
     Index("explorer_trials_by_revision", "study_id", "revision"),
     Index("explorer_trials_by_digest", "study_id", "digest"),
     Index("explorer_trials_running", "study_id", postgresql_where=_RUNNING, sqlite_where=_RUNNING),

@@ -130,8 +130,13 @@ def study_revisions(storage: str | os.PathLike[str] = DEFAULT_STORAGE) -> dict[s
     Raises:
         StoreError: The storage does not exist or cannot be read.
     """
+    return revisions_in(open_for_reading(storage))
+
+
+def revisions_in(database: Database) -> dict[str, int]:
+    """Return the revision of each study of an open database by its name."""
     query = select(studies.c.name, studies.c.revision)
-    return open_for_reading(storage).read(lambda connection: dict(iter(connection.execute(query))))
+    return database.read(lambda connection: dict(iter(connection.execute(query))))
 
 
 def list_studies(storage: str | os.PathLike[str] = DEFAULT_STORAGE) -> list[StudySummary]:
@@ -143,7 +148,11 @@ def list_studies(storage: str | os.PathLike[str] = DEFAULT_STORAGE) -> list[Stud
     Raises:
         StoreError: The storage does not exist or cannot be read, or a row is damaged.
     """
-    database = open_for_reading(storage)
+    return summaries_in(open_for_reading(storage))
+
+
+def summaries_in(database: Database) -> list[StudySummary]:
+    """Return the studies of an open database, sorted by name. Raises StoreError."""
     of_trials = select(
         trials.c.study_id, STATE, func.count(), func.max(trials.c.started), func.max(trials.c.finished)
     ).group_by(trials.c.study_id, STATE)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from explorer.dashboard.data.trials import frontier_points
+from explorer.dashboard.data.trials import DRAWN, NEAR, frontier_points
 from explorer.dashboard.figures.architecture import training_figure
-from explorer.dashboard.figures.frontier import WEBGL_POINTS, frontier_figure
+from explorer.dashboard.figures.axes import log_ticks
+from explorer.dashboard.figures.frontier import HOVER_LINES, frontier_figure
 from explorer.dashboard.figures.style import PALETTE
 from explorer.dashboard.quantities import unit_of
 from explorer.records import Epoch, TrialRecord
@@ -56,22 +57,45 @@ def test_the_line_joins_the_front():
 
 
 def test_dominated_points_are_muted():
-    """Dominated points are smaller and paler than those on the front, also with a selection."""
+    """Dominated points are smaller and paler than those on the front, and a selection dims all others."""
     traces = marker_traces(drawn())
     assert {int(trace.customdata[0]) % 2 for trace in traces} == {0, 1}
     for trace in traces:
         muted = int(trace.customdata[0]) % 2 == 1
         assert (trace.marker.opacity < 1) == muted
-        assert trace.unselected.marker.opacity == trace.marker.opacity
+        assert trace.unselected.marker.opacity < trace.marker.opacity
 
 
 def test_axes_have_units():
-    """Both axes have a title and a unit."""
+    """Both axes have a title, and their labels SI units; a logarithmic axis has labels at 1, 2 and 5."""
     figure = drawn(log_x=True)
-    assert figure.layout.xaxis.title.text == "MACs (millions)"
-    assert figure.layout.yaxis.title.text == "validation accuracy (%)"
+    assert figure.layout.xaxis.title.text == "MACs"
+    assert figure.layout.yaxis.title.text == "validation accuracy"
+    assert figure.layout.yaxis.ticksuffix == "%"
     assert figure.layout.xaxis.type == "log"
+    assert {"500k", "1M", "2M", "5M", "10M"} <= set(figure.layout.xaxis.ticktext)
+    places = dict(zip(figure.layout.xaxis.ticktext, figure.layout.xaxis.tickvals))
+    assert places["500k"] == 0.5 and places["10M"] == 10
     assert drawn().layout.xaxis.type == "linear"
+    assert drawn().layout.xaxis.ticksuffix == "M"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [(1e6, 1.5e7, 4), (2.1e6, 2.9e6, 3), (1e3, 1e9, 4), (10.0, 20.0, 3)],
+)
+def test_a_logarithmic_axis_has_a_few_labels(low, high, labels):
+    """Short and long axes have labels too, and not too many."""
+    inside = [place for place in log_ticks(low, high) if low <= place <= high]
+    assert labels <= len(inside) <= 9
+
+
+def test_the_axes_fit_the_data():
+    """The range of each axis is that of the data with some room."""
+    low, high = drawn().layout.yaxis.range
+    points = [value for trace in marker_traces(drawn()) for value in trace.y]
+    assert low < min(points) < max(points) < high
+    assert high - low < 1.3 * (max(points) - min(points))
 
 
 def test_levels_differ_in_colour_and_symbol():
@@ -87,6 +111,8 @@ def test_labels_do_not_overlap():
     """Labels on the front that would overlap are left out, and the labels of both ends stay."""
     sparse = [annotation.text for annotation in drawn(10).layout.annotations]
     assert sparse == ["0", "2", "4", "6", "8"]
+    steps = drawn(10).layout.annotations
+    assert {each.xanchor for each in steps} == {"left"}  # each above its own step
     dense = [annotation.text for annotation in drawn(400).layout.annotations]
     assert 4 < len(dense) < 60
     assert {"0", "398"} <= set(dense)
@@ -106,10 +132,50 @@ def test_the_selected_trial_is_marked():
         assert [int(trace.customdata[place]) for trace in traces for place in trace.selectedpoints] == [chosen]
 
 
-def test_many_points_use_webgl():
-    """A large study is drawn completely with WebGL, because WebGL traces cover all others."""
-    kinds = {trace.type for trace in drawn(WEBGL_POINTS + 1).data if trace.x is not None and len(trace.x) > 1}
-    assert kinds == {"scattergl"}
+def test_thousands_of_points_are_a_density():
+    """Of thousands of trials, the frontier and those next to it are points; the counts of the density are the rest."""
+    count = 2 * DRAWN
+    made = [
+        TrialRecord(
+            k, "complete", costs={"macs": 1e6 + 1e3 * k}, objectives={"accuracy": 0.1 + (k * 7919 % count) / 1e5}
+        )
+        for k in range(count)
+    ]
+    table = frontier_points(made, "macs", "accuracy", OBJECTIVES)
+    figure = frontier_figure(table, unit_of("macs", table.x), unit_of("accuracy", table.y), log_x=True)
+    single = [int(trial) for trace in marker_traces(figure) for trial in trace.customdata]
+    front = set(table.trial[table.frontier])
+    assert front <= set(single) and len(single) == len(front) + NEAR
+    density = next(trace for trace in figure.data if trace.type == "heatmap")
+    assert int(density.text.sum()) == count - len(single)
+
+
+def test_a_hover_text_says_what_differs_from_the_frontier():
+    """A hover text has at most five lines: number, values, and what differs from the frontier's network at its cost."""
+    texts = [text for trace in marker_traces(drawn()) for text in trace.text]
+    assert all(text.count("<br>") < HOVER_LINES for text in texts)
+    third = next(text for text in texts if text.startswith("trial 3<"))
+    assert third.split("<br>") == [
+        "trial 3",
+        "28.0% validation accuracy, 4M MACs",
+        "differs from trial 2 of the frontier in 1 choice:",
+        "order: order 0 (not order 2)",
+    ]
+    many = [
+        TrialRecord(
+            k,
+            "complete",
+            choices={f"choice {n}": f"level {k} of many" for n in range(30)},
+            costs={"macs": 1e6 * (k + 1)},
+            objectives={"accuracy": 0.5 + k / 10},
+        )
+        for k in range(2)
+    ]
+    table = frontier_points(many, "macs", "accuracy", OBJECTIVES)
+    figure = frontier_figure(table, unit_of("macs", table.x), unit_of("accuracy", table.y))
+    text = next(text for trace in marker_traces(figure) for text in trace.text if text.startswith("trial 1"))
+    assert text.count("<br>") == HOVER_LINES - 1
+    assert "in 30 choices" in text and text.endswith(" more")
 
 
 def test_hostile_names_are_text():

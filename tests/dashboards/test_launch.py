@@ -70,8 +70,41 @@ def test_an_invalid_host_starts_no_server(monkeypatch):
 def test_the_start_names_the_accepted_hosts(monkeypatch, capfd):
     """One line at the start names the accepted hosts and warns that there is no login."""
     monkeypatch.setattr(launch, "server_command", lambda *_: [sys.executable, "-c", ""])
-    assert run_dashboard("sqlite:///explorer.db", host="0.0.0.0", allow_hosts=["lab.example"]) == 0
+    assert run_dashboard("sqlite:///explorer.db", allow_hosts=["lab.example"]) == 0
     assert capfd.readouterr().out == "The dashboard has no login. It answers to lab.example, localhost, 127.0.0.1.\n"
+    assert run_dashboard("sqlite:///explorer.db", host="0.0.0.0", behind_proxy=True) == 0
+    assert capfd.readouterr().out.startswith("The dashboard relies on a proxy for the login.")
+
+
+def test_other_machines_need_a_login(monkeypatch):
+    """A host beyond loopback needs a token or a proxy; one line says so, and no server starts without."""
+    monkeypatch.setattr(launch.subprocess, "Popen", lambda *_, **__: pytest.fail("a server was started"))
+    for host in ("0.0.0.0", "192.0.2.7", "::", "lab.example"):
+        with pytest.raises(StoreError, match="has no login; add --token, or --behind-proxy"):
+            run_dashboard("sqlite:///explorer.db", host=host)
+    with pytest.raises(StoreError, match="the output is not a terminal; set EXPLORER_DASHBOARD_TOKEN"):
+        run_dashboard("sqlite:///explorer.db", token=True)
+    monkeypatch.setenv(launch.TOKEN_VARIABLE, "short")
+    with pytest.raises(StoreError, match="at least 12 printable characters"):
+        run_dashboard("sqlite:///explorer.db")
+
+
+def test_a_token_is_only_in_the_environment(monkeypatch, capfd):
+    """The token is neither on the command line nor in the output; the server gets it from its environment."""
+    started = []
+    real = launch.subprocess.Popen
+
+    def start(command, env):
+        started.append((command, env))
+        return real([sys.executable, "-c", ""])
+
+    monkeypatch.setattr(launch.subprocess, "Popen", start)
+    monkeypatch.setenv(launch.TOKEN_VARIABLE, "a canary of a token")
+    assert run_dashboard("sqlite:///explorer.db", host="0.0.0.0", read_only=True) == 0
+    ((command, environment),) = started
+    assert "canary" not in " ".join(command) and "canary" not in "".join(capfd.readouterr())
+    assert environment[launch.TOKEN_VARIABLE] == "a canary of a token"
+    assert environment[launch.READ_ONLY_VARIABLE] == "yes"
 
 
 @pytest.mark.parametrize(("host", "listened"), [("[::1]", "::1"), ("LocalHost.", "localhost"), ("0:0::0", "::")])
@@ -79,12 +112,12 @@ def test_a_host_is_normalised(host, listened, monkeypatch, capfd):
     """Brackets, capitals and a final dot are removed from the host before the server looks it up."""
     taken = []
     monkeypatch.setattr(launch, "server_command", lambda *given: taken.append(given) or [sys.executable, "-c", ""])
-    assert run_dashboard("sqlite:///explorer.db", host=host) == 0
+    assert run_dashboard("sqlite:///explorer.db", host=host, behind_proxy=True) == 0
     assert taken[0][1] == listened
     assert capfd.readouterr().out.count("localhost") == 1
 
 
 def test_an_address_of_another_machine_is_one_line(capfd):
     """An address that this machine does not have ends the server with status 1 and one line."""
-    assert run_dashboard("sqlite:///explorer.db", host="192.0.2.7") == 1
+    assert run_dashboard("sqlite:///explorer.db", host="192.0.2.7", behind_proxy=True) == 1
     assert capfd.readouterr().err == "error: cannot listen on 192.0.2.7: Cannot assign requested address\n"

@@ -17,7 +17,7 @@ def seconds_figure(rows: pandas.DataFrame) -> go.Figure:
     """Draw the seconds of each trial."""
     return go.Figure(go.Bar(x=rows.trial, y=rows.seconds, name="a new figure"))
 '''
-PLACE = """    draw_hypervolume(study, records)
+PLACE = """    draw_hypervolume(study)
     from explorer.dashboard.figures.runs import seconds_figure
 
     draw_figure(seconds_figure(run_rows(records, read_environments(study))), "seconds")
@@ -46,7 +46,7 @@ def test_a_new_figure_is_two_edits(study, tmp_path):
     figures.write_text(figures.read_text() + FIGURE)
     page = tmp_path / "dashboards/views/runs.py"
     before = page.read_text()
-    page.write_text(before.replace("    draw_hypervolume(study, records)\n", PLACE))
+    page.write_text(before.replace("    draw_hypervolume(study)\n", PLACE))
     assert page.read_text() != before
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), STORAGE_VARIABLE: study.storage}
     child = subprocess.run(

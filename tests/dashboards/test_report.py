@@ -27,7 +27,9 @@ def test_the_page_describes_the_study(study):
         assert ", ".join(f"{name}={text}" for name, text in record.choices.items()) in page
     figures = json.loads(re.search(r"const figures = (.*);\n", page)[1])
     grown = {"growth", "growth_trials", "timeline"}
-    assert set(figures) - {"together"} == {"frontier", "effects", "curves", "spread", "through", *grown}
+    assert set(figures) - {"together"} == {
+        "frontier", "effects", "curves", "importance", "spread", "through", *grown,
+    }  # fmt: skip
     assert {"all else equal", "at equal MACs", "on the frontier"} <= set(re.findall(r"<th[^>]*>([^<]*)</th>", page))
 
 

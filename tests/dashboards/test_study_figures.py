@@ -9,12 +9,19 @@ import pytest
 from explorer.analysis.pareto import hypervolume
 from explorer.costs.analytic import count_cost
 from explorer.dashboard.data.architecture import COSTED, comparison_rows, cost_by_part, stage_rows
-from explorer.dashboard.data.runs import hypervolume_growth, timeline, trials_per_hour
+from explorer.dashboard.data.runs import (
+    failure_groups,
+    hypervolume_growth,
+    timeline,
+    trials_per_hour,
+    worker_rows,
+    workload,
+)
 from explorer.dashboard.data.trials import frontier_points
 from explorer.dashboard.figures.architecture import cost_figure, gradient_figure
 from explorer.dashboard.figures.distributions import categories_figure, distribution_figure
-from explorer.dashboard.figures.frontier import studies_figure
 from explorer.dashboard.figures.runs import hypervolume_figure, timeline_figure
+from explorer.dashboard.figures.studies import studies_figure
 from explorer.dashboard.quantities import unit_of
 from explorer.records import BlockFlow, GradientFlow, TrialRecord
 from explorer.space.search_space import load_space
@@ -123,9 +130,30 @@ def test_lanes_never_overlap():
 
 
 def test_throughput_counts_the_last_ten_minutes():
-    """Trials per hour are computed from the trials that ended in the last ten minutes."""
-    assert trials_per_hour(crossed(), now=120.0) == 12 * 6
-    assert trials_per_hour(crossed(), now=10_000.0) == 0
+    """While a search runs, trials per hour are those of the last ten minutes; afterwards those of the whole search."""
+    running = TrialRecord(12, "running", started=115.0, worker="w0")
+    assert trials_per_hour([*crossed(), running], now=118.0) == pytest.approx(12 * 3600 / 118)
+    assert trials_per_hour([*crossed(), running], now=10_000.0) == 0
+    assert trials_per_hour(crossed(), now=10_000.0) == pytest.approx(12 * 3600 / 118)
+    assert trials_per_hour([running], now=118.0) is None
+
+
+def test_failures_are_grouped_by_reason():
+    """Failures whose reasons differ only in numbers are one group; the most frequent group comes first."""
+    reasons = ["no space left", "out of memory: 12.5 MiB", "out of memory: 7 MiB"]
+    failed = [TrialRecord(n, "failed", reason=reason, failure="code") for n, reason in enumerate(reasons)]
+    groups = failure_groups([*crossed(), *failed])
+    assert [group.numbers for group in groups] == [(1, 2), (0,)]
+    assert groups[0].title == "2 trials: out of memory: 7 MiB"
+
+
+def test_workers_have_their_share_of_time():
+    """Each worker's row counts its trials and how much of its time it trained."""
+    rows = worker_rows(crossed(), {}, now=200.0).set_index("worker")
+    assert list(rows.trials) == [6, 6]
+    assert rows.busy["w0"] == f"{100 * 48 / 108:.0f}%"
+    assert rows["runs now"]["w0"] == "nothing" and rows["last seen"]["w1"] == "1.4 min ago"
+    assert workload(crossed(), now=200.0)["time of training"] == "1.6 min"
 
 
 def test_studies_share_one_plane():

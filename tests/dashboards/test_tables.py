@@ -6,6 +6,8 @@ import math
 
 import pytest
 
+from explorer.dashboard.data.columns import table_of_records
+from explorer.dashboard.data.summary import state_counts
 from explorer.dashboard.data.trials import (
     NOT_ASKED,
     OTHERS,
@@ -13,7 +15,6 @@ from explorer.dashboard.data.trials import (
     choice_points,
     frontier_points,
     quantities,
-    state_counts,
     trial_rows,
 )
 from explorer.dashboard.quantities import change_of, counted, unit_of
@@ -107,8 +108,8 @@ def test_states_and_best():
         record(3, 0.9, 1, "failed"),
         record(4, math.nan, 1),
     ]
-    assert state_counts(records) == {"complete": 4, "failed": 1}
-    assert best_trial(records, "accuracy", OBJECTIVES).number == 1
+    assert state_counts(table_of_records(records)) == {"complete": 4, "failed": 1}
+    assert best_trial(records, "accuracy", OBJECTIVES) == 1
     assert best_trial([], "accuracy", OBJECTIVES) is None
 
 

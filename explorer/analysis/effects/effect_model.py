@@ -10,7 +10,9 @@ from explorer.analysis.effects.conditional import ConditionalEffect, conditional
 from explorer.analysis.effects.contrast import Contrasts
 from explorer.analysis.effects.curves import LevelCurve, level_curves
 from explorer.analysis.effects.effect import Effect, Interaction
+from explorer.analysis.effects.equal_cost import PairAtCost, pairs_at_cost
 from explorer.analysis.effects.estimate import level_effects
+from explorer.analysis.effects.importance import Importance, importances
 from explorer.analysis.effects.interactions import pair_interactions
 from explorer.analysis.effects.one_thread import one_thread
 from explorer.analysis.effects.population import Space, population_of
@@ -92,6 +94,21 @@ class EffectModel:
         """
         with one_thread():
             return conditional_effects(self._contrasts, factor, other)
+
+    def importances(self) -> list[Importance]:
+        """Return the share of the variance over the space that each choice explains, the largest first."""
+        with one_thread():
+            return importances(self._contrasts)
+
+    def pairs_at_cost(self, factor: str, other: str) -> list[PairAtCost]:
+        """Return how much better each pair of levels of two choices is than all networks of like cost.
+
+        Args:
+            factor: The first choice.
+            other: The second choice.
+        """
+        with one_thread():
+            return pairs_at_cost(self._contrasts, factor, other)
 
     def curves(self, factor: str) -> list[LevelCurve]:
         """Return the objective over cost for each level of a choice, the most frequent level first.

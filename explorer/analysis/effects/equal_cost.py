@@ -4,12 +4,14 @@ The answer is the difference between two curves, the mean objective of all netwo
 the reference by cost, averaged over a range of costs with equal weight on a logarithmic scale. The curves are local
 linear in the logarithm of the cost, with a Gaussian kernel whose standard deviation is ``CALIPER``. The range is where
 both levels have at least ``MIN_LIKE`` trained networks, and ``MIN_SHARE`` of all that they have, within a factor of
-``LIKE`` of every cost; and at least one of each within the range.
+``LIKE`` of every cost; and at least one of each within the range. A pair of levels of two choices is compared in the
+same way with all networks of the space.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,6 +24,29 @@ MIN_SHARE = 0.1
 STEPS = 40  # costs at which the curves are compared
 
 Span = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class PairAtCost:
+    """How much better networks with two levels are than all networks of like cost.
+
+    Attributes:
+        level: The level of the first choice.
+        other_level: The level of the second choice.
+        trials: The number of trained networks with both.
+        effect: The mean difference of the objective, in its unit; None if the trials cannot tell it.
+        ci95: Its 95% confidence interval; None likewise.
+        low: The lowest cost compared; None likewise.
+        high: The highest cost compared; None likewise.
+    """
+
+    level: str
+    other_level: str
+    trials: int
+    effect: float | None = None
+    ci95: tuple[float, float] | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 def common_range(reference: np.ndarray, level: np.ndarray) -> Span | None:
@@ -102,3 +127,41 @@ def equal_cost_estimate(contrasts: Contrasts, column: int, level: int, span: Spa
         return None
     weights = np.stack([equal_cost_weights(population.codes, cost, column, level, span) for cost in population.costs])
     return contrasts.estimate(weights, contrasts.model.terms.of_choice(column))
+
+
+def pairs_at_cost(contrasts: Contrasts, factor: str, other: str) -> list[PairAtCost]:
+    """Return each pair of levels; the most frequent levels first.
+
+    Costs are compared over the range in which networks with both levels are common, with equal weight on a logarithmic
+    scale, as in ``equal_cost_estimate``.
+
+    Args:
+        contrasts: The fitted model.
+        factor: The first choice.
+        other: The second choice.
+    """
+    networks, population = contrasts.networks, contrasts.population
+    places = networks.place(factor), networks.place(other)
+    group = contrasts.model.terms.of_pair(*places)
+    found = []
+    for row, level in enumerate(networks.levels[factor]):
+        for column, other_level in enumerate(networks.levels[other]):
+            trained, every = (
+                (codes[:, places[0]] == row) & (codes[:, places[1]] == column)
+                for codes in (networks.codes, population.codes)
+            )
+            trials = int(trained.sum())
+            span = common_range(networks.cost, networks.cost[trained])
+            if span is None or not every.any() or every.all():
+                found.append(PairAtCost(level, other_level, trials))
+                continue
+            at = np.linspace(*span, STEPS)
+            weights = []
+            for cost in population.costs:
+                own = np.zeros(len(every))
+                own[every] = local_linear(cost[every], at).mean(axis=0)
+                weights.append(own - local_linear(cost, at).mean(axis=0))
+            estimate = contrasts.estimate(np.stack(weights), group)
+            ends = float(10 ** span[0]), float(10 ** span[1])
+            found.append(PairAtCost(level, other_level, trials, estimate.effect, estimate.ci95, *ends))
+    return found

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from explorer.analysis.amounts import plural
 from explorer.cli.options import as_json, print_json, print_table, storage
 from explorer.errors import ExplorerError, did_you_mean
+from explorer.records import TrialRecord
 from explorer.store.studies import StudySummary, list_studies, open_study
 from explorer.store.study import Study
 
@@ -198,40 +199,54 @@ def merge(study: str, sources: Sequence[str], origin: str | None, as_json: bool,
 
 
 @studies.command()
-@click.argument("study")
+@click.argument("study", metavar="STUDY[:TRIAL]")
 @click.argument("text", required=False)
 @as_json
 @_own_storage
 def note(study: str, text: str | None, as_json: bool, storage: str) -> None:
-    """Write TEXT down as the note of STUDY, in place of an earlier one; an empty text removes it. Without TEXT, print
-    the note."""
-    from explorer.store.managing.changes import annotate_study
-
-    opened = open_study(storage, study)
-    _print_annotations(
-        opened if text is None else annotate_study(opened, note=text), opened.note, as_json, text is None
-    )
+    """Write TEXT down as the note of STUDY, or of one of its trials, in place of an earlier one; an empty text removes
+    it. Without TEXT, print the note."""
+    owner = _annotated(storage, study, note=text) if text is not None else _owner(storage, study)[2]
+    _print_annotations(study, owner, owner.note, as_json, text is None)
 
 
 @studies.command()
-@click.argument("study")
+@click.argument("study", metavar="STUDY[:TRIAL]")
 @click.argument("tags", nargs=-1, metavar="[TAG]...")
 @click.option("--remove", is_flag=True, help="Remove these tags instead.")
 @as_json
 @_own_storage
 def tag(study: str, tags: Sequence[str], remove: bool, as_json: bool, storage: str) -> None:
-    """Add each TAG to STUDY; 'explorer studies --tag TAG' lists those that have it. Without TAG, print the tags."""
-    from explorer.store.managing.changes import annotate_study
-
-    opened = open_study(storage, study)
-    if tags:
-        opened = annotate_study(opened, add_tags=() if remove else tags, remove_tags=tags if remove else ())
-    _print_annotations(opened, ", ".join(opened.tags), as_json, True)
+    """Add each TAG to STUDY, or to one of its trials; 'explorer studies --tag TAG' lists the studies that have it.
+    Without TAG, print the tags."""
+    changes = {"remove_tags" if remove else "add_tags": tags}
+    owner = _annotated(storage, study, **changes) if tags else _owner(storage, study)[2]
+    _print_annotations(study, owner, ", ".join(owner.tags), as_json, True)
 
 
-def _print_annotations(study: Study, text: str, as_json: bool, shown: bool) -> None:
-    """Print the note and tags of a study as JSON, or ``text`` if it is to be shown."""
+def _owner(storage: str, address: str) -> tuple[Study, int | None, Study | TrialRecord]:
+    """Return the study of an address, the number of the trial if it names one, and which of them it names."""
+    name, colon, number = address.rpartition(":")
+    names = {each.name for each in list_studies(storage)}
+    if address not in names and colon and name in names and number.isascii() and number.isdigit():
+        study = open_study(storage, name)
+        return study, int(number), study.trial(int(number))
+    study = open_study(storage, address)
+    return study, None, study
+
+
+def _annotated(storage: str, address: str, **changes: Any) -> Study | TrialRecord:
+    """Change note and tags of what an address names; return it as changed."""
+    from explorer.store.managing.changes import annotate_study, annotate_trial
+
+    study, number, _ = _owner(storage, address)
+    return annotate_study(study, **changes) if number is None else annotate_trial(study, number, **changes)
+
+
+def _print_annotations(address: str, owner: Study | TrialRecord, text: str, as_json: bool, shown: bool) -> None:
+    """Print the note and tags of a study or a trial as JSON, or ``text`` if it is to be shown."""
     if as_json:
-        print_json({"study": study.name, "note": study.note, "tags": list(study.tags)})
+        named = {"study": owner.name} if isinstance(owner, Study) else {"trial": address}
+        print_json({**named, "note": owner.note, "tags": list(owner.tags)})
     elif shown and text:
         click.echo(text)

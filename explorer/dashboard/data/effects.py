@@ -126,6 +126,25 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
     return {name: safe_text(value, "cell", length=600) if isinstance(value, str) else value}
 
 
+def by_size(effects: Iterable[Effect]) -> list[Effect]:
+    """Return effects sorted by size, those of one choice together.
+
+    Choices with an answer that is not zero come first, and of these the one with the largest such answer. Of a choice
+    without one, and within a choice, the largest answer of any kind counts.
+    """
+    groups: dict[str, list[Effect]] = {}
+    for effect in effects:
+        groups.setdefault(effect.factor, []).append(effect)
+
+    def size(effect: Effect) -> tuple[bool, float]:
+        told = [answer for answer in answers_of(effect) if answer is not None]
+        sure = [abs(answer.effect) for answer in told if answer.significant]
+        return bool(sure), max(sure or [abs(answer.effect) for answer in told] or [-1.0])
+
+    ranked = [sorted(own, key=size, reverse=True) for own in groups.values()]
+    return [effect for own in sorted(ranked, key=lambda own: size(own[0]), reverse=True) for effect in own]
+
+
 def clearest_factor(effects: Sequence[Effect]) -> str:
     """Return the choice whose effect at equal cost is farthest from zero, in widths of its interval; else the first."""
     return max(effects, key=lambda effect: clearness(effect.equal_cost) if effect.equal_cost else -1.0).factor

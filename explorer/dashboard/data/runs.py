@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import pandas
 
+from explorer.analysis.amounts import plural
 from explorer.analysis.pareto import hypervolume
+from explorer.dashboard.quantities import span_text
 from explorer.dashboard.text import safe_text
-from explorer.records import Environment, Lease, TrialRecord
+from explorer.records import FAILURES, Environment, Lease, TrialRecord
 
 RATE_SECONDS = 600.0  # window of the throughput
+TRAINED_STATES = ("complete", "stopped", "failed", "interrupted")
+MAX_LISTED = 40  # numbers of trials in a group of failures
+_NUMBER = re.compile(r"0x[0-9a-fA-F]+|\d+(\.\d+)?")
 
 
 def timeline(records: Iterable[TrialRecord], now: float | None = None) -> pandas.DataFrame:
@@ -50,11 +57,133 @@ def timeline(records: Iterable[TrialRecord], now: float | None = None) -> pandas
     return table.sort_values(["lane", "start"], ignore_index=True)
 
 
-def trials_per_hour(records: Iterable[TrialRecord], now: float | None = None) -> float:
-    """Return the throughput of the last ``RATE_SECONDS``: complete and stopped trials per hour."""
+def trials_per_hour(records: Iterable[TrialRecord], now: float | None = None) -> float | None:
+    """Return the throughput: complete and stopped trials per hour.
+
+    It is that of the last ``RATE_SECONDS`` while the search runs, and of the whole search when it has ended.
+
+    Args:
+        records: The trials.
+        now: Seconds since the epoch; the present time by default.
+
+    Returns:
+        The throughput; None before a trial has ended.
+    """
+    records = list(records)
     moment = time.time() if now is None else now
-    ended = [r for r in records if r.state in ("complete", "stopped") and (r.finished or 0.0) > moment - RATE_SECONDS]
-    return len(ended) * 3600 / RATE_SECONDS
+    ends = [r.finished for r in records if r.state in ("complete", "stopped") and r.finished is not None]
+    starts = [record.started for record in records if record.started is not None]
+    if not ends or not starts:
+        return None
+    running = any(record.state == "running" for record in records)
+    since = max(min(starts), moment - RATE_SECONDS) if running else min(starts)
+    until = moment if running else max(ends)
+    return sum(end >= since for end in ends) * 3600 / max(until - since, 1.0)
+
+
+def workload(records: Sequence[TrialRecord], now: float | None = None) -> dict[str, str]:
+    """Return title -> text: active workers, throughput, utilisation of the workers, and time of training.
+
+    Args:
+        records: The trials.
+        now: Seconds since the epoch; the present time by default.
+    """
+    moment = time.time() if now is None else now
+    running = [record for record in records if record.state == "running"]
+    trained = [record for record in records if record.state in TRAINED_STATES]
+    found = {}
+    if running:
+        found["active workers"] = f"{len({record.worker for record in running}):,}"
+    rate = trials_per_hour(records, moment)
+    if rate is not None:
+        found["trials per hour, last 10 minutes" if running else "trials per hour, whole search"] = (
+            f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+        )
+    rows = timeline(records, moment)
+    if len(rows):
+        spans = rows.groupby("lane").agg(start=("start", "min"), end=("end", "max"))
+        present = float((spans.end - spans.start).sum())
+        if present > 0:
+            found["workers busy"] = f"{100 * float((rows.end - rows.start).sum()) / present:.0f}%"
+    found["time of training"] = span_text(sum(record.seconds or 0.0 for record in trained))
+    return found
+
+
+def worker_rows(
+    records: Iterable[TrialRecord], environments: Mapping[int, Environment], now: float | None = None
+) -> pandas.DataFrame:
+    """Return one row per worker: host, device, what it runs, its trials, the share of its time in trials.
+
+    Args:
+        records: The trials.
+        environments: Trial number -> the environment of its training, where it is known.
+        now: Seconds since the epoch; the present time by default.
+    """
+    moment = time.time() if now is None else now
+    own: dict[str, list[TrialRecord]] = {}
+    for record in records:
+        if record.started is not None and record.state in ("running", *TRAINED_STATES):
+            own.setdefault(record.worker, []).append(record)
+    rows = []
+    for worker, trials in own.items():
+        running = [record.number for record in trials if record.state == "running"]
+        devices = dict.fromkeys(environments[r.number].device_name for r in trials if r.number in environments)
+        spans = [(r.started or 0.0, moment if r.state == "running" else r.finished or r.started or 0.0) for r in trials]
+        present = max(end for _, end in spans) - min(start for start, _ in spans)
+        busy = sum(end - start for start, end in spans)
+        rows.append(
+            {
+                "worker": safe_text(worker, "cell"),
+                "host": safe_text(worker.partition(":")[0], "cell"),
+                "device": safe_text(", ".join(devices), "cell"),
+                "runs now": safe_text(", ".join(f"trial {number}" for number in running) or "nothing", "cell"),
+                "trials": len(trials),
+                "failed": sum(record.state == "failed" for record in trials),
+                "busy": f"{min(100.0, 100 * busy / present):.0f}%" if present > 0 else "",
+                "last seen": "now" if running else f"{span_text(max(0.0, moment - max(e for _, e in spans)))} ago",
+            }
+        )
+    order = ["worker", "host", "device", "runs now", "trials", "failed", "busy", "last seen"]
+    return pandas.DataFrame(rows, columns=order)
+
+
+class FailureGroup(NamedTuple):
+    """Failed trials with one reason, apart from the numbers in it.
+
+    Attributes:
+        reason: The reason of the last of them.
+        numbers: The numbers of the trials.
+        kind: What failed, a text of ``FAILURES``; empty if unknown.
+    """
+
+    reason: str
+    numbers: tuple[int, ...]
+    kind: str
+
+    @property
+    def title(self) -> str:
+        """How many trials failed for which reason."""
+        return f"{plural(len(self.numbers), 'trial')}: {self.reason}"
+
+    @property
+    def listed(self) -> str:
+        """The numbers of the trials, and what failed."""
+        shown = ", ".join(map(str, self.numbers[:MAX_LISTED]))
+        more = f" and {len(self.numbers) - MAX_LISTED:,} more" if len(self.numbers) > MAX_LISTED else ""
+        return f"{shown}{more}" + (f" ({self.kind})" if self.kind else "")
+
+
+def failure_groups(records: Iterable[TrialRecord]) -> list[FailureGroup]:
+    """Return the failed trials by reason, the most frequent reason first. Reasons that differ in numbers are one."""
+    found: dict[tuple[str, str], list[TrialRecord]] = {}
+    for record in records:
+        if record.state == "failed":
+            found.setdefault((_NUMBER.sub("#", record.reason), record.failure), []).append(record)
+    groups = [
+        FailureGroup(own[-1].reason, tuple(record.number for record in own), FAILURES.get(kind, ""))
+        for (_, kind), own in found.items()
+    ]
+    return sorted(groups, key=lambda group: -len(group.numbers))
 
 
 def lease_rows(leases: Iterable[Lease], records: Iterable[TrialRecord], now: float | None = None) -> pandas.DataFrame:
@@ -66,8 +195,8 @@ def lease_rows(leases: Iterable[Lease], records: Iterable[TrialRecord], now: flo
         now: Seconds since the epoch; the present time by default.
 
     Returns:
-        A table with the columns trial, status, worker (the present or the last one), attempt, minutes (since it
-        started) and lease left (s).
+        A table with the columns trial, status, worker (the present or the last one), attempt, since (how long ago it
+        started) and lease left.
     """
     moment = time.time() if now is None else now
     started = {record.number: record.started for record in records}
@@ -81,11 +210,11 @@ def lease_rows(leases: Iterable[Lease], records: Iterable[TrialRecord], now: flo
                 "status": "waiting for a worker" if lease.until is None else "running" if left > 0 else "lease expired",
                 "worker": safe_text(lease.worker, "cell"),
                 "attempt": lease.attempt,
-                "minutes": math.nan if start is None else (moment - start) / 60,
-                "lease left (s)": left,
+                "since": "" if start is None else span_text(max(0.0, moment - start)),
+                "lease left": "" if math.isnan(left) else span_text(max(0.0, left)),
             }
         )
-    columns = ["trial", "status", "worker", "attempt", "minutes", "lease left (s)"]
+    columns = ["trial", "status", "worker", "attempt", "since", "lease left"]
     return pandas.DataFrame(rows, columns=columns)
 
 

@@ -1,7 +1,7 @@
 """Read studies and trials from a storage, without writing to it.
 
-Every function raises StoreError if the storage cannot be read. A study's trials are read once and cached; later only
-those that changed are read.
+Every function raises StoreError if the storage cannot be read. A database is checked and opened once, and again if its
+file was replaced. A study's trials are read once and cached; later only those that changed are read.
 """
 
 from __future__ import annotations
@@ -15,13 +15,29 @@ from typing import TypeVar
 from explorer.analysis.frontier_certainty import FrontierCertainty, all_trainings, frontier_certainty
 from explorer.analysis.latency_environments import mixed_environments
 from explorer.analysis.quantities import LATENCY
+from explorer.dashboard.data.columns import (
+    TrialTable,
+    UnusualRow,
+    merged,
+    no_trials,
+    table_of_columns,
+    table_of_records,
+)
 from explorer.errors import StoreError
 from explorer.records import ConfirmationRecord, Curve, Environment, GradientFlow, Lease, TrialRecord
-from explorer.store import Study, StudySummary, list_studies, open_study
-from explorer.store.studies import study_revisions
+from explorer.store import Study, StudySummary
+from explorer.store.database import Database, open_for_reading
+from explorer.store.schema import trials
+from explorer.store.storage_url import database_file
+from explorer.store.studies import find_study, revisions_in, summaries_in
 from explorer.store.study import TRAINING_SETTINGS
+from explorer.store.trials import read_trials
+from explorer.store.views.columns import read_columns
 
 T = TypeVar("T")
+MAX_DATABASES = 16  # kept open
+
+_databases: dict[str, tuple[object, Database]] = {}  # storage -> (identity of its file, the open database)
 
 
 @dataclass
@@ -79,19 +95,86 @@ class StudyCache:
             return dict(self._curves)
 
 
+@dataclass
+class TableCache:
+    """The trials of a study as arrays. All browser sessions share it."""
+
+    table: TrialTable = field(default_factory=no_trials)
+    confirmations: dict[tuple[str, int, int], ConfirmationRecord] = field(default_factory=dict)
+    revision: int = 0
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def update(self, study: Study) -> TrialTable:
+        """Read what changed up to the moment when ``study`` was opened; return all trials."""
+        with self._lock:
+            if not self.revision or self.revision < study.revision:
+                new = _read(lambda: self._changed(study))
+                again = _read(lambda: study.confirmations(self.revision))
+                self.table = merged(self.table, new)
+                self.confirmations |= {(record.digest, record.epochs, record.seed): record for record in again}
+                self.revision = max(self.revision, study.revision, new.revision)
+            return self.table
+
+    def confirmed(self, study: Study) -> list[ConfirmationRecord]:
+        """Return the complete trainings from fresh seeds, brought up to date."""
+        self.update(study)
+        return [record for record in self.confirmations.values() if record.state == "complete"]
+
+    def _changed(self, study: Study) -> TrialTable:
+        try:
+            return table_of_columns(read_columns(study, self.revision), study.objectives)
+        except UnusualRow:
+            return table_of_records(_checked(record) for record in study.trials(self.revision, full=False))
+
+
+def open_database(storage: str) -> Database:
+    """Return an open database of a storage. Its tables are checked when it is opened, not at each read."""
+    file = database_file(storage)
+    try:
+        status = None if file is None else file.stat()
+    except OSError:
+        status = None
+    identity = None if status is None else (status.st_dev, status.st_ino)
+    known = _databases.get(storage)
+    if known is not None and known[0] == identity and (file is None or status is not None):
+        return known[1]
+    database = open_for_reading(storage)
+    while len(_databases) >= MAX_DATABASES:
+        _databases.pop(next(iter(_databases)), None)
+    _databases[storage] = identity, database
+    return database
+
+
+def _in_database(storage: str, query: Callable[[Database], T]) -> T:
+    """Return an answer of the database of a storage. After an error, it is opened and checked again at the next use."""
+    try:
+        return _read(lambda: query(open_database(storage)))
+    except StoreError:
+        _databases.pop(storage, None)
+        raise
+
+
 def read_revisions(storage: str) -> dict[str, int]:
     """Return study name -> revision of its last change."""
-    return _read(lambda: study_revisions(storage))
+    return _in_database(storage, revisions_in)
 
 
 def read_studies(storage: str) -> list[StudySummary]:
     """Return the studies of a storage, the one that changed last first."""
-    return sorted(_read(lambda: list_studies(storage)), key=lambda study: -study.changed)
+    return sorted(_in_database(storage, summaries_in), key=lambda study: -study.changed)
 
 
 def read_study(storage: str, name: str) -> Study:
     """Return the study of this name."""
-    return _read(lambda: open_study(storage, name))
+    return _in_database(storage, lambda database: find_study(database, name))
+
+
+def read_numbered(study: Study, numbers: Sequence[int]) -> list[TrialRecord]:
+    """Return the trials of these numbers in this order, without architecture and training curve."""
+    wanted = trials.c.number.in_([int(number) for number in numbers])
+    found = _read(lambda: read_trials(study, study.objectives, wanted, full=False))
+    known = {record.number: _checked(record) for record in found}
+    return [known[number] for number in numbers if number in known]
 
 
 def read_trial(study: Study, number: int) -> TrialRecord:

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeGuard
 
+import numpy as np
 import pandas
 
 from explorer.analysis.estimates import Estimate
 from explorer.analysis.noise import pooled_std, repeats_of
-from explorer.analysis.pareto import non_dominated
+from explorer.analysis.pareto import non_dominated_pairs
 from explorer.analysis.quantities import TRAINED, is_maximised, names
+from explorer.dashboard.data.columns import TrialTable, table_of_records
 from explorer.dashboard.quantities import unit_of
 from explorer.dashboard.text import safe_text
-from explorer.records import STATES, ConfirmationRecord, Curve, TrialRecord
+from explorer.records import ConfirmationRecord, Curve, TrialRecord
 
 LEVELS = 10  # most frequent levels of a choice that are shown by name
 OTHERS = "others"
 NOT_ASKED = "not asked"
+DRAWN = 2_000  # most points that a figure draws one by one
+NEAR = 400  # of more points, those next to the frontier that are drawn besides it
 SPENT = names("spent")  # costs that are known only for a trained network
 SHARES = {0.25: "a quarter", 0.5: "half", 0.75: "three quarters"}
 
 Progress = float | int | None  # of a training: a share of its epochs, an epoch counted from 1, or None for its end
 
 
+def as_table(trials: TrialTable | Iterable[TrialRecord]) -> TrialTable:
+    """Return trials as a table."""
+    return trials if isinstance(trials, TrialTable) else table_of_records(trials)
+
+
 def quantities(
-    records: Iterable[TrialRecord], objectives: Mapping[str, str], plane: tuple[str, str]
+    trials: TrialTable | Iterable[TrialRecord], objectives: Mapping[str, str], plane: tuple[str, str]
 ) -> tuple[list[str], list[str]]:
     """Return the names of the quantities for the y axis and for the x axis.
 
@@ -37,67 +45,84 @@ def quantities(
     axis and objectives.
 
     Args:
-        records: The trials; quantities of complete ones are listed.
+        trials: The trials; quantities of complete ones are listed.
         objectives: Objective -> "max" or "min".
         plane: The study's own (x, y).
     """
     x, y = plane
-    complete = [record for record in records if record.state == "complete"]
-    measured = dict.fromkeys(name for record in complete for name in record.objectives)
-    costs = dict.fromkeys(name for record in complete for name in record.costs)
+    table = as_table(trials)
+    done = table.complete
+    costs, measured = (
+        [name for name, values in group.items() if not np.isnan(values[done]).all()]
+        for group in (table.costs, table.objectives)
+    )
     known = [name for name in (y, x, *objectives, *costs, *measured) if name in measured or name in costs]
     ups = [name for name in known if name == y or is_maximised(name, objectives)]
     downs = [name for name in known if name not in ups]
     return list(dict.fromkeys(ups)), list(dict.fromkeys(downs))
 
 
-def choice_points(records: Iterable[TrialRecord]) -> list[str]:
+def choice_points(trials: TrialTable | Iterable[TrialRecord]) -> list[str]:
     """Return the choice points with at least two different answers, in the order in which they were asked."""
-    answers: dict[str, set[str]] = {}
-    for record in records:
-        for name, text in record.choices.items():
-            answers.setdefault(name, set()).add(text)
-    return [name for name, texts in answers.items() if len(texts) > 1]
+    return [name for name, texts in as_table(trials).levels.items() if len(texts) > 1]
 
 
 def frontier_points(
-    records: Iterable[TrialRecord], x: str, y: str, objectives: Mapping[str, str], colour: str | None = None
+    trials: TrialTable | Iterable[TrialRecord],
+    x: str,
+    y: str,
+    objectives: Mapping[str, str],
+    colour: str | None = None,
+    drawn: int = DRAWN,
 ) -> pandas.DataFrame:
     """Return one row per complete trial with finite ``x`` and ``y``, by ascending ``x``.
 
     A cached trial has the network of another trial and is left out.
 
     Args:
-        records: The trials.
+        trials: The trials.
         x: Name of the quantity on the x axis.
         y: Name of the quantity on the y axis.
         objectives: Objective -> "max" or "min".
         colour: The choice point whose answers are the levels; None for one level.
+        drawn: Of more trials, only the frontier and ``NEAR`` trials next to it have their choices in the table; a
+            figure draws the others as a density.
 
     Returns:
         A table with the columns trial, x, y, frontier (not dominated), level (rare ones are ``OTHERS``) and choices
-        (choice point -> answer).
+        (choice point -> answer; None for a trial that is not drawn by itself).
     """
-    rows = []
-    for record in records:
-        values = record.quantities
-        if record.state == "complete" and _is_finite(values.get(x)) and _is_finite(values.get(y)):
-            level = "" if colour is None else record.choices.get(colour, NOT_ASKED)
-            rows.append((record.number, values[x], values[y], level, record.choices))
-    signs = [-1 if is_maximised(name, objectives) else 1 for name in (x, y)]
-    front = set(non_dominated([(signs[0] * row[1], signs[1] * row[2]) for row in rows]))
-    common = {level for level, _ in Counter(row[3] for row in rows).most_common(LEVELS)}
-    table = pandas.DataFrame(
-        {
-            "trial": [row[0] for row in rows],
-            "x": [row[1] for row in rows],
-            "y": [row[2] for row in rows],
-            "frontier": [index in front for index in range(len(rows))],
-            "level": [row[3] if row[3] in common else OTHERS for row in rows],
-            "choices": [row[4] for row in rows],
-        }
-    )
-    return table.astype({"x": float, "y": float, "frontier": bool}).sort_values(["x", "trial"], ignore_index=True)
+    whole = as_table(trials)
+    table = whole.select(whole.complete & ~np.isnan(whole.value(x)) & ~np.isnan(whole.value(y)))
+    values = table.value(x), table.value(y)
+    level = np.full(len(table), "", object) if colour is None else table.level(colour, NOT_ASKED)
+    names, counts = np.unique(level.astype(str), return_counts=True)
+    common = set(names[np.argsort(-counts, kind="stable")][:LEVELS])
+    minimised = [-each if is_maximised(name, objectives) else each for name, each in zip((x, y), values)]
+    frontier = non_dominated_pairs(*minimised)
+    shown = np.arange(len(table)) if len(table) <= drawn else _near(frontier, *minimised)
+    choices = np.full(len(table), None, object)
+    for place, own in zip(shown, table.choices(shown)):
+        choices[place] = own
+    columns = {
+        "trial": table.number,
+        "x": values[0],
+        "y": values[1],
+        "frontier": frontier,
+        "level": level if len(names) <= LEVELS else [each if each in common else OTHERS for each in level],
+        "choices": choices,
+    }
+    return pandas.DataFrame(columns).sort_values(["x", "trial"], ignore_index=True)
+
+
+def _near(frontier: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the places of the frontier and of the ``NEAR`` points that lose least to the frontier at their cost."""
+    front = np.flatnonzero(frontier)
+    front = front[np.argsort(x[front], kind="stable")]
+    best = y[front][np.maximum(np.searchsorted(x[front], x, side="right") - 1, 0)]
+    loss = np.where(frontier, -np.inf, y - best)
+    kept = min(len(front) + NEAR, len(x)) - 1
+    return np.sort(np.argpartition(loss, kept)[: kept + 1])
 
 
 def seed_points(
@@ -132,17 +157,12 @@ def seed_points(
     return table.astype({"x": float, "y": float, "spread": float})
 
 
-def state_counts(records: Iterable[TrialRecord]) -> dict[str, int]:
-    """Return state -> number of trials, without states that no trial has."""
-    counts = Counter(record.state for record in records)
-    return {state: counts[state] for state in STATES if counts[state]}
-
-
-def best_trial(records: Iterable[TrialRecord], name: str, objectives: Mapping[str, str]) -> TrialRecord | None:
-    """Return the complete trial with the best value of a quantity, the first of equals; None if there is none."""
-    sign = -1 if is_maximised(name, objectives) else 1
-    known = [r for r in records if r.state == "complete" and _is_finite(r.value(name))]
-    return min(known, key=lambda record: (sign * record.quantities[name], record.number), default=None)
+def best_trial(trials: TrialTable | Iterable[TrialRecord], name: str, objectives: Mapping[str, str]) -> int | None:
+    """Return the number of the complete trial with the best value of a quantity, the first of equals; None if none."""
+    table = as_table(trials)
+    values = table.value(name) * (-1 if is_maximised(name, objectives) else 1)
+    values = np.where(table.complete, values, np.nan)
+    return None if np.isnan(values).all() else int(table.number[np.nanargmin(values)])
 
 
 def trial_rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas
 from plotly import graph_objects as go
@@ -75,6 +75,48 @@ def training_figure(curve: Sequence[Epoch]) -> go.Figure:
     figure.update_layout(
         height=400,
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        hovermode="x unified",
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+    )
+    return figure
+
+
+def compared_curves_figure(curves: Mapping[str, Sequence[Epoch]]) -> go.Figure:
+    """Draw the training curves of several networks over each other: validation accuracy, and below it both losses.
+
+    Args:
+        curves: Name of a network -> its training curve.
+    """
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
+    for index, (name, curve) in enumerate(curves.items()):
+        colour, symbol = PALETTE[index % len(PALETTE)], SYMBOLS[index % len(SYMBOLS)]
+        epochs = [epoch.epoch for epoch in curve]
+        for row, quantity, dash, values in (
+            (1, "validation accuracy (%)", "solid", [100 * epoch.val_accuracy for epoch in curve]),
+            (2, "validation loss", "solid", [epoch.val_loss for epoch in curve]),
+            (2, "training loss", "dot", [epoch.train_loss for epoch in curve]),
+        ):
+            figure.add_trace(
+                go.Scatter(
+                    x=epochs,
+                    y=values,
+                    name=name,
+                    legendgroup=name,
+                    showlegend=row == 1,
+                    mode="lines+markers",
+                    line={"color": colour, "width": 2, "dash": dash},
+                    marker={"size": 6, "symbol": symbol},
+                    hovertemplate=f"{name}, {quantity}: %{{y:.3g}}<extra></extra>",
+                ),
+                row,
+                1,
+            )
+    figure.update_yaxes(title="accuracy (%)", row=1, col=1)
+    figure.update_yaxes(title="loss (dotted: training)", row=2, col=1)
+    figure.update_xaxes(title="epoch", row=2, col=1)
+    figure.update_layout(
+        height=440,
+        margin=MARGIN,
         hovermode="x unified",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
     )

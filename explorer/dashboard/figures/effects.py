@@ -27,7 +27,8 @@ EFFECTS_CAPTION = (
     "Each row compares a level with the choice's most frequent one. All else equal: networks that differ only in this"
     " choice, whatever they cost; the ratio of their costs is given. At equal cost: networks of like cost, the other"
     " choices free. On the frontier: the best networks under the same budget. Lines are 95% intervals. A filled mark is"
-    " an effect that is not zero, corrected for the number of comparisons; an open one may be zero."
+    " an effect that is not zero, corrected for the number of comparisons; a pale open one may be zero. Choices with"
+    " the largest effects come first."
 )
 MAX_ROWS = 100  # of more, the page shows one choice at a time
 ROW_HEIGHT = 54  # pixels: a line for the name, a line for the numbers, a line for the marks
@@ -36,6 +37,7 @@ NUMBER_SIZE = 11  # pixels; three columns of numbers then fit the width of a pho
 LONG = 10  # rows from which the names of the columns are repeated at the end
 SYMBOLS = ("circle", "square", "diamond")
 NO_ANSWER = "no answer"
+FADED = 0.45  # opacity of an answer that may be zero
 BAND = "rgba(140,140,140,0.13)"  # visible on white and on black
 
 
@@ -56,26 +58,10 @@ def effects_figure(effects: Sequence[Effect], objective: Unit, cost: str) -> go.
         answers = [answers_of(effect)[panel] for effect in effects]
         told = [(row, answer) for row, answer in enumerate(answers) if answer is not None]
         hovers = [_hover(effect, titles[panel], answer, objective, cost) for effect, answer in zip(effects, answers)]
-        values = [answer.effect / objective.divisor for _, answer in told]
-        marks = go.Scatter(
-            x=values,
-            y=[row + MARK for row, _ in told],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [answer.ci95[1] / objective.divisor - value for (_, answer), value in zip(told, values)],
-                "arrayminus": [value - answer.ci95[0] / objective.divisor for (_, answer), value in zip(told, values)],
-                "thickness": 1.5,
-                "width": 3,
-            },
-            mode="markers",
-            marker={
-                "symbol": [symbol if answer.significant else f"{symbol}-open" for _, answer in told],
-                "size": 9,
-                "color": colour,
-            },
-            hovertext=[hovers[row] for row, _ in told],
-        )
+        marks = [
+            _marks([each for each in told if each[1].significant is sure], symbol, colour, hovers, objective)
+            for sure in (False, True)
+        ]
         numbers = go.Scatter(
             x=[low] * len(effects),
             y=[row + NUMBERS for row in range(len(effects))],
@@ -86,9 +72,9 @@ def effects_figure(effects: Sequence[Effect], objective: Unit, cost: str) -> go.
             cliponaxis=False,
             hovertext=hovers,
         )
-        for trace in (marks, numbers):
+        for trace in (*marks, numbers):
             trace.update(hovertemplate="%{hovertext}<extra></extra>")
-        for trace in (_zero_line([row for row, _ in told]), marks, numbers):
+        for trace in (_zero_line([row for row, _ in told]), *marks, numbers):
             figure.add_trace(trace.update(showlegend=False), row=1, col=panel + 1)
     _draw_rows(figure, effects)
     points = points_name(objective)
@@ -100,12 +86,24 @@ def effects_figure(effects: Sequence[Effect], objective: Unit, cost: str) -> go.
             **{"xref": f"x{panel + 1} domain".replace("x1", "x"), "x": 0, "xanchor": "left"},
             **{"yref": "paper", "y": 1, "yanchor": "bottom", "showarrow": False, "font": {"size": 12}},
         )
-        lines = ([name] if len(effects) > LONG else []) + ([safe_text(difference, "plotly", length=60)] * (panel == 1))
-        figure.update_xaxes(title="<br>".join(lines), col=panel + 1, row=1)
+        figure.update_xaxes(title=name if len(effects) > LONG else "", col=panel + 1, row=1)
+    figure.add_annotation(
+        text=safe_text(difference, "plotly", length=60),
+        **{
+            "xref": "paper",
+            "x": 0,
+            "xanchor": "left",
+            "yref": "paper",
+            "y": 0,
+            "yanchor": "top",
+            "yshift": -58 if len(effects) > LONG else -24,
+        },
+        showarrow=False,
+    )
     figure.update_xaxes(range=[low, high], fixedrange=True, zeroline=False, showgrid=False, nticks=5)
     figure.update_xaxes(ticklabeloverflow="hide past domain", automargin=True)
     figure.update_yaxes(range=[len(effects) - 0.45, -0.6], fixedrange=True, visible=False)
-    figure.update_layout(height=110 + ROW_HEIGHT * len(effects), margin={"l": 8, "r": 8, "t": 30, "b": 60})
+    figure.update_layout(height=110 + ROW_HEIGHT * len(effects), margin={"l": 8, "r": 8, "t": 30, "b": 80})
     return figure
 
 
@@ -116,6 +114,42 @@ def row_name(effect: Effect) -> str:
         for text, length in ((effect.factor, 18), (effect.level, 22), (effect.reference, 18))
     )
     return f"{factor}: <b>{level}</b>, not {reference}"
+
+
+def _marks(
+    told: Sequence[tuple[int, Paired | EqualCost | Frontier]],
+    symbol: str,
+    colour: str,
+    hovers: Sequence[str],
+    objective: Unit,
+) -> go.Scatter:
+    """Return the marks and intervals of answers that are all conclusive, or all inconclusive, which are pale.
+
+    Args:
+        told: Rows and answers.
+        symbol: The symbol of a conclusive answer.
+        colour: The colour of the column.
+        hovers: The hover text of each row.
+        objective: Unit of the objective.
+    """
+    values = [answer.effect / objective.divisor for _, answer in told]
+    sure = bool(told) and told[0][1].significant
+    return go.Scatter(
+        x=values,
+        y=[row + MARK for row, _ in told],
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [answer.ci95[1] / objective.divisor - value for (_, answer), value in zip(told, values)],
+            "arrayminus": [value - answer.ci95[0] / objective.divisor for (_, answer), value in zip(told, values)],
+            "thickness": 2 if sure else 1.2,
+            "width": 3,
+        },
+        mode="markers",
+        opacity=1 if sure else FADED,
+        marker={"symbol": symbol if sure else f"{symbol}-open", "size": 10 if sure else 8, "color": colour},
+        hovertext=[hovers[row] for row, _ in told],
+    )
 
 
 def _zero_line(rows: Sequence[int]) -> go.Scatter:

@@ -1,15 +1,17 @@
-"""Figures of frontiers: the objective versus cost plane of one study, and the frontiers of several studies."""
+"""The figure of a frontier: the objective versus cost plane of one study."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pandas
 from plotly import graph_objects as go
 
+from explorer.dashboard.figures.axes import quantity_axis
 from explorer.dashboard.figures.style import GREY, HIGHLIGHT, LINE_HEIGHT, MARGIN, add_note, level_styles
 from explorer.dashboard.quantities import Unit
 from explorer.dashboard.text import safe_text
@@ -20,12 +22,15 @@ SEEDS_CAPTION = (
     " of a point is its probability to stay on the frontier. A network without fresh seeds is drawn at the value that"
     " they are expected to give."
 )
-WEBGL_POINTS = 1_000  # number of points above which WebGL draws faster than SVG
-HOVER_CHOICES = 12  # most choices that a hover text lists
+DENSITY_CAPTION = "Most dominated networks are drawn as a density: darker where there are more."
 MIN_OPACITY = 0.3  # of a point whose probability to stay on the frontier is 0
+BUDGET = "budget"  # the name of the vertical line, which the user can drag
+DENSITY_CELLS = (72, 48)  # of the density, along x and y
+HOVER_LINE, HOVER_LINES = 64, 5  # characters of a line of a hover text, and its most lines
 # Smallest size of the plane in pixels: labels that do not overlap at this size do not overlap at any.
 SMALLEST_PLANE = (250, 300)
 DIGIT_WIDTH = 8  # pixels
+UNSELECTED = {False: 0.3, True: 0.75}  # opacity beside a selected point, of dominated points and of the frontier
 
 
 def frontier_figure(
@@ -45,8 +50,9 @@ def frontier_figure(
 ) -> go.Figure:
     """Draw the trials of a study in the plane of an objective and a cost.
 
-    Dominated points are small and pale. The frontier is a staircase through its points, which are labelled with their
-    trial numbers. The ``customdata`` of a point is its trial number.
+    Dominated points are small and pale; if there are thousands, those far from the frontier are a density. The frontier
+    is a staircase through its points, each step labelled with the number of its trial. The ``customdata`` of a point is
+    its trial number.
 
     Args:
         points: As ``data.trials.frontier_points`` returns it.
@@ -57,7 +63,7 @@ def frontier_figure(
         colour: The choice point whose answers are the levels of ``points``; None for one colour.
         chosen: The trial that is highlighted.
         earlier: Points of an earlier frontier, drawn as a dashed line.
-        bound: A budget on x, drawn as a vertical line.
+        bound: A budget on x, drawn as a vertical line that can be dragged.
         probabilities: Trial number -> probability to stay on the frontier in another run, drawn as opacity.
         seeds: As ``data.trials.seed_points`` returns it, drawn with error bars.
         note: A warning above the plane.
@@ -65,46 +71,52 @@ def frontier_figure(
     points = points.assign(x=points.x / x.divisor, y=points.y / y.divisor)
     if log_x:
         points = points[points.x > 0]
-    scatter = go.Scattergl if len(points) > WEBGL_POINTS else go.Scatter
     front = points[points.frontier]
+    single = points[points.choices.notna()]
     figure = go.Figure()
+    if len(single) < len(points):
+        figure.add_trace(_density(points[points.choices.isna()], log_x))
     shape = "hv" if maximised == (False, True) else "linear"
     if earlier is not None:
         line = {"color": HIGHLIGHT, "width": 1.5, "dash": "dash", "shape": shape}
         past = {"x": earlier.x / x.divisor, "y": earlier.y / y.divisor}
-        figure.add_trace(scatter(**past, mode="lines", name="earlier frontier", line=line, hoverinfo="skip"))
+        figure.add_trace(go.Scatter(**past, mode="lines", name="earlier frontier", line=line, hoverinfo="skip"))
     line = {"color": GREY, "width": 1.5, "shape": shape}
     figure.add_trace(
-        scatter(x=front.x, y=front.y, mode="lines", name="frontier", line=line, hoverinfo="skip", showlegend=False)
+        go.Scatter(x=front.x, y=front.y, mode="lines", name="frontier", line=line, hoverinfo="skip", showlegend=False)
     )
     if seeds is not None and not seeds.empty:
         figure.add_trace(_seeds_trace(seeds, x, y))
     if bound is not None:
-        figure.add_vline(x=bound / x.divisor, line={"color": HIGHLIGHT, "width": 1.5, "dash": "dot"})
+        figure.add_vline(
+            x=bound / x.divisor,
+            name=BUDGET,
+            line={"color": HIGHLIGHT, "width": 2.5, "dash": "dot"},
+        )
+    hovers = _Hovers(front, x, y, maximised, probabilities)
     for level, (colour_of, symbol) in level_styles(points.level).items():
         name = safe_text(level, "plotly", length=40)
         for is_front, size, opacity in ((False, 7, 0.45), (True, 11, 1.0)):
-            own = points[(points.level == level) & (points.frontier == is_front)]
-            usual = {"color": colour_of, "size": size, "opacity": opacity}
-            marker, rest = usual, usual
+            own = single[(single.level == level) & (single.frontier == is_front)]
+            marker: dict[str, Any] = {"color": colour_of, "size": size, "opacity": opacity, "symbol": symbol}
             if probabilities:  # opacity is part of the colour: a selection would reset opacities of single points
                 shades = [_shaded(colour_of, probabilities.get(trial, 0.0)) for trial in own.trial]
-                marker, rest = {"color": shades, "size": size, "opacity": 1.0}, {"size": size, "opacity": 1.0}
+                marker |= {"color": shades, "opacity": 1.0}
             figure.add_trace(
-                scatter(
+                go.Scatter(
                     x=own.x,
                     y=own.y,
                     mode="markers",
                     name=name,
                     legendgroup=level,
                     showlegend=False,
-                    marker={**marker, "symbol": symbol},
+                    marker=marker,
                     selectedpoints=[index for index, trial in enumerate(own.trial) if trial == chosen],
                     selected={"marker": {"color": HIGHLIGHT, "size": 18, "opacity": 1}},
-                    # Otherwise a selection fades all other points, and the last selected one stays large.
-                    unselected={"marker": rest},
+                    unselected={"marker": {"size": size, "opacity": min(opacity, UNSELECTED[is_front])}},
                     customdata=own.trial,
-                    **_hovers(own, x, y, probabilities, brief=len(points) > WEBGL_POINTS and not is_front),
+                    text=[hovers.text(row) for row in own.itertuples()],
+                    hovertemplate="%{text}<extra></extra>",
                 )
             )
         if colour is not None:
@@ -112,112 +124,151 @@ def frontier_figure(
             figure.add_trace(
                 go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=marker, legendgroup=level)
             )
-    ranges = _padded(points.x, log_x), _padded(points.y, False)
-    for index in _labelled(front, ranges, log_x):
-        row = front.iloc[index]
-        figure.add_annotation(
-            x=math.log10(row.x) if log_x else row.x,
-            y=row.y,
-            text=str(row.trial),
-            showarrow=False,
-            # The corner beyond the frontier has no points.
-            xanchor="left" if maximised[0] else "right",
-            yanchor="bottom" if maximised[1] else "top",
-            xshift=11 if maximised[0] else -11,  # outside the mark of a highlighted neighbour
-            yshift=3 if maximised[1] else -3,
-            font={"size": 12, "color": GREY},
-        )
-    # A logarithmic axis has labels at 1, 2 and 5 of each decade; plotly places them if it spans less than one decade.
-    decades = ranges[0][1] - ranges[0][0] if log_x and ranges[0] else 0
-    figure.update_xaxes(
-        title=safe_text(x.label, "plotly", length=60), type="log" if log_x else "linear", range=ranges[0]
-    )
-    figure.update_xaxes(dtick="D2" if decades > 1 else None, minorloglabels="complete")
-    figure.update_yaxes(title=safe_text(y.label, "plotly", length=60), range=ranges[1])
+    _draw_axes(figure, points, x, y, log_x)
+    for label in _labels(figure, front, log_x, maximised):
+        figure.add_annotation(**label)
     figure.update_layout(
-        height=460,
+        height=430,
         margin=MARGIN,
         hovermode="closest",
         clickmode="event+select",
         dragmode="zoom",
         uirevision="kept",
-        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0},
     )
     return add_note(figure, note)
 
 
-def studies_figure(
-    frontiers: Mapping[str, pandas.DataFrame],
-    x: Unit,
-    y: Unit,
-    maximised: Sequence[bool],
-    log_x: bool,
-    note: str = "",
-) -> go.Figure:
-    """Draw the frontiers of several studies in one plane.
+def _draw_axes(figure: go.Figure, points: pandas.DataFrame, x: Unit, y: Unit, log_x: bool) -> None:
+    """Set the axes to the range of the data with room at both ends."""
+    spans = [(own.min(), own.max()) if len(own) else (math.nan, math.nan) for own in (points.x, points.y)]
+    figure.update_xaxes(**quantity_axis(x, *(value * x.divisor for value in spans[0]), log=log_x))
+    figure.update_yaxes(**quantity_axis(y, *(value * y.divisor for value in spans[1])))
 
-    Args:
-        frontiers: Study -> a table with the columns x, y and trial, by ascending x.
-        x: Unit of the x axis.
-        y: Unit of the y axis.
-        maximised: Whether more is better, for x and for y.
-        log_x: Whether the x axis is logarithmic.
-        note: A warning above the plane.
-    """
-    figure = go.Figure()
-    for name, (colour, symbol) in level_styles(frontiers).items():
-        points = frontiers[name]
-        figure.add_trace(
-            go.Scatter(
-                x=points.x / x.divisor,
-                y=points.y / y.divisor,
-                mode="lines+markers",
-                name=safe_text(name, "plotly", length=60),
-                line={"shape": "hv" if tuple(maximised) == (False, True) else "linear", "color": colour, "width": 1.5},
-                marker={"symbol": symbol, "size": 9, "color": colour},
-                customdata=points.trial,
-                hovertemplate=f"trial %{{customdata}}: %{{y:.4g}}{y.suffix} at %{{x:.4g}}{x.suffix}",
-            )
-        )
-    figure.update_xaxes(title=safe_text(x.label, "plotly", length=60), type="log" if log_x else "linear")
-    if log_x:
-        figure.update_xaxes(minorloglabels="complete")
-    figure.update_yaxes(title=safe_text(y.label, "plotly", length=60))
-    figure.update_layout(
-        height=440, margin=MARGIN, showlegend=True, legend={"orientation": "h", "yanchor": "top", "y": -0.18, "x": 0}
+
+def _density(points: pandas.DataFrame, log_x: bool) -> go.Heatmap:
+    """Return the density of very many points, on a logarithmic scale of their number."""
+    across = np.log10(points.x) if log_x else points.x
+    counts, edges_x, edges_y = np.histogram2d(across, points.y, bins=DENSITY_CELLS)
+    shown = np.where(counts.T > 0, np.log10(np.maximum(counts.T, 1)) + 0.3, np.nan)
+    return go.Heatmap(
+        x=10**edges_x if log_x else edges_x,
+        y=edges_y,
+        z=shown,
+        text=counts.T.astype(int),
+        hovertemplate="%{text} networks<extra></extra>",
+        colorscale=[[0, "rgba(120,130,150,0.12)"], [1, "rgba(90,100,120,0.75)"]],
+        showscale=False,
+        name="density",
     )
-    return add_note(figure, note)
 
 
-def _hovers(
-    own: pandas.DataFrame, x: Unit, y: Unit, probabilities: Mapping[int, float], *, brief: bool
-) -> dict[str, Any]:
-    """Return the hover texts of points as arguments of a trace.
+class _Hovers:
+    """Hover texts: number, values, and what differs from the nearest network of the frontier, in at most five lines."""
 
-    ``brief``: only trial and values; the texts of thousands of points would be most of the page's data.
+    def __init__(
+        self,
+        front: pandas.DataFrame,
+        x: Unit,
+        y: Unit,
+        maximised: tuple[bool, bool],
+        probabilities: Mapping[int, float],
+    ) -> None:
+        self.front: list[Any] = list(front.itertuples())
+        self.costs = front.x.to_numpy(float)
+        self.places = {int(row.trial): place for place, row in enumerate(self.front)}
+        self.x, self.y = x, y
+        self.descending = maximised[0]
+        self.probabilities = probabilities
+
+    def text(self, row: Any) -> str:
+        """Return the hover text of a row of points."""
+        first = f"trial {row.trial}" + (", on the frontier" if row.frontier else "")
+        if row.trial in self.probabilities:
+            first += f", {'stays' if row.frontier else 'joins'} with probability {self.probabilities[row.trial]:.0%}"
+        values = [f"{unit.of(value * unit.divisor)} {unit.title}" for unit, value in ((self.y, row.y), (self.x, row.x))]
+        lines = [first, ", ".join(values)]
+        neighbour = self._neighbour(row)
+        if neighbour is not None:
+            lines += self._differences(row, neighbour)
+        return "<br>".join(safe_text(line, "plotly", length=90) for line in lines[:HOVER_LINES])
+
+    def _neighbour(self, row: Any) -> Any:
+        """Return the frontier's network to compare with: the next cheaper one, or the one that costs as much."""
+        place = self.places.get(int(row.trial))
+        if place is None:
+            place = int(np.searchsorted(self.costs, row.x, side="left" if self.descending else "right"))
+            place = min(place, len(self.front) - 1) if self.descending else max(place - 1, 0)
+            return self.front[place] if self.front else None
+        other = place + 1 if self.descending else place - 1
+        return self.front[other] if 0 <= other < len(self.front) else None
+
+    def _differences(self, row: Any, other: Any) -> list[str]:
+        names = dict.fromkeys([*row.choices, *other.choices])
+        changed = [
+            f"{name}: {row.choices.get(name, 'not asked')} (not {other.choices.get(name, 'not asked')})"
+            for name in names
+            if row.choices.get(name) != other.choices.get(name)
+        ]
+        if not changed:
+            return [f"same choices as trial {other.trial} of the frontier"]
+        head = f"differs from trial {other.trial} of the frontier in {len(changed)} choice{'s' * (len(changed) > 1)}:"
+        lines, shown = [""], 0
+        for text in changed:
+            text = text if len(text) <= HOVER_LINE else text[: HOVER_LINE - 1] + "…"
+            joined = f"{lines[-1]}; {text}" if lines[-1] else text
+            if len(joined) <= HOVER_LINE:
+                lines[-1] = joined
+            elif len(lines) < HOVER_LINES - 3:
+                lines.append(text)
+            else:
+                break
+            shown += 1
+        if shown < len(changed):
+            lines[-1] += f"; {len(changed) - shown} more"
+        return [head, *lines]
+
+
+def _labels(
+    figure: go.Figure, front: pandas.DataFrame, log_x: bool, maximised: tuple[bool, bool]
+) -> list[dict[str, Any]]:
+    """Return the labels of the frontier's steps, each next to its own point, without those that would overlap.
+
+    A label is above its own step if it fits there, otherwise in the corner beyond the frontier.
     """
-    if not brief:
-        return {
-            "text": [_hover(row, x, y, probabilities) for row in own.itertuples()],
-            "hovertemplate": "%{text}<extra></extra>",
+    ranges = [axis.range for axis in (figure.layout.xaxis, figure.layout.yaxis)]
+    if front.empty or None in ranges:
+        return []
+    across = np.log10(front.x.to_numpy()) if log_x else front.x.to_numpy()
+    at = [
+        (values - low) / (high - low) * pixels
+        for values, (low, high), pixels in zip((across, front.y.to_numpy()), ranges, SMALLEST_PLANE)
+    ]
+    steps = np.append(at[0][1:], SMALLEST_PLANE[0] + 30) - at[0]
+    taken: list[tuple[float, float, float]] = []  # left end, bottom, width
+    found = {}
+    for index in sorted(range(len(front)), key=lambda place: place not in (0, len(front) - 1)):
+        text = str(front.trial.iloc[index])
+        width = DIGIT_WIDTH * len(text) + 6
+        right = maximised == (False, True) and steps[index] >= width + 8
+        left = at[0][index] + (8 if right or maximised[0] else -8 - width)
+        bottom = at[1][index]
+        if any(x0 < left + width and left < x0 + w and abs(bottom - b) < LINE_HEIGHT for x0, b, w in taken):
+            continue
+        taken.append((left, bottom, width))
+        to_right = right or maximised[0]
+        found[index] = {
+            "x": float(across[index]),
+            "y": front.y.iloc[index],
+            "text": text,
+            "showarrow": False,
+            "xanchor": "left" if to_right else "right",
+            "yanchor": "bottom" if maximised[1] else "top",
+            "xshift": 7 if to_right else -8,  # outside the mark of a highlighted neighbour
+            "yshift": 1 if maximised[1] else -1,
+            "font": {"size": 12},
         }
-    titles = [safe_text(unit.title, "plotly", length=60).replace("{", "&#123;") for unit in (y, x)]
-    lines = ("trial %{customdata}", f"{titles[0]}: %{{y:.4g}}{y.suffix}", f"{titles[1]}: %{{x:.4g}}{x.suffix}")
-    return {"hovertemplate": "<br>".join(lines) + "<extra></extra>"}
-
-
-def _hover(row: Any, x: Unit, y: Unit, probabilities: Mapping[int, float]) -> str:
-    lines = [f"trial {row.trial}" + (", on the frontier" if row.frontier else "")]
-    if row.trial in probabilities:
-        lines.append(f"{'stays' if row.frontier else 'joins'} with probability {probabilities[row.trial]:.0%}")
-    for unit, value in ((y, row.y), (x, row.x)):
-        lines.append(f"{unit.title}: {unit.of(value * unit.divisor)}")
-    choices: Mapping[str, str] = row.choices
-    shown = list(choices.items())[:HOVER_CHOICES]
-    lines += [f"{name} = {text}" for name, text in shown]
-    if len(choices) > len(shown):
-        lines.append(f"and {len(choices) - len(shown)} more choices")
-    return "<br>".join(safe_text(line, "plotly", length=80) for line in lines)
+    return [found[index] for index in sorted(found)]
 
 
 def _shaded(colour: str, probability: float) -> str:
@@ -242,28 +293,3 @@ def _seeds_trace(seeds: pandas.DataFrame, x: Unit, y: Unit) -> go.Scatter:
         text=[safe_text(text, "plotly") for text in texts],
         hovertemplate="%{text}<extra></extra>",
     )
-
-
-def _padded(values: pandas.Series, log: bool) -> tuple[float, float] | None:
-    """Return the axis range with room for labels at its ends; None without values."""
-    if values.empty:
-        return None
-    low, high = (math.log10(values.min()), math.log10(values.max())) if log else (values.min(), values.max())
-    room = 0.08 * (high - low) or abs(high) * 0.1 or 1.0
-    return low - room, high + room
-
-
-def _labelled(front: pandas.DataFrame, ranges: Sequence[Any], log_x: bool) -> list[int]:
-    """Return the indices of the rows whose labels do not overlap; the first and the last row take precedence."""
-    boxes: dict[int, tuple[float, float, float]] = {}
-    order = sorted(range(len(front)), key=lambda index: index not in (0, len(front) - 1))
-    for index in order:
-        row = front.iloc[index]
-        shown = math.log10(row.x) if log_x else row.x, row.y
-        at = [
-            (value - low) / (high - low) * pixels for value, (low, high), pixels in zip(shown, ranges, SMALLEST_PLANE)
-        ]
-        width = DIGIT_WIDTH * len(str(row.trial)) + 6
-        if all(abs(at[0] - x) >= max(width, w) or abs(at[1] - y) >= LINE_HEIGHT for x, y, w in boxes.values()):
-            boxes[index] = (at[0], at[1], width)
-    return sorted(boxes)

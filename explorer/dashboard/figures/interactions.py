@@ -9,9 +9,10 @@ from plotly import graph_objects as go
 
 from explorer.analysis.effects import Interaction, levels_of, quantity
 from explorer.analysis.effects.conditional import ConditionalEffect
-from explorer.dashboard.data.effects import clearest_pairs, interval_text, points_name, signed
+from explorer.analysis.effects.equal_cost import PairAtCost
+from explorer.dashboard.data.effects import clearest_pairs, interval_text, points_name, range_text, signed
 from explorer.dashboard.figures.style import GREY, MARGIN, PALETTE, SYMBOLS, level_styles
-from explorer.dashboard.quantities import Unit
+from explorer.dashboard.quantities import Unit, unit_of
 from explorer.dashboard.text import safe_text
 from explorer.records import TrialRecord
 
@@ -23,6 +24,11 @@ MATRIX_CAPTION = (
 CONDITIONAL_CAPTION = (
     "The effect all else equal, under each level of the other choice. A filled mark differs from the mark of the same"
     " colour in the first row, corrected for the number of comparisons. Lines are 95% intervals."
+)
+COST_HEAT_CAPTION = (
+    "How much better networks with both levels are than all networks of like cost; red is better. A bold number has an"
+    " interval that does not contain zero, in parentheses is the number of networks where they are too few. Hover for"
+    " the interval and the costs compared."
 )
 MEANS_CAPTION = (
     "Mean values, whatever the networks cost: costs are not taken into account. In parentheses the number of networks."
@@ -179,6 +185,82 @@ def _conditional_hover(each: ConditionalEffect, unit: Unit) -> str:
         f"{signed(each.effect, unit)} {points_name(unit)}, 95% interval [{low}, {high}]",
         f"{each.trials:,} and {each.reference_trials:,} networks",
     )
+    return "<br>".join(safe_text(line, "plotly", length=90) for line in lines)
+
+
+def cost_heat_figure(
+    found: Sequence[PairAtCost], factor: str, other: str, unit: Unit, cost: str, *, maximised: bool
+) -> go.Figure:
+    """Draw how much better each pair of levels is than all networks of like cost; red is better, blue is worse.
+
+    Args:
+        found: As ``EffectModel.pairs_at_cost`` returns them.
+        factor: The choice of the rows.
+        other: The choice of the columns.
+        unit: Unit of the objective.
+        cost: Name of the cost.
+        maximised: Whether more of the objective is better.
+    """
+    rows, columns = (list(dict.fromkeys(getattr(each, name) for each in found)) for name in ("level", "other_level"))
+    known = {(each.level, each.other_level): each for each in found}
+    values = [[_told(known.get((row, column)), unit) for column in columns] for row in rows]
+    reach = max((abs(value) for line in values for value in line if value is not None), default=1.0) or 1.0
+    texts, hovers = (
+        [[text(known.get((row, column)), unit, cost) for column in columns] for row in rows]
+        for text in (_cell_text, _cell_hover)
+    )
+    better, worse = "rgba(232,89,12,0.6)", "rgba(68,119,170,0.6)"
+    low, high = (worse, better) if maximised else (better, worse)
+    figure = go.Figure(
+        go.Heatmap(
+            z=values,
+            x=[safe_text(level, "plotly", length=30) for level in columns],
+            y=[safe_text(level, "plotly", length=30) for level in rows],
+            zmin=-reach,
+            zmax=reach,
+            colorscale=[(0.0, low), (0.5, "rgba(140,140,140,0.12)"), (1.0, high)],
+            showscale=False,
+            text=texts,
+            texttemplate="%{text}",
+            textfont={"size": 12} if len(columns) <= FEW else None,
+            hovertext=hovers,
+            hovertemplate="%{hovertext}<extra></extra>",
+            xgap=2,
+            ygap=2,
+        )
+    )
+    title = {"text": safe_text(other, "plotly", length=40), "standoff": 12}
+    figure.update_xaxes(title=title, type="category", showgrid=False, automargin=True)
+    figure.update_yaxes(
+        title=safe_text(factor, "plotly", length=40), type="category", autorange="reversed", showgrid=False
+    )
+    figure.update_layout(height=150 + 46 * max(len(rows), 2), margin=MARGIN)
+    return figure
+
+
+def _told(each: PairAtCost | None, unit: Unit) -> float | None:
+    return None if each is None or each.effect is None else each.effect / unit.divisor
+
+
+def _cell_text(each: PairAtCost | None, unit: Unit, cost: str) -> str:
+    """Return the difference with its interval, which is bold if the interval does not contain zero."""
+    if each is None or each.effect is None or each.ci95 is None:
+        return "" if each is None else f"({each.trials})"
+    value = signed(each.effect, unit)
+    sure = each.ci95[0] > 0 or each.ci95[1] < 0
+    return f"<b>{value}</b>" if sure else value
+
+
+def _cell_hover(each: PairAtCost | None, unit: Unit, cost: str) -> str:
+    if each is None:
+        return ""
+    lines = [f"{each.level} and {each.other_level}: {each.trials:,} networks"]
+    if each.effect is None or each.ci95 is None or each.low is None or each.high is None:
+        lines.append("too few networks of like cost")
+    else:
+        low, high = (signed(end, unit) for end in each.ci95)
+        lines.append(f"{signed(each.effect, unit)} {points_name(unit)}, 95% interval [{low}, {high}]")
+        lines.append(f"compared at {range_text(each.low, each.high, cost)} {unit_of(cost, []).title}")
     return "<br>".join(safe_text(line, "plotly", length=90) for line in lines)
 
 

@@ -10,6 +10,7 @@ from plotly import graph_objects as go
 from explorer.analysis.effects import Effect
 from explorer.analysis.effects.curves import LevelCurve
 from explorer.dashboard.data.effects import range_text
+from explorer.dashboard.figures.axes import quantity_axis
 from explorer.dashboard.figures.style import GREY, MARGIN, PALETTE, SYMBOLS
 from explorer.dashboard.quantities import Unit, unit_of
 from explorer.dashboard.text import safe_text
@@ -52,18 +53,9 @@ def curves_figure(
             figure.add_traces(_level(curve, *styles[curve.level], opacity, objective, unit, cost))
     for lane, (level, effect) in enumerate(spans.items()):
         _draw_span(figure, lane, effect, styles[level][0], SHADE / len(spans), unit, cost)
-    decades = [math.log10(value / unit.divisor) for curve in curves for value in (curve.costs[0], curve.costs[-1])]
-    room = 0.04 * (max(decades) - min(decades)) or 0.1
-    span = max(decades) - min(decades)
-    figure.update_xaxes(
-        title=safe_text(unit.label, "plotly", length=60),
-        type="log",
-        range=[min(decades) - room, max(decades) + room],
-        dtick="D2" if span > 1 else None,
-        minorloglabels="complete",
-        anchor="y2" if spans else "y",
-        zeroline=False,
-    )
+    ends = [value for curve in curves for value in (curve.costs[0], curve.costs[-1])]
+    axis = quantity_axis(unit, min(ends), max(ends), log=True)
+    figure.update_xaxes(**axis, anchor="y2" if spans else "y", zeroline=False)
     bottom = LANE * len(spans) + (0.02 if spans else 0)
     figure.update_layout(
         yaxis={"title": safe_text(objective.label, "plotly", length=60), "domain": [bottom, 1], "zeroline": False},

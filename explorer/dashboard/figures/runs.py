@@ -37,6 +37,7 @@ def timeline_figure(rows: pandas.DataFrame) -> go.Figure:
         rows: As ``data.runs.timeline`` returns it. Only the last ``MAX_BARS`` trials are drawn.
     """
     rows = rows.nlargest(MAX_BARS, "start").sort_values(["lane", "start"])
+    unit, length = _time_unit(float(rows.end.max()))
     figure = go.Figure()
     for state in STATES:
         own = rows[rows.state == state]
@@ -44,8 +45,8 @@ def timeline_figure(rows: pandas.DataFrame) -> go.Figure:
             continue
         figure.add_trace(
             go.Bar(
-                base=own.start / 60,
-                x=(own.end - own.start) / 60,
+                base=own.start / length,
+                x=(own.end - own.start) / length,
                 y=own.lane,
                 orientation="h",
                 name=state,
@@ -55,11 +56,11 @@ def timeline_figure(rows: pandas.DataFrame) -> go.Figure:
                     "line": {"width": 0.5, "color": GREY},
                 },
                 customdata=own.trial,
-                hovertemplate=f"trial %{{customdata}}, {state}<br>started at %{{base:.2f}} min<extra></extra>",
+                hovertemplate=f"trial %{{customdata}}, {state}<br>started at %{{base:.2f}} {unit}<extra></extra>",
             )
         )
     lanes = list(dict.fromkeys(rows.lane))
-    figure.update_xaxes(title="time since the first trial started (minutes)", rangemode="tozero")
+    figure.update_xaxes(title=f"time since the first trial started ({unit})", rangemode="tozero")
     figure.update_yaxes(categoryorder="array", categoryarray=lanes[::-1], automargin=True)
     figure.update_layout(
         barmode="overlay",
@@ -70,6 +71,12 @@ def timeline_figure(rows: pandas.DataFrame) -> go.Figure:
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
     )
     return figure
+
+
+def _time_unit(seconds: float) -> tuple[str, float]:
+    """Return the unit that fits a length of time, and its seconds."""
+    units = (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0))
+    return next((each for each in units if seconds >= 3 * each[1]), ("s", 1.0))
 
 
 def hypervolume_figure(rows: pandas.DataFrame, x: str) -> go.Figure:

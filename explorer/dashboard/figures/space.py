@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas
 from plotly import graph_objects as go
 
+from explorer.dashboard.figures.axes import quantity_axis
 from explorer.dashboard.figures.style import GREY, HIGHLIGHT, MARGIN, level_styles
 from explorer.dashboard.quantities import Unit
 from explorer.dashboard.text import safe_text
@@ -53,12 +54,8 @@ def space_figure(
             hovertemplate="trial %{customdata}<extra></extra>",
         )
     )
-    kind = "log" if log else "linear"
-    figure.update_xaxes(title=safe_text(x.label, "plotly", length=60), type=kind)
-    figure.update_yaxes(title=safe_text(y.label, "plotly", length=60), type=kind)
-    if log:
-        figure.update_xaxes(minorloglabels="complete")
-        figure.update_yaxes(minorloglabels="complete")
+    for update, unit, values in ((figure.update_xaxes, x, points.x), (figure.update_yaxes, y, points.y)):
+        update(**quantity_axis(unit, values.min(), values.max(), log=log and bool((values > 0).all())))
     figure.update_layout(
         height=480,
         margin=MARGIN,

@@ -19,7 +19,39 @@ GREY = "#8C8C8C"  # readable on white and on black
 HIGHLIGHT = "#E8590C"
 MARGIN = {"l": 10, "r": 10, "t": 30, "b": 10}
 LINE_HEIGHT = 15  # pixels of a line of a label or a note
+INK = {False: "#31333F", True: "#FAFAFA"}  # of texts, on the light and on the dark theme
+GRID = {False: "#E4E5EA", True: "#343843"}
+PAPER = {False: "#FFFFFF", True: "#1B1E27"}  # of hover texts
 NOTE_LENGTH, NOTE_LINES = 50, 6  # characters and lines that fit a narrow figure; the page shows the whole note
+
+
+def template(dark: bool) -> go.layout.Template:
+    """Return the defaults of all figures: texts of one size with a contrast of at least 4.5:1, no background."""
+    axis = {
+        "gridcolor": GRID[dark],
+        "linecolor": GRID[dark],
+        "zerolinecolor": GRID[dark],
+        "tickfont": {"color": INK[dark], "size": 12},
+        "title": {"font": {"color": INK[dark], "size": 13}},
+        "automargin": True,
+    }
+    return go.layout.Template(
+        layout={
+            "font": {"color": INK[dark], "size": 12, "family": "Source Sans, Source Sans Pro, system-ui, sans-serif"},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "colorway": PALETTE,
+            "xaxis": axis,
+            "yaxis": axis,
+            "hoverlabel": {
+                "bgcolor": PAPER[dark],
+                "bordercolor": GREY,
+                "font": {"color": INK[dark], "size": 13},
+                "align": "left",
+            },
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": INK[dark]},
+        }
+    )
 
 
 def add_note(figure: go.Figure, note: str) -> go.Figure:
@@ -31,7 +63,7 @@ def add_note(figure: go.Figure, note: str) -> go.Figure:
             **{"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"},
             align="left",
             showarrow=False,
-            font={"size": 11, "color": HIGHLIGHT},
+            font={"size": 11, "weight": 600},
         )
         figure.update_layout(margin={"t": 20 + LINE_HEIGHT * len(lines)})
     return figure

@@ -1,21 +1,21 @@
-"""The controls of a budget: bounds on costs, and the best network within them."""
+"""Controls of the frontier: bounds on costs with the best network within them, and an earlier frontier."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
+import numpy as np
 import streamlit as st
 
 from explorer.analysis.estimates import Estimate
 from explorer.analysis.quantities import LATENCY
+from explorer.dashboard.data.columns import TrialTable
 from explorer.dashboard.data.trials import best_trial
 from explorer.dashboard.panels.network import quantity_title
-from explorer.dashboard.quantities import unit_of
+from explorer.dashboard.quantities import span_text, unit_of
 from explorer.dashboard.session import show_message
 from explorer.dashboard.text import safe_text
-from explorer.records import TrialRecord
 from explorer.store import Study
 
 Number = TypeVar("Number", int, float)
@@ -44,9 +44,14 @@ def draw_slider(
     return st.select_slider(title, stops, format_func=label, key=key)
 
 
+def budget_key(study: Study, cost: str) -> str:
+    """Return the key of the slider that bounds a cost."""
+    return f"budget_{study.name}_{cost}"
+
+
 def pick_budget(
     study: Study,
-    records: list[TrialRecord],
+    table: TrialTable,
     axes: tuple[str, str],
     costs: list[str],
     environments: str,
@@ -57,7 +62,7 @@ def pick_budget(
 
     Args:
         study: The study.
-        records: Its trained trials.
+        table: Its trained trials.
         axes: The cost on the x axis, which is bounded at first, and the objective on the y axis.
         costs: The names of the costs.
         environments: The environments of the latencies if they are several; otherwise empty.
@@ -66,34 +71,54 @@ def pick_budget(
     """
     x, y = axes
     chosen = st.multiselect("Bounds on", costs, default=[x], format_func=quantity_title, key=f"budget_of_{x}")
-    bounds = {}
+    within, bounds = table.complete, {}
     for cost in chosen:
-        values = sorted({value for record in records if (value := _value(record, cost)) is not None})
+        own = table.value(cost)
+        values: list[float] = np.unique(own[table.complete & ~np.isnan(own)]).tolist()
         if len(values) > 1:
-            unit, key = unit_of(cost, values), f"budget_{study.name}_{cost}"
+            unit, key = unit_of(cost, values), budget_key(study, cost)
             bounds[cost] = draw_slider(unit.title, values, unit.of, key, values[-1])
+            within = within & (own <= bounds[cost])
+            if cost == x and bounds[cost] >= values[-1]:
+                del bounds[cost]
     if LATENCY in chosen and environments:
         st.text(safe_text(f"Note: latencies were measured in {environments}.", length=700))
-    within = [
-        record for record in records if all(_value(record, cost, math.inf) <= bound for cost, bound in bounds.items())
-    ]
-    best = best_trial(within, y, study.objectives)
+    _draw_best(table, best_trial(table.select(within), y, study.objectives), [y, *chosen], show, estimates)
+    return bounds.get(x)
+
+
+def _draw_best(
+    table: TrialTable,
+    best: int | None,
+    names: list[str],
+    show: Callable[[int], None],
+    estimates: Mapping[int, Estimate],
+) -> None:
     if best is None:
         show_message("No complete trial is within this budget.")
-    else:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            values_of = {name: _value(best, name) for name in (y, *chosen)}
-            parts = [
-                f"{quantity_title(name)} {unit_of(name, [value]).of(value)}"
-                for name, value in values_of.items()
-                if value is not None
-            ]
-            source = f" ({estimates[best.number].source})" if best.number in estimates else ""
-            st.text(f"Best within budget: trial {best.number}, {', '.join(parts)}{source}")
-            st.button("Show it", key="show_best", on_click=show, args=(best.number,))
-    return bounds[x] if x in bounds and bounds[x] < max(_value(r, x, 0.0) for r in records) else None
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        values = {name: float(table.value(name)[table.place(best)]) for name in names}
+        parts = [
+            f"{quantity_title(name)} {unit_of(name, [value]).of(value)}"
+            for name, value in values.items()
+            if not np.isnan(value)
+        ]
+        source = f" ({estimates[best].source})" if best in estimates else ""
+        st.text(f"Best within budget: trial {best}, {', '.join(parts)}{source}")
+        st.button("Show it", key="show_best", on_click=show, args=(best,))
 
 
-def _value(record: TrialRecord, name: str, default: Any = None) -> Any:
-    value = record.value(name)
-    return value if isinstance(value, (int, float)) and math.isfinite(value) else default
+def pick_earlier(study: Study, table: TrialTable) -> int:
+    """Draw the controls of the earlier frontier; return after how many complete trials it is drawn, 0 for none."""
+    if not st.toggle("Draw an earlier frontier", key="earlier"):
+        return 0
+    ended = np.sort(table.finished[table.complete])
+    if len(ended) < 2:
+        return 0
+    start = np.nanmin(table.started)
+
+    def label(count: int) -> str:
+        return f"{count:,} of {len(ended):,} trials, {span_text(max(0.0, float(ended[count - 1] - start)))}"
+
+    return draw_slider("Frontier after", range(1, len(ended) + 1), label, f"before_{study.name}", len(ended) // 2)

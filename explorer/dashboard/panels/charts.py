@@ -2,30 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import streamlit as st
 from plotly import graph_objects as go
 
 from explorer.dashboard.data.runs import hypervolume_growth
 from explorer.dashboard.figures.runs import HYPERVOLUME_AXES, hypervolume_figure
-from explorer.dashboard.session import cached, identity, show_message
-from explorer.records import TrialRecord
+from explorer.dashboard.figures.style import template
+from explorer.dashboard.panels.theme import is_dark
+from explorer.dashboard.session import cached, identity, show_message, table_of
 from explorer.store import Study
 
 
-def draw_figure(figure: go.Figure, key: str) -> None:
+def draw_figure(figure: go.Figure, key: str, alt: str = "") -> None:
     """Draw a figure in the width of its column.
 
     Args:
         figure: The figure.
         key: A name that no other figure of the page has; the widget's key is ``{key}_chart``.
+        alt: What the figure shows, for screen readers; by default the titles of its axes.
     """
-    st.plotly_chart(figure, key=f"{key}_chart", width="stretch", config={"displayModeBar": False})
+    config = {"displayModeBar": False}
+    shown = themed(figure)
+    st.plotly_chart(
+        shown, key=f"{key}_chart", width="stretch", theme=None, config=config, alt=alt or describe(shown, key)
+    )
 
 
-def draw_hypervolume(study: Study, records: list[TrialRecord]) -> None:
+def draw_selectable(
+    figure: go.Figure, key: str, alt: str, on_select: Callable[[], None], config: dict[str, Any]
+) -> None:
+    """Draw a figure whose points can be clicked or selected with a box; the widget's key is ``key``."""
+    st.plotly_chart(
+        themed(figure), key=key, width="stretch", theme=None, on_select=on_select, selection_mode=("points", "box"),
+        config=config, alt=alt,
+    )  # fmt: skip
+
+
+def themed(figure: go.Figure) -> go.Figure:
+    """Return a copy of a figure in the colours of the browser's theme."""
+    return go.Figure(figure, layout_template=template(is_dark()))
+
+
+def describe(figure: go.Figure, key: str) -> str:
+    """Return a sentence about a figure for screen readers."""
+    titles = [axis.title.text for axis in (figure.layout.yaxis, figure.layout.xaxis) if axis.title.text]
+    return f"Figure of {' over '.join(titles)}" if titles else f"Figure: {key.replace('_', ' ')}"
+
+
+def draw_hypervolume(study: Study) -> None:
     """Draw how the frontier's hypervolume grew, over trials and over seconds of training."""
-    st.subheader("Hypervolume of the frontier", anchor=False)
-    rows = cached((*identity(study), study.revision, "growth"), lambda: hypervolume_growth(records, study.objectives))
+    table = table_of(study)
+
+    def growth() -> Any:
+        done = table.complete.nonzero()[0]
+        return hypervolume_growth(table.records(done, list(study.objectives)), study.objectives)
+
+    rows = cached((*identity(study), study.revision, "growth"), growth)
     if len(rows) < 2:
         show_message("The hypervolume is drawn when two complete trials trade off the objectives.")
         return

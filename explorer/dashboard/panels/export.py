@@ -10,6 +10,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -21,6 +22,25 @@ from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
 from explorer.store import Study
 from explorer.store.database import DEFAULT_STORAGE
+
+PICTURE = "picture"  # key of the session state: the format in which the figure is saved
+PICTURES = ("svg", "png")
+
+
+def draw_picture_options() -> None:
+    """Draw the picker of the format in which the camera button above the figure saves it."""
+    st.selectbox("Save the figure as", PICTURES, format_func=str.upper, key=PICTURE, width=200)
+
+
+def picture_options() -> dict[str, Any]:
+    """Return the settings of the buttons above a figure."""
+    saved = st.session_state.get(PICTURE, PICTURES[0])
+    return {
+        "displaylogo": False,
+        "modeBarButtonsToRemove": ["lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+        "toImageButtonOptions": {"format": saved, "filename": "frontier", "scale": 2 if saved == "png" else 1},
+        "edits": {"shapePosition": True},
+    }
 
 
 def export_command(study: Study, number: int) -> str:
@@ -44,10 +64,20 @@ def train_command(study: Study, address: str) -> str:
     return shlex.join(safe_text(word, length=5_000) for word in words)
 
 
-def draw_export(study: Study, trial: TrialRecord, architecture: Architecture) -> None:
-    """Draw the export command, buttons that save the architecture or a zip file, and the network's code on request."""
+def draw_export(study: Study, trial: TrialRecord, architecture: Architecture, address: str = "") -> None:
+    """Draw the export command, buttons that save the architecture or a zip file, and the network's code on request.
+
+    Args:
+        study: The study.
+        trial: The trial.
+        architecture: Its network.
+        address: The line that names the network in its space; empty if there is none.
+    """
     st.caption("Export with this command")
     st.code(export_command(study, trial.number), language=None, wrap_lines=True)
+    if address:
+        st.caption("The network in one line, which every command takes")
+        st.code(safe_text(address, length=5_000), language=None, wrap_lines=True)
     document = json.dumps(json.loads(architecture.to_json()), indent=2)
     with st.container(horizontal=True):
         st.download_button(
@@ -66,8 +96,8 @@ def draw_export(study: Study, trial: TrialRecord, architecture: Architecture) ->
         from explorer.export.model_py.code import write_code  # the page starts without torch
         from explorer.export.space_file import space_text
 
-        st.code(space_text(architecture), language="yaml")
-        st.code(write_code(architecture).text, language="python", height=500)
+        st.code(space_text(architecture), language="yaml", wrap_lines=True)
+        st.code(write_code(architecture).text, language="python", wrap_lines=True)
 
 
 def zipped_export(study: Study, trial: TrialRecord, storage: str) -> bytes:

@@ -18,6 +18,7 @@ from explorer.dashboard.data.architecture import (
 from explorer.dashboard.data.space import address_of, shipped_as, space_file
 from explorer.dashboard.panels.export import train_command
 from explorer.dashboard.panels.network import draw_anatomy
+from explorer.dashboard.panels.tables import draw_table
 from explorer.dashboard.quantities import counted, unit_of
 from explorer.dashboard.session import show_message
 from explorer.dashboard.text import TextFormat, safe_text
@@ -64,7 +65,7 @@ def draw_neighbours(study: Study, records: list[TrialRecord], space: SearchSpace
     for choice in dict.fromkeys(each.choice for each in networks):
         _draw_choice([each for each in networks if each.choice == choice], own, tried, objective)
     with st.expander("As a table"):
-        st.dataframe(neighbour_rows(networks, own, tried, objective), hide_index=True, width="stretch")
+        draw_table(neighbour_rows(networks, own, tried, objective), "Networks one choice away")
 
 
 def draw_untried(study: Study, records: list[TrialRecord], space: SearchSpace, index: int, beside: TrialRecord) -> None:
@@ -99,7 +100,7 @@ def draw_untried(study: Study, records: list[TrialRecord], space: SearchSpace, i
             "this network": (costs, derivation.choices),
         }
     )
-    st.dataframe(rows[rows.differs != ""], hide_index=True, width="stretch", height="content")
+    draw_table(rows[rows.differs != ""], "Differences")
     draw_anatomy(architecture)
     draw_neighbours(study, records, space, derivation)
     _draw_train_command(study, space, derivation)

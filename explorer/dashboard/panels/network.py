@@ -9,9 +9,13 @@ from explorer.analysis.amounts import plural
 from explorer.dashboard.data.architecture import COSTED, cost_by_part, stage_rows
 from explorer.dashboard.data.storage import read_trial
 from explorer.dashboard.figures.architecture import cost_figure, training_figure
-from explorer.dashboard.figures.diagram import block_dot, block_groups, network_dot
+from explorer.dashboard.figures.drawing.groups import BlockGroup, block_groups, counterpart
+from explorer.dashboard.figures.drawing.layout import block_drawing, network_drawing
 from explorer.dashboard.panels.charts import draw_figure
+from explorer.dashboard.panels.drawings import draw_drawing
 from explorer.dashboard.panels.export import export_command
+from explorer.dashboard.panels.notes import draw_notes
+from explorer.dashboard.panels.tables import draw_table
 from explorer.dashboard.quantities import unit_of
 from explorer.dashboard.session import show_message
 from explorer.dashboard.text import safe_text
@@ -26,23 +30,33 @@ def quantity_title(name: str) -> str:
     return unit_of(name, []).title
 
 
-def draw_blocks(architecture: Architecture, key: str) -> None:
-    """Draw a picker of the network's distinct blocks and the diagram of the picked one."""
+def draw_blocks(
+    architecture: Architecture, key: str, other: Architecture | None = None, height: int | None = None
+) -> None:
+    """Draw a picker of the network's distinct blocks and the drawing of the picked one.
+
+    Args:
+        architecture: The network.
+        key: A name that no other picker of the page has.
+        other: A network to compare it with; boxes that differ are marked.
+        height: Greatest height of the drawing in pixels; None for its own.
+    """
     groups = block_groups(architecture)
     picked = st.selectbox(
         "Block", range(len(groups)), format_func=lambda n: groups[n].title, label_visibility="collapsed", key=key
     )
-    st.graphviz_chart(block_dot(groups[picked]), width="content")
+    theirs: BlockGroup | None = counterpart(groups[picked], block_groups(other)) if other is not None else None
+    draw_drawing(block_drawing(groups[picked], theirs), f"{key}_drawing", height)
 
 
 def draw_anatomy(architecture: Architecture) -> None:
-    """Draw block and network diagrams on the left, costs by part on the right."""
+    """Draw block and network on the left, costs by part on the right."""
     left, right = st.columns([2, 3], gap="medium")
     with left:
         st.subheader("Block", anchor=False)
         draw_blocks(architecture, "block")
         with st.expander("The whole network"):
-            st.graphviz_chart(network_dot(architecture), width="content")
+            draw_drawing(network_drawing(architecture), "whole")
     with right:
         st.subheader("Costs by part", anchor=False)
         cost = st.segmented_control(
@@ -54,35 +68,44 @@ def draw_anatomy(architecture: Architecture) -> None:
 
 
 def draw_stages(architecture: Architecture) -> None:
-    """Draw the network's parts as a table that fits the width of a phone."""
-    st.table(stage_rows(architecture).set_index("part"))
+    """Draw the network's parts as a table."""
+    draw_table(stage_rows(architecture), "Parts of the network with their costs")
+
+
+DETAIL = "detail"  # key of the tabs
+BLOCK, NETWORK_TAB, TRAINING, NUMBERS = "Block", "Network", "Training", "Choices and costs"
+DRAWING_HEIGHT = 330  # pixels, so that a block is on the first screen
 
 
 def draw_detail(study: Study, number: int) -> None:
-    """Draw everything that is stored about a trial."""
+    """Draw everything that is stored about a trial; only the open tab is computed."""
     try:
         trial = read_trial(study, number)
     except StoreError as error:
         show_message(f"{error}.")
         return
     draw_headline(study, trial)
-    block, network, training, numbers = st.tabs(["Block", "Network", "Training", "Choices and costs"])
-    try:
-        architecture = trial.architecture
-    except ExplorerError as error:
-        with block:
+    block, network, training, numbers = st.tabs([BLOCK, NETWORK_TAB, TRAINING, NUMBERS], on_change="rerun", key=DETAIL)
+    if block.open or network.open:
+        try:
+            architecture = trial.architecture
+        except ExplorerError as error:
             show_message(f"The architecture of this trial cannot be read: {error}.")
+        else:
+            with block if block.open else network:
+                if block.open:
+                    draw_blocks(architecture, "block", height=DRAWING_HEIGHT)
+                else:
+                    draw_drawing(network_drawing(architecture), "network", DRAWING_HEIGHT)
+    elif training.open:
+        with training:
+            draw_training(study, trial)
     else:
-        with block:
-            draw_blocks(architecture, "block")
-        with network:
-            st.graphviz_chart(network_dot(architecture), width="content")
-    with training:
-        draw_training(study, trial)
-    with numbers:
-        _draw_numbers(trial)
-    st.caption("Export this network with")
-    st.code(export_command(study, number), language=None, wrap_lines=True)
+        with numbers:
+            _draw_numbers(trial)
+            st.caption("Export this network with")
+            st.code(export_command(study, number), language=None, wrap_lines=True)
+            draw_notes(study, number)
 
 
 def draw_headline(study: Study, trial: TrialRecord) -> None:
@@ -141,4 +164,4 @@ def _draw_numbers(trial: TrialRecord) -> None:
             ("device", safe_text(f"{trial.environment.device_name}, {trial.environment.threads} threads", "cell"))
         )
     rows.append(("digest", safe_text(trial.digest, "cell")))
-    st.dataframe(pandas.DataFrame(rows, columns=["", "value"]), hide_index=True, width="stretch", height="content")
+    draw_table(pandas.DataFrame(rows, columns=["", "value"]), "Choices and costs of the trial")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from explorer.dashboard.data.processes import process_rows
+from explorer.dashboard.panels.tables import draw_table
 from explorer.dashboard.session import show_message
 from explorer.errors import StoreError
 from explorer.store import Study
@@ -28,8 +29,7 @@ def draw_processes(study: Study) -> None:
     with st.container(horizontal=True, gap="medium"):
         for name, value in _facts(status).items():
             st.metric(name, value, width="content")
-    minutes = {"minutes": st.column_config.NumberColumn(format="%.1f")}
-    st.dataframe(rows, hide_index=True, width="stretch", column_config=minutes)
+    draw_table(rows, "Processes that work on the study")
     if status.stop is not None:
         st.caption("A request to stop was made: the processes start nothing more.")
 

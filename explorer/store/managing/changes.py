@@ -1,4 +1,4 @@
-"""Rename, delete and annotate a study."""
+"""Rename, delete and annotate a study, and annotate its trials."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import ColumnElement, Connection, Table, delete, select
 
 from explorer.errors import StoreError
+from explorer.records import TrialRecord
 from explorer.store.checking import MAX_NOTE_LENGTH, MAX_TAG_LENGTH
 from explorer.store.database import StudyIdentity, open_for_writing
 from explorer.store.lease import LEASE_SECONDS, is_gone
 from explorer.store.managing.files import copy_files, move_folder, remove_files
 from explorer.store.remote.files import FolderFiles
 from explorer.store.remote.place import is_remote
-from explorer.store.rows import lock_study, now, read_row, to_row
+from explorer.store.rows import lock_study, next_revision, now, read_row, to_row, trial_row
 from explorer.store.schema import (
     architectures,
     claims,
@@ -183,23 +184,69 @@ def annotate_study(
     Raises:
         StoreError: The note or a tag is invalid, or the database cannot be written to.
     """
+    with writable(study) as opened:
+        own = studies.c.id == opened.id
+        _annotate(opened, studies, own, f"explorer_studies, study {opened.name!r}", note, add_tags, remove_tags)
+    return find_study(study.database, study.name)
+
+
+def annotate_trial(
+    study: Study,
+    number: int,
+    *,
+    note: str | None = None,
+    add_tags: Iterable[str] = (),
+    remove_tags: Iterable[str] = (),
+) -> TrialRecord:
+    """Change the note and the tags of a trial. This is possible while it runs.
+
+    Args:
+        study: The study.
+        number: The number of the trial.
+        note: As for ``annotate_study``, like ``add_tags`` and ``remove_tags``.
+        add_tags: Tags to add.
+        remove_tags: Tags to remove.
+
+    Returns:
+        The trial as changed.
+
+    Raises:
+        StoreError: The study has no such trial, the note or a tag is invalid, or the database cannot be written to.
+    """
+    study.trial(number)
+    with writable(study) as opened:
+        own = (trials.c.study_id == opened.id) & (trials.c.number == number)
+        _annotate(opened, trials, own, trial_row(number), note, add_tags, remove_tags)
+    return find_study(study.database, study.name).trial(number)
+
+
+def _annotate(
+    study: Study,
+    table: Table,
+    own: ColumnElement[bool],
+    where: str,
+    note: str | None,
+    add_tags: Iterable[str],
+    remove_tags: Iterable[str],
+) -> None:
+    """Change note and tags of one row of a table."""
     line = None if note is None else " ".join(note.split())
     if line is not None and (len(line) > MAX_NOTE_LENGTH or not line.isprintable()):
         raise StoreError(f"a note is printable text of at most {MAX_NOTE_LENGTH:,} characters, found {len(line):,}")
     added, removed = [_tag(each) for each in add_tags], {each.strip() for each in remove_tags}
-    with writable(study) as opened:
 
-        def work(connection: Connection) -> None:
-            lock_study(connection, opened.id)
-            own = studies.c.id == opened.id
-            row = connection.execute(select(studies.c.tags).where(own)).one()._asdict()
-            found = read_row(f"explorer_studies, study {opened.name!r}", studies, row)["tags"]
-            tags = [each for each in dict.fromkeys([*found, *added]) if each not in removed]
-            values = {"tags": tags, **({} if line is None else {"note": line})}
-            connection.execute(studies.update().where(own).values(**to_row(studies, values)))
+    def work(connection: Connection) -> None:
+        lock_study(connection, study.id)
+        row = connection.execute(select(table.c.tags).where(own)).one()._asdict()
+        found = read_row(where, table, row)["tags"]
+        tags = [each for each in dict.fromkeys([*found, *added]) if each not in removed]
+        values = {"tags": tags, **({} if line is None else {"note": line})}
+        changed = to_row(table, values)
+        if table is trials:  # readers of the study load the trial again
+            changed["revision"] = next_revision(connection, study.id)
+        connection.execute(table.update().where(own).values(**changed))
 
-        opened.database.write(work)
-    return find_study(study.database, study.name)
+    study.database.write(work)
 
 
 def _tag(text: str) -> str:

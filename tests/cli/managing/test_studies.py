@@ -54,6 +54,23 @@ def test_each_command_changes_what_it_names(capsys, url, tmp_path):
     assert run(capsys, "studies", "--storage", url, "--json")[1] == "[]\n"
 
 
+def test_trials_have_notes_and_tags(capsys, url):
+    """note and tag take STUDY:TRIAL; a study whose name looks like one comes first; the list of trials has both."""
+    assert run(capsys, "studies", "note", "a:2", "overfits", "--storage", url)[0] == 0
+    assert run(capsys, "studies", "note", "a:2", "--storage", url)[1] == "overfits\n"
+    assert run(capsys, "studies", "tag", "a:2", "check", "paper", "--storage", url)[1] == "check, paper\n"
+    assert run(capsys, "studies", "tag", "a:2", "check", "--remove", "--storage", url)[1] == "paper\n"
+    assert json.loads(run(capsys, "studies", "tag", "a:2", "--storage", url, "--json")[1]) == {
+        "trial": "a:2", "note": "overfits", "tags": ["paper"],
+    }  # fmt: skip
+    listed = json.loads(run(capsys, "trials", "a", "--storage", url, "--json")[1])
+    assert [(each.get("note"), each.get("tags")) for each in listed if "note" in each] == [("overfits", ["paper"])]
+    assert run(capsys, "studies", "note", "a:99", "x", "--storage", url)[0] == 2
+    assert run(capsys, "studies", "tag", "a:2", "one,two", "--storage", url)[0] == 2
+    assert run(capsys, "studies", "rename", "b", "a:2", "--storage", url)[0] == 0
+    assert run(capsys, "studies", "note", "a:2", "--storage", url)[1] == ""
+
+
 def test_the_environment_does_not_outrank_a_typed_storage(capsys, url, tmp_path, monkeypatch):
     """``explorer studies --storage URL delete`` acts on URL although EXPLORER_STORAGE names another database."""
     other = tmp_path / "other.db"

@@ -32,14 +32,14 @@ from tests.dashboards.conftest import (
     small_space,
     write_study,
 )
-from tests.dashboards.views.contents import texts
+from tests.dashboards.views.contents import drawings, table_with, tables, texts
 
 
 def test_the_page_of_one_network(page, study):
     """A network's page shows its block, its costs by part, and each neighbour with its index in the space."""
     at = page("architecture")
     assert f"trial {study.frontier()[-1].number} · complete" in texts(at)
-    assert len(at.get("graphviz_chart")) == 2
+    assert drawings(at) == 2
     assert {"order", "act"} <= set(neighbours(at).choice)
     trial = study.trial(study.frontier()[-1].number)
     row = next(row for row in neighbours(at).itertuples() if row.choice == "act")
@@ -50,8 +50,7 @@ def test_the_page_of_one_network(page, study):
 
 def neighbours(at: AppTest):
     """Return the table of neighbours, the networks that differ in one choice."""
-    assert not at.exception
-    return next(frame.value for frame in at.dataframe if "instead" in frame.value)
+    return table_with(at, "instead")
 
 
 def beside(study, number: int, instead: dict) -> None:
@@ -95,14 +94,14 @@ def test_an_untrained_neighbour_shows_its_costs(page, study):
     row = next(row for row in neighbours(at).itertuples() if row.choice == "depth")
     at.button(key=f"neighbour_{row.derivation}").click().run()
     assert "No trial holds this network." in texts(at)
-    table = at.dataframe[0].value.set_index("")
+    table = tables(at)[0].set_index("")
     space = small_space()
     other = space.unrank(int(row.derivation))
     costs = count_cost(space.architecture(other)).to_dict()
     assert table.loc["MACs", "this network"] == unit_of("macs", [costs["macs"]]).of(costs["macs"])
     assert table.loc["MACs", "change"] == change_of("macs", costs, trial.costs)
     assert list(table.loc["depth"])[1:3] == [trial.choices["depth"], row.instead]
-    assert at.get("graphviz_chart")
+    assert drawings(at)
     words = shlex.split(next(code.value for code in at.code if code.value.startswith("explorer train")))
     name, _, choices = words[2].partition("#")
     assert name == "preact_variants.yaml"
@@ -126,8 +125,9 @@ def test_an_address_opens_study_trials_and_network(page, url, monkeypatch):
             at.query_params[name] = value
         return f"{at.run().selectbox(key='study').value}: {texts(at)}"
 
-    assert visit(study="one", trial="3").startswith("one: trial 3 · ")
-    assert visit(study="two", trial=["3", "4"]).startswith("two: trial 3 · ")
+    for study, trials in (("one", "3"), ("two", ["3", "4"])):
+        shown = visit(study=study, trial=trials)
+        assert shown.startswith(f"{study}: ") and "trial 3 · " in shown
     assert "derivation 5 of 10,368" in visit(study="one", network="5")
     assert "names trial 999; this study has trials 0 to 23" in visit(study="one", trial="999")
     assert "trial '<b>'" in visit(study="one", trial="<b>")
@@ -139,11 +139,11 @@ def test_two_networks_side_by_side(page, study):
     """Of two networks, differences are marked, and equal rows are shown on request."""
     at = page("architecture")
     at.multiselect(key="compared").set_value([0, 3]).run()
-    differing = at.dataframe[0].value
+    differing = tables(at)[0]
     assert list(differing.columns[2:]) == ["trial 0", "trial 3", "change"]
     assert (differing["trial 0"] != differing["trial 3"]).all()
     at.toggle(key="only_differences").set_value(False).run()
-    every = at.dataframe[0].value
+    every = tables(at)[0]
     assert len(every) > len(differing)
     same = every[every.differs == ""]
     assert (same["trial 0"] == same["trial 3"]).all()
@@ -182,7 +182,7 @@ def test_a_failed_trial_shows_its_reason(page, study):
     at = page("architecture")
     at.multiselect(key="compared").set_value([FAILED]).run()
     assert REASON in texts(at)
-    assert at.get("graphviz_chart")
+    assert drawings(at)
 
 
 def test_recorded_gradients_are_drawn(page, study):

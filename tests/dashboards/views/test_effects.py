@@ -11,7 +11,7 @@ from tests.dashboards.conftest import (
     proposal,
 )
 from tests.dashboards.payloads import HOSTILE
-from tests.dashboards.views.contents import texts
+from tests.dashboards.views.contents import table_with, texts
 
 
 def test_effects_follow_the_choice_of_quantities(page, study):
@@ -20,19 +20,29 @@ def test_effects_follow_the_choice_of_quantities(page, study):
     assert {"at equal MACs", "all else equal", "on the frontier"} <= set(effects_table(at))
     at.selectbox(key="at_equal").set_value("params").run()
     at.selectbox(key="effects_of").set_value("act").run()
-    at.selectbox(key="curves_of").set_value("act").run()
-    at.selectbox(key="interaction_rows").set_value("order").run()
-    at.selectbox(key="spread_by").set_value("act").run()
     assert "at equal parameters" in effects_table(at)
     assert set(effects_table(at).choice) == {"act"}
+    open_question(at, "Over cost")
+    at.selectbox(key="curves_of").set_value("act").run()
     at.multiselect(key="curves_levels_act").set_value([]).run()
     assert not at.exception
+    open_question(at, "Interactions")
+    at.selectbox(key="interaction_rows").set_value("order").run()
+    assert not at.exception
+    open_question(at, "Distributions")
+    at.selectbox(key="spread_by").set_value("act").run()
+    assert not at.exception
+
+
+def open_question(at: AppTest, name: str) -> None:
+    """Open a tab of the page."""
+    at.session_state["question"] = name
+    at.run()
 
 
 def effects_table(at: AppTest):
     """The table of effects."""
-    assert not at.exception
-    return next(frame.value for frame in at.dataframe if "against" in frame.value)
+    return table_with(at, "against")
 
 
 def test_effects_that_cannot_be_told_have_no_number(page, url):
@@ -48,9 +58,11 @@ def test_effects_that_cannot_be_told_have_no_number(page, url):
 
     train(range(2))
     at = page("effects")
-    assert effects_table(at)["all else equal"].isna().all()
+    assert (effects_table(at)["all else equal"] == "").all()
     assert "3 are needed" in texts(at)
+    open_question(at, "Interactions")
     assert "These networks differ in only one choice." in texts(at)
+    open_question(at, "Effects")
     train(range(2, 16))
     at.run()
     assert effects_table(at)["all else equal"].notna().any()

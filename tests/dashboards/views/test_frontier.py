@@ -69,10 +69,12 @@ def test_the_front_page_shows_its_growth(url, study, monkeypatch):
     """The page shows hypervolume over trials and over seconds, and the earlier front with its time."""
     monkeypatch.setenv(STORAGE_VARIABLE, url)
     at = AppTest.from_file(APP, default_timeout=60).run()
+    at.session_state["below"] = "Growth of the frontier"
+    at.run()
     axes = [json.loads(chart.proto.spec)["layout"]["xaxis"] for chart in at.get("plotly_chart")]
     titles = {axis["title"]["text"] for axis in axes if "title" in axis}
     assert {"complete trials", "seconds of training, all workers together"} <= titles
     at.toggle(key="earlier").set_value(True).run()
-    assert at.select_slider(key=f"before_{study.name}").options[4].startswith("5 of 20 trials, 0.0 min")
+    assert at.select_slider(key=f"before_{study.name}").options[4].startswith("5 of 20 trials, ")
     drawn = [json.loads(chart.proto.spec)["data"] for chart in at.get("plotly_chart")]
     assert any(trace.get("name") == "earlier frontier" for traces in drawn for trace in traces)

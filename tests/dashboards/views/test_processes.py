@@ -15,7 +15,7 @@ def test_one_row_per_training_and_idle_process():
     hosts = (HostFailures("node-1", 4, 1),)
     status = StudyStatus("one", 1000.0, {}, (training, idle), 2, 3.0, 0.5, hosts, None, None, request)
     rows = process_rows(status)
-    assert list(rows.training) == ["trial 7", ""] and list(rows.minutes) == [1.0, 10.0]
+    assert list(rows.training) == ["trial 7", ""] and list(rows["for"]) == ["1.0 min", "10 min"]
     assert rows.host[1].startswith("'=") and rows.log[0] == "/logs/1.out"
     assert process_rows(StudyStatus("one", 1000.0, {}, (), 0, 0.0, None, (), None, None, None)).empty
     assert status.failure_rate == 0.25

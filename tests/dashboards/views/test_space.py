@@ -9,14 +9,14 @@ from streamlit.testing.v1 import AppTest
 from tests.dashboards.conftest import (
     numbers,
 )
-from tests.dashboards.views.contents import texts
+from tests.dashboards.views.contents import table_with, texts
 
 
 def test_the_space_page_shows_the_exact_count(page, study):
     """The space page shows the exact count, the choices and the file."""
     at = page("space")
     assert next(metric.value for metric in at.metric if metric.label == "derivations") == "10,368"
-    assert {"order", "attn"} <= set(next(frame.value for frame in at.dataframe if "options" in frame.value).choice)
+    assert {"order", "attn"} <= set(table_with(at, "options").choice)
     assert "grammar:" in texts(at)
 
 

@@ -193,6 +193,7 @@ def test_repeats_of_version_2_have_no_values_of_a_function(full):
         connection.execute("ALTER TABLE explorer_trials DROP COLUMN counterpart")
         for column in ("note", "tags"):
             connection.execute(f"ALTER TABLE explorer_studies DROP COLUMN {column}")
+            connection.execute(f"ALTER TABLE explorer_trials DROP COLUMN {column}")
         connection.execute("UPDATE explorer_schema SET version = 2")
     assert everything(url_of(full)) == before and version_of(full) == 2
     assert {record.measured == {} for record in open_study(url_of(full), "measured").confirmations()} == {True}

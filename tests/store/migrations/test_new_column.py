@@ -27,8 +27,8 @@ ADDED = {
         '    _column("priority", Integer, whole(0), server_default="7"),\n    _column("in_order"',
     ),
     "explorer/store/migrations.py": (
-        "step_6())",
-        """step_6(), [Change("explorer_trials", "priority", "7", "INTEGER DEFAULT '7' NOT NULL")])""",
+        "step_7())",
+        """step_7(), [Change("explorer_trials", "priority", "7", "INTEGER DEFAULT '7' NOT NULL")])""",
     ),
 }
 
