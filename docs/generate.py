@@ -255,11 +255,11 @@ Of several values, the first of this list is used:
 
 1. the command line; `--no-retry-failed` switches off a flag of the file, and `--limit none` removes its limits;
 2. the settings file, unless its value is `null`, which is the same as leaving the setting out;
-3. the environment variable, for `storage` and `data_dir`;
+3. the environment variable, for `storage`, `artifacts` and `data_dir`;
 4. the default. The `null` of a default in the table means that the program chooses, as the text describes.
 
-`--print-config` writes `null` for `storage` and `data_dir` if nothing sets them, so that the environment variable still
-applies when the file is used. Only Python can keep a study in memory (`storage=None`).
+`--print-config` writes `null` for `storage`, `artifacts` and `data_dir` if nothing sets them, so that the environment
+variable still applies when the file is used. Only Python can keep a study in memory (`storage=None`).
 """
 
 

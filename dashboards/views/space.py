@@ -9,6 +9,7 @@ import streamlit as st
 
 from explorer.analysis.limits import parse_limit
 from explorer.analysis.quantities import COSTS
+from explorer.costs.whole_space.listing import MAX_DRAWN
 from explorer.costs.whole_space.table import WITHIN
 from explorer.costs.whole_space.table import atlas as atlas_of
 from explorer.dashboard.data.space import (
@@ -54,7 +55,8 @@ def draw() -> None:
         return
     tried = len({record.digest for record in records if record.state in TRIED})
     with st.container(horizontal=True, gap="medium"):
-        st.metric("derivations", counted(space.count()), width="content")
+        about = "" if space.is_counted else "about "
+        st.metric("derivations", f"{about}{counted(space.size.derivations)}", width="content")
         st.metric("networks tried", f"{tried:,}", width="content")
         st.metric("input", "×".join(map(str, space.input_parts)), width="content")
         st.metric("classes", str(space.classes), width="content")
@@ -98,12 +100,12 @@ def _draw_coverage(study: Study, space: SearchSpace, records: list[TrialRecord])
     circled = trained_points(only_selected(study, tried), x, y)
     figure = space_figure(shown, circled, unit_of(x, atlas[x]), unit_of(y, atlas[y]), colour=colour, log=log)
     st.plotly_chart(figure, key="cloud_chart", width="stretch")
-    total = space.count()
+    total = space.size.derivations
     what = (
         f"all {total:,} networks of the space"
-        if len(atlas) == total
+        if space.is_counted and len(atlas) == total
         else f"{len(atlas):,} networks, a uniform sample of {counted(total)}"
-        if len(atlas) == MAX_POINTS
+        if len(atlas) in (MAX_POINTS, MAX_DRAWN)
         else f"{len(atlas):,} networks that keep the limits, of {counted(total)}"
     )
     st.caption(
@@ -132,7 +134,7 @@ def _within(atlas: pandas.DataFrame, limits: Iterable[str]) -> pandas.DataFrame:
 
 @st.cache_data(max_entries=8, show_spinner="Counting the costs of the space's networks")
 def _atlas(study: Identity, _space: SearchSpace) -> pandas.DataFrame:
-    return atlas_of(_space, MAX_POINTS)
+    return atlas_of(_space, MAX_POINTS if _space.is_counted else MAX_DRAWN)
 
 
 draw()

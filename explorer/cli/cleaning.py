@@ -7,6 +7,7 @@ import click
 from explorer.analysis.amounts import plural
 from explorer.cli import WorkFailed
 from explorer.cli.options import as_json, print_json, print_table, storage
+from explorer.errors import StoreError
 
 
 @click.command()
@@ -25,28 +26,28 @@ def clean(study: str, yes: bool, as_json: bool, storage: str) -> None:
     failed: list[str] = []
     for each in found if yes else ():
         try:
-            each.path.unlink(missing_ok=True)
-        except OSError as error:
-            failed.append(f"{each.path}: {error.strerror or error}")
+            opened.files.remove(each.file)
+        except (OSError, StoreError) as error:
+            failed.append(f"{each.file}: {getattr(error, 'strerror', None) or error}")
     total = sum(each.bytes for each in found)
     if as_json:
         print_json(
             {
                 "study": opened.name,
-                "folder": str(opened.artifacts),
+                "folder": opened.files.shown,
                 "removed": yes and not failed,
                 "bytes": total,
-                "files": [{"file": each.path.name, "bytes": each.bytes, "reason": each.reason} for each in found],
+                "files": [{"file": each.file, "bytes": each.bytes, "reason": each.reason} for each in found],
             }
         )
     elif not found:
-        click.echo(f"nothing to free in {opened.artifacts}")
+        click.echo(f"nothing to free in {opened.files.shown}")
     else:
         print_table(
             {"file": "left", "bytes": "right", "why": "left"},
-            [(each.path.name, f"{each.bytes:,}", each.reason) for each in found],
+            [(each.file, f"{each.bytes:,}", each.reason) for each in found],
         )
         done = "removed" if yes else "can be removed; --yes removes them"
-        click.echo(f"{plural(len(found), 'file')}, {total / 1e6:.1f} MB of {opened.artifacts} {done}")
+        click.echo(f"{plural(len(found), 'file')}, {total / 1e6:.1f} MB of {opened.files.shown} {done}")
     if failed:
         raise WorkFailed(f"{plural(len(failed), 'file')} could not be removed, as {failed[0]}")

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import webbrowser
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,6 +63,7 @@ def examine(storage: str, data_dir: str | None = None) -> list[Check]:
         _checked("a training step", _training, needed=True),
         _checked("storage", partial(_storage, storage), needed=True),
         _checked("disk", partial(_disk, storage), needed=True),
+        *_places(storage),
         _checked("cache", _cache),
         _checked("slurm", _slurm),
         _checked("data", partial(_data, data_dir)),
@@ -270,6 +272,28 @@ def _disk(storage: str) -> Check:
     ok = free >= MIN_DISK_BYTES
     fix = "" if ok else f"free {MIN_DISK_BYTES / 2**20:.0f} MiB, or name another folder with --storage"
     return Check("disk", ok, f"{free / 2**30:.1f} GiB free in {folder}", True, fix)
+
+
+def _places(storage: str) -> Iterator[Check]:
+    """Check the object stores that the environment and the studies of the database name for their files."""
+    from explorer.store.remote.files import ObjectStore
+    from explorer.store.remote.place import is_remote, parse_place
+    from explorer.store.views.study_files import places_of
+
+    try:
+        named = [parse_place(text)] if (text := os.environ.get("EXPLORER_ARTIFACTS", "")) else []
+    except ExplorerError as error:
+        yield Check("artifacts", False, str(error), fix="correct EXPLORER_ARTIFACTS")
+        named = []
+    with suppress(Exception):  # the check of the storage reports it
+        named += places_of(storage)
+    for place in dict.fromkeys(each for each in named if is_remote(each)):
+        try:
+            ObjectStore(place).require_writable()
+        except ExplorerError as error:
+            yield Check("artifacts", False, str(error), fix="check the network, the bucket and the credentials")
+        else:
+            yield Check("artifacts", True, f"{place}: a file was written, read and removed")
 
 
 def _cache() -> Check:

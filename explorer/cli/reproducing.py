@@ -24,9 +24,9 @@ from explorer.cli.setting_options import setting_options
 from explorer.reproduction.catalogue import EXPERIMENTS, check_scale, find_experiment
 from explorer.reproduction.comparison import verdict
 from explorer.reproduction.experiment import SCALES
+from explorer.study.settings import SearchSettings
 from explorer.system.files import begins_with, check_output
 from explorer.system.signals import raise_interrupted
-from explorer.training.settings import TrainingSettings
 
 if TYPE_CHECKING:  # the functions import it when they are called
     from explorer.reproduction.experiment import Quantity
@@ -56,7 +56,7 @@ PLOT_START = f"{DOCTYPE}<!-- explorer reproduce -->\n"  # by which the command k
 @click.option(
     "--plot", type=click.Path(path_type=Path), metavar="FILE.html", help="Also draw the training curves of the cases."
 )
-@setting_options(each for each in TrainingSettings.described() if each.name == "precision")
+@setting_options(each for each in SearchSettings.described() if each.name in ("precision", "artifacts"))
 @device
 @data_dir
 @as_json

@@ -42,7 +42,7 @@ SPACE = Setting(
 )
 SEARCH = (SPACE, *(each for each in SearchSettings.described() if each.flag is not None))
 # ``worker`` has its own options for these, or takes them from the study.
-NOT_OF_A_WORKER = ("precision", "workers", "workers_per_device", "study", "new_study", "seed", "storage")
+NOT_OF_A_WORKER = ("precision", "workers", "workers_per_device", "study", "new_study", "seed", "storage", "artifacts")
 WORKER = [each for each in SEARCH[1:] if not each.in_fingerprint and each.name not in NOT_OF_A_WORKER]
 
 
@@ -245,7 +245,7 @@ def _print_result(
     named = shlex.quote(study.name)
     where, name = repeated_options(study.storage), program()
     best = frontier[-1].number
-    out.print(plain(f"\nThe study is in {study.storage}, its weights are in {study.artifacts}."))
+    out.print(plain(f"\nThe study is in {study.storage}, its weights are in {study.files.shown}."))
     out.print("Next commands:")
     for line in (
         f"{name} dashboard{where}",

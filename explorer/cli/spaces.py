@@ -29,6 +29,7 @@ from explorer.cli.options import (
 )
 from explorer.costs.analytic import count_cost
 from explorer.space.choices import Derivation, point_names
+from explorer.space.count.size import Size
 from explorer.space.search_space import SearchSpace, load_space
 from explorer.system.files import begins_with, check_output
 
@@ -61,8 +62,7 @@ def space(space: str, exact: bool, as_json: bool, override: Input | None) -> Non
     from explorer.costs.whole_space.statistics import EXACT, QUICK
 
     read = _load(space, override)
-    count = read.count()
-    networks, ranges = _statistics(read, EXACT if exact else QUICK)
+    networks, ranges, size = _statistics(read, EXACT if exact else QUICK)
     choices = [
         {"name": name, "scope": point.scope, "alternatives": list(point.options)}
         for point, name in point_names(read).items()
@@ -75,7 +75,9 @@ def space(space: str, exact: bool, as_json: bool, override: Input | None) -> Non
                 "digest": read.digest,
                 "input": read.input_parts,
                 "classes": read.classes,
-                "derivations": count,
+                "derivations": size.derivations,
+                "derivations_exact": size.is_exact,
+                "derivations_ci95": None if size.is_exact else (size.low, size.high),
                 "networks": networks.networks,
                 "networks_exact": networks.exact,
                 "networks_ci95": networks.ci95,
@@ -102,7 +104,7 @@ def space(space: str, exact: bool, as_json: bool, override: Input | None) -> Non
         about = f" (estimated; 95% interval {' to '.join(map(format_whole, networks.ci95))})"
     checked = "every block was built" if read.validated == "all" else "sampled networks were built"
     out.print(
-        f"{format_whole(count)} derivation{'s' * (count != 1)}, {format_whole(networks.networks)} distinct"
+        f"{_derivations(size)}, {format_whole(networks.networks)} distinct"
         f" network{'s' * (networks.networks != 1)}{about}; {checked}\n",
         markup=False,
     )
@@ -117,7 +119,8 @@ def space(space: str, exact: bool, as_json: bool, override: Input | None) -> Non
     ])  # fmt: skip
     if read.where:
         conditions = "; ".join(condition.text for condition in read.where)
-        out.print(f"\nconditions (counts and samples are exact): {conditions}", markup=False)
+        exactness = "counts and samples are" if read.is_counted else "samples are uniform, counts are not"
+        out.print(f"\nconditions ({exactness} exact): {conditions}", markup=False)
     if read.limits:
         limits = ", ".join(map(str, read.limits))
         out.print(
@@ -125,17 +128,24 @@ def space(space: str, exact: bool, as_json: bool, override: Input | None) -> Non
         )
 
 
-def _statistics(space: SearchSpace, bounds: Bounds) -> tuple[NetworkCount, CostRanges]:
+def _derivations(size: Size) -> str:
+    """Return the number of derivations as text, with the interval of an estimate."""
+    text = f"{format_whole(size.derivations)} derivation{'s' * (size.derivations != 1)}"
+    if size.is_exact:
+        return text
+    return f"about {text} (95% interval {format_whole(size.low)} to {format_whole(size.high)}; --exact counts them)"
+
+
+def _statistics(space: SearchSpace, bounds: Bounds) -> tuple[NetworkCount, CostRanges, Size]:
     """Return the statistics of a space. Without bounds that keep it short, a progress bar is shown."""
     from explorer.costs.whole_space.statistics import EXACT, cost_ranges, count_networks
 
     if bounds is not EXACT:
-        return count_networks(space, bounds), cost_ranges(space, bounds)
+        return count_networks(space, bounds), cost_ranges(space, bounds), space.size
     from rich.console import Console
     from rich.progress import Progress
 
     err = Console(stderr=True)
-    total = space.count()
     with Progress(console=err, transient=True, disable=not err.is_terminal) as shown:
 
         def task(title: str, total: int | None) -> Callable[[int], None]:
@@ -145,9 +155,11 @@ def _statistics(space: SearchSpace, bounds: Bounds) -> tuple[NetworkCount, CostR
         done = task("checking blocks", None)
         space.check_all_units()
         done(1)
+        total = space.count(task("counting derivations", None))
         rows = total if total <= bounds.derivations else None
         networks = count_networks(space, bounds, task("counting networks", rows))
-        return networks, cost_ranges(space, bounds, task("computing costs", rows))
+        ranges = cost_ranges(space, bounds, task("computing costs", rows))
+        return networks, ranges, Size(total, total, total, True)
 
 
 @click.command()
@@ -205,10 +217,9 @@ def _draws(space: SearchSpace, count: int, seed: int, distinct: bool) -> Iterato
     if not distinct:
         yield from space.sample(count, seed)
         return
-    total = space.count()
     draws = min(max(20 * count, 1_000), 1_000_000)
     yield from space.sample(draws, seed)
-    if total <= draws:  # adds the derivations that were not sampled
+    if space.is_counted and space.indices <= draws:  # adds the derivations that were not sampled
         yield from space
 
 
@@ -266,12 +277,14 @@ def atlas(
         drawn = write_page(plot, output)
     rate = round(written.rows / written.seconds)
     if as_json:
-        document = {"space": read.name, "derivations": read.count(), "file": str(output), "rows": written.rows}
+        document = {"space": read.name, "derivations": read.size.derivations, "file": str(output), "rows": written.rows}
         document |= {"within_limits": written.within_limits, "seconds": written.seconds, "rows_per_second": rate}
         print_json(document | ({} if plot is None else {"plot": str(plot), "points": drawn}))
         return
     out = console()
-    many = "all" if written.rows == read.count() else f"{written.rows:,} of {format_whole(read.count())}"
+    size, about = read.size, "" if read.is_counted else "about "
+    is_all = read.is_counted and written.rows == size.derivations
+    many = "all" if is_all else f"{written.rows:,} of {about}{format_whole(size.derivations)}"
     out.print(
         plain(f"{read.name}: costs of {many} derivations in {written.seconds:.2f} s ({format_count(rate)} per second)")
     )

@@ -41,7 +41,7 @@ def space_text(architecture: Architecture) -> str:
         text = _write_space(architecture) or _write_space(_without_transitions(architecture))
         assert text is not None  # only transitions can make it None
         space = parse_space(text, "architecture.yaml")
-        same = space.count() == 1 and space.architecture(0) == architecture
+        same = space.indices == 1 and space.architecture(0) == architecture
     except (ArchitectureError, SpaceError) as error:
         raise ExportError(f"{NOT_EXPRESSIBLE}: {error}") from error
     if not same:

@@ -111,6 +111,7 @@ def run_experiment(
     device: str = "auto",
     precision: str = "auto",
     workers: int | None = None,
+    artifacts: str | None = None,
     progress: Callable[[Event], None] | None = None,
 ) -> Reproduction:
     """Measure the cases of an experiment. The same call again resumes; with more seeds it adds trainings.
@@ -125,6 +126,7 @@ def run_experiment(
         device: "auto", "cpu", "cuda" or "cuda:N".
         precision: "auto", "float32" or "bfloat16".
         workers: Parallel trainings; by default one per core on a CPU, and one on a GPU.
+        artifacts: Where checkpoints are kept, as for a search.
         progress: Called with each event.
 
     Raises:
@@ -152,6 +154,7 @@ def run_experiment(
             precision=precision,
         ),
         storage=storage,
+        artifacts=artifacts,
         study=study or f"reproduce-{name}-{scale}",
         workers=workers,
         seed=STUDY_SEED,
@@ -181,6 +184,7 @@ def _train(
     database = open_for_writing(plan.settings.storage)
     try:
         study = open_or_create_study(plan, name, database)
+        study.require_writable_place()
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
         writer = ConfirmationWriter(study, new_worker())
         writer.keep_networks({trial.digest: trial.architecture_json for trial in trials.values()})

@@ -7,7 +7,8 @@ from typing import Any
 
 from explorer.analysis.ranking import Correlation, rank_correlations
 from explorer.costs.analytic import count_cost
-from explorer.costs.whole_space.table import draw
+from explorer.costs.whole_space.choices import draw
+from explorer.costs.whole_space.drawn import DrawnColumns
 from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import OpCost
 from explorer.space.search_space import SearchSpace
@@ -58,7 +59,9 @@ def sample_indices(space: SearchSpace, n: int, seed: int) -> list[int]:
     Returns:
         The indices of the derivations.
     """
-    indices: list[int] = draw(space.count(), min(n, space.count()), seed).tolist()
+    if not space.is_counted:
+        return [int(index) for index in DrawnColumns(space, n, seed).ranks]
+    indices: list[int] = draw(space.indices, min(n, space.indices), seed).tolist()
     return indices
 
 

@@ -40,7 +40,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Computed:
-    """An operation, + - * or /, on two values."""
+    """An operation on two values, as in ``Arithmetic``; functions of one value do not read the second."""
 
     operator: str
     left: Value

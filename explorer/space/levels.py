@@ -26,10 +26,12 @@ class Level(NamedTuple):
 def levels_of(space: SearchSpace) -> list[Level]:
     """Return the levels of all choices with several alternatives, in the order of the derivation.
 
+    In a space that is not counted they are those of the choices of random networks.
+
     Args:
         space: The space.
     """
-    choices = {each.choice.name: each.choice.options for each in space.decisions.decisions() if each.choice is not None}
+    choices = dict(space.choices())
     return [Level(name, option) for name, options in choices.items() if len(options) > 1 for option in options]
 
 

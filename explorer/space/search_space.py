@@ -6,14 +6,12 @@ import hashlib
 import math
 import operator
 import os
-import random
 import re
-import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, SupportsIndex, overload
+from typing import Any, SupportsIndex
 
 from explorer.errors import Problem, SpaceError, did_you_mean
 from explorer.networks.architecture import Architecture
@@ -21,10 +19,11 @@ from explorer.networks.ops.base import TensorShape
 from explorer.space.choices import Choice, Chooser, Derivation, named_choices
 from explorer.space.count.constrained import ConstrainedDecisions
 from explorer.space.count.decisions import Decisions
+from explorer.space.derivations import FORMAT, Derivations
 from explorer.space.derive.architecture import Deriver
 from explorer.space.derive.layers import Program
 from explorer.space.fixes import with_fixes
-from explorer.space.grammar import Grammar, Reference
+from explorer.space.grammar import Reference
 from explorer.space.language.parse import content, parse_grammar
 from explorer.space.language.yaml import MAX_BYTES
 from explorer.space.lint.lint import Lint, find_lints
@@ -33,7 +32,6 @@ from explorer.space.validate import MAX_WORK, validate
 from explorer.system.files import read_regular
 from explorer.system.plain_text import html_table
 
-FORMAT = 1
 MAX_INDEX_DIGITS = 1_000
 PICKLED = ("text", "source", "input", "classes", "validated")  # attributes of a space
 Which = Derivation | Mapping[str, str] | str | SupportsIndex
@@ -96,10 +94,12 @@ def _set_validated(space: SearchSpace, problems: Iterable[Problem] = (), max_wor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SearchSpace(Grammar):
+class SearchSpace(Derivations):
     """A search space, parsed and checked. Made by ``load_space`` or ``parse_space``.
 
-    A space is a sequence of its derivations: ``len``, indices, slices, ``in`` and iteration work, in rank order.
+    A space is a sequence of its derivations: ``len``, indices, slices, ``in`` and iteration work, in rank order. If
+    counting the derivations would take more than some 0.2 s, they are not counted: ``size`` is an estimate, and some
+    indices belong to no derivation. ``draw``, ``sample`` and ``rank`` work on every space.
 
     Attributes:
         validated: "all" if every combination of block, input shape and choices was built on loading, "sampled" if
@@ -109,19 +109,11 @@ class SearchSpace(Grammar):
     validated: str = field(default="", compare=False)
 
     def __repr__(self) -> str:
-        return f"SearchSpace({self.name!r}: {self._size()}, {self.input_text} images, {self.classes} classes)"
+        return f"SearchSpace({self.name!r}: {self.size}, {self.input_text} images, {self.classes} classes)"
 
     def _repr_html_(self) -> str:
         """Return the choices with their alternatives as a table, for notebooks."""
-        choices = (each.choice for each in self.decisions.decisions() if each.choice is not None)
-        return html_table(repr(self), {name: " | ".join(options) for name, options in dict(choices).items()})
-
-    def _size(self) -> str:
-        try:
-            total = self.count()
-        except SpaceError:
-            return "too many derivations to count"
-        return f"{total:,} derivations" if total < 10**15 else f"some 10^{len(str(total)) - 1} derivations"
+        return html_table(repr(self), {name: " | ".join(options) for name, options in self.choices()})
 
     @cached_property
     def decisions(self) -> Decisions:
@@ -152,26 +144,6 @@ class SearchSpace(Grammar):
     def warnings(self) -> tuple[Lint, ...]:
         """What is valid but probably not meant, by its place in the file, without what the file allows."""
         return find_lints(self, lambda: self.architecture(0), self.decisions)
-
-    def count(self) -> int:
-        """Return the exact number of derivations. A choice counts only if it occurs, given the other choices.
-
-        Raises:
-            SpaceError: If too many choices depend on each other.
-        """
-        return self.decisions.count()
-
-    def unrank(self, index: int) -> Derivation:
-        """Return derivation number ``index``; 0 takes every first alternative.
-
-        Raises:
-            SpaceError: If the index is outside [0, count).
-            TypeError: If the index is not a whole number.
-        """
-        index, total = operator.index(index), self.count()
-        if not 0 <= index < total:
-            raise self.error(f"index {index} is outside the space: it has {total:,} derivations, 0..{total - 1}")
-        return self.decisions.unrank(index)
 
     def rank(self, which: Which) -> int:
         """Return the index of a derivation, or of anything that ``derivation`` accepts.
@@ -204,7 +176,7 @@ class SearchSpace(Grammar):
                     raise self.error(f"an index of more than {MAX_INDEX_DIGITS:,} digits")
                 return self.unrank(int(text))
             if re.fullmatch(r"[-+]?[0-9._]+(e[0-9]+)?", text):
-                raise self.error(f"{text[:40]!r} is not an index; write a whole number in 0..{self.count() - 1}")
+                raise self.error(f"{text[:40]!r} is not an index; write a whole number in 0..{self.indices - 1}")
             return self.named(named_choices(text))
         if isinstance(which, bool) or not hasattr(which, "__index__"):
             raise TypeError(
@@ -254,59 +226,6 @@ class SearchSpace(Grammar):
                 )
             raise self.error(f"the choice {name!r} does not arise here; the choices that do: {derivation}")
         return derivation
-
-    def sample(self, n: int, seed: int = 0) -> list[Derivation]:
-        """Return ``n`` independent draws with replacement, uniform over derivations.
-
-        Args:
-            n: Number of derivations, from 0.
-            seed: The same seed gives the same draws.
-
-        Raises:
-            SpaceError: If ``n`` is below 0.
-        """
-        if operator.index(n) < 0:
-            raise self.error(f"a sample has at least 0 networks, found n = {n}")
-        draw = random.Random(f"{FORMAT}:{seed}")
-        total = self.count()
-        return [self.decisions.unrank(draw.randrange(total)) for _ in range(n)]
-
-    def __iter__(self) -> Iterator[Derivation]:
-        """Yield all derivations in rank order."""
-        for index in range(self.count()):
-            yield self.decisions.unrank(index)
-
-    def __len__(self) -> int:
-        """Return ``count()``.
-
-        Raises:
-            OverflowError: If the count is too large for ``len``.
-        """
-        if (total := self.count()) > sys.maxsize:
-            raise OverflowError(f"{self.name} has more derivations than len() can return; use count()")
-        return total
-
-    def __bool__(self) -> bool:
-        return True
-
-    @overload
-    def __getitem__(self, index: int) -> Derivation: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Derivation]: ...
-
-    def __getitem__(self, index: int | slice) -> Derivation | list[Derivation]:
-        """Return the derivation of an index, from the end if it is negative, or a list of those of a slice.
-
-        Raises:
-            IndexError: If the index is outside the space.
-        """
-        if isinstance(index, slice):
-            return [self.decisions.unrank(place) for place in range(self.count())[index]]
-        place, total = operator.index(index), self.count()
-        if not -total <= place < total:
-            raise IndexError(f"index {place} is outside the space: it has {total:,} derivations")
-        return self.decisions.unrank(place % total)
 
     def __contains__(self, derivation: object) -> bool:
         """Whether this is a derivation of the space."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from explorer.errors import Problem, SpaceError
+from explorer.space.choices import Derivation
 from explorer.space.count.automaton import Automaton
 from explorer.space.count.constrained import ConstrainedDecisions
 from explorer.space.count.coverage import Coverage
@@ -20,6 +21,7 @@ MAX_WORK_FOR_MORE = 20_000  # to find more errors than the first
 MAX_SAMPLED_WORK = 25_000  # some 0.06 s
 SAMPLES = 1_000
 WHOLE_SAMPLES = 10
+WORK_OF_DROPPED = 20  # of a random walk that is no network
 EXACT_SAMPLES = 100_000  # without a bound on work, if conditions exclude units that cannot be built
 MAX_PROBLEMS = 20
 
@@ -62,10 +64,11 @@ def validate(
 
 def _require_networks(grammar: Grammar, decisions: Decisions) -> None:
     """Raise SpaceError if the conditions exclude every network."""
-    if decisions.count():
+    if not decisions.is_counted or decisions.indices:
         return
     for number, condition in enumerate(grammar.where, 1):
-        if not ConstrainedDecisions(replace(grammar, where=grammar.where[:number])).count():
+        without_later = ConstrainedDecisions(replace(grammar, where=grammar.where[:number]))
+        if without_later.is_counted and not without_later.indices:
             others = " together with the conditions before it" if number > 1 else ""
             message = f"no network satisfies the condition '{condition.text}'{others}"
             raise grammar.error(message, condition.place)
@@ -106,14 +109,13 @@ def _sample(
     Returns:
         Whether all were built.
     """
-    total = decisions.count()
-    draw = random.Random(0)
-    indices = range(total) if total <= count else (draw.randrange(total) if k else 0 for k in range(count))
+    source = random.Random(0)
+    is_all = decisions.is_counted and decisions.indices <= count
     work = 0
-    for number, index in enumerate(indices):
-        if work > most and number >= WHOLE_SAMPLES:
+    for number, derivation in enumerate(decisions.all() if is_all else _draws(decisions, count, source)):
+        if work + WORK_OF_DROPPED * decisions.dropped > most and number >= WHOLE_SAMPLES:
             return False
-        choices = decisions.unrank(index).choices
+        choices = derivation.choices
         work += len(choices)
         try:
             work += deriver.architecture(choices).layer_count
@@ -124,7 +126,13 @@ def _sample(
             _add(problems, error)
             if len(problems) >= MAX_PROBLEMS:
                 return False
-    return total <= count
+    return is_all
+
+
+def _draws(decisions: Decisions, count: int, source: random.Random) -> Iterator[Derivation]:
+    """Yield the first derivation and random ones, ``count`` together."""
+    yield decisions.first_with(lambda choice: None)
+    yield from (decisions.draw(source) for _ in range(count - 1))
 
 
 def _add(problems: list[Problem], error: SpaceError) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from explorer.errors import StoreError
 from explorer.store.checking import DIGEST, describe
+from explorer.store.remote.place import is_remote, place_folder
 from explorer.system.files import slug
 
 
-def artifacts_folder(database_file: Path | None, study: str, created: float) -> Path:
-    """Return the folder of a study's files, ``explorer.artifacts/<slug>``.
+def artifacts_folder(database_file: Path | None, study: str, created: float, place: str = "") -> Path:
+    """Return the folder of a study's files on this machine, ``explorer.artifacts/<slug>``.
 
     Args:
         database_file: The file of an SQLite database; the folder is next to it. None for a database server: the folder
@@ -18,8 +19,16 @@ def artifacts_folder(database_file: Path | None, study: str, created: float) -> 
         study: The study's name.
         created: When the study was created, in seconds since the epoch. It distinguishes studies of the same name in
             two databases of one folder.
+        place: The folder that replaces ``explorer.artifacts``. If it is a URL, the usual folder is where trainings
+            write before their files are sent.
     """
-    return _artifacts_root(database_file) / slug(study, f" of {created!r}")
+    place = "" if is_remote(place) else place
+    return place_folder(place, _beside(database_file)) / study_slug(study, created)
+
+
+def study_slug(study: str, created: float) -> str:
+    """Return the name of the folder of a study's files, also in an object store."""
+    return slug(study, f" of {created!r}")
 
 
 def train_checkpoint(database_file: Path | None, training: str) -> Path:
@@ -29,16 +38,21 @@ def train_checkpoint(database_file: Path | None, training: str) -> Path:
         database_file: As for ``artifacts_folder``.
         training: A text that identifies the training.
     """
-    return _artifacts_root(database_file) / f"{slug(training)}.checkpoint"
+    return place_folder("", _beside(database_file)) / f"{slug(training)}.checkpoint"
 
 
-def _artifacts_root(database_file: Path | None) -> Path:
-    return (database_file.resolve().parent if database_file else Path.cwd()) / "explorer.artifacts"
+def _beside(database_file: Path | None) -> Path:
+    return database_file.resolve().parent if database_file else Path.cwd()
 
 
 def weights_file(folder: Path, digest: str) -> Path:
     """Return the file of trained weights of the network ``digest``. Raises StoreError if that is not a digest."""
     return folder / f"{_valid_digest(digest)}.safetensors"
+
+
+def curve_file(folder: Path, number: int) -> Path:
+    """Return the file of the training curve of a trial, in a study whose place of artifacts was chosen."""
+    return folder / f"trial-{int(number)}.curve.json"
 
 
 def checkpoint_file(folder: Path, digest: str) -> Path:

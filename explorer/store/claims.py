@@ -11,21 +11,25 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, and_, case, false, func, or_, select, tuple_
 
 from explorer.records import TrialRecord
 from explorer.store import lease
 from explorer.store.database import RETRY_SECONDS
 from explorer.store.lease import RETRIES, HeldLease, LeaseWatch
 from explorer.store.rows import (
+    KnownTotal,
     Proposal,
+    Stamp,
     insert_once,
     lock_study,
+    next_number,
     next_revision,
     now,
     proposal_row,
     select_trials,
     short,
+    stamp,
     to_record,
 )
 from explorer.store.schema import architectures, claims, trials
@@ -57,7 +61,9 @@ def unfinished() -> ColumnElement[bool]:
     return or_(trials.c.state == "running", and_(trials.c.state == "failed", trials.c.resumable))
 
 
-def claim_network(connection: Connection, study_id: int, digest: str, number: int, worker: str) -> dict[str, Any]:
+def claim_network(
+    connection: Connection, study_id: int, digest: str, number: int, worker: str, time: float
+) -> dict[str, Any]:
     """Claim a network for a trial unless another trial has claimed it.
 
     Args:
@@ -66,6 +72,7 @@ def claim_network(connection: Connection, study_id: int, digest: str, number: in
         digest: The network's digest.
         number: The trial's number.
         worker: The name of the worker that begins the trial.
+        time: Seconds since the epoch by the database's clock.
 
     Returns:
         The values of the trial's columns. The trial runs, waits for the trial that has claimed its network, or takes
@@ -76,13 +83,19 @@ def claim_network(connection: Connection, study_id: int, digest: str, number: in
     if holder is None:
         connection.execute(claims.insert().values(**claim))
     values: dict[str, Any] = {"worker": worker, "state": "running", "reason": "", "failure": "", "finished": None}
-    values["lease_until"] = now(connection) + lease.LEASE_SECONDS
+    values["lease_until"] = time + lease.LEASE_SECONDS
     if holder is None or holder == number:
         return values
     holding = connection.execute(select(trials).where(*of_trial(study_id, holder))).one()
     if holding.state == "running" or holding.resumable:
         return {**values, "same_as": holder}
-    return {**values, **_shared_result(holding), "finished": now(connection), "lease_until": None}
+    return {**values, **_shared_result(holding), "finished": time, "lease_until": None}
+
+
+def is_claimed(connection: Connection, study_id: int, digest: str) -> bool:
+    """Return whether a trial has claimed a network."""
+    claimed = select(claims.c.number).where(claims.c.study_id == study_id, claims.c.digest == digest)
+    return connection.execute(claimed).first() is not None
 
 
 def insert_trial(
@@ -96,25 +109,25 @@ def insert_trial(
         number: The trial's number.
         proposal: The network and its costs.
         worker: The name of the worker.
-        values: Other values of columns; with a state if the trial does not run now.
+        values: Other values of columns, ``started`` among them; with a state if the trial does not run now.
     """
     network = {"digest": proposal.digest, "json": proposal.architecture}
     insert_once(connection, architectures, "digest", network)
     claimed: dict[str, Any] = {"worker": worker}
     if "state" not in values or values.get("resumable"):
-        claimed = claim_network(connection, study_id, proposal.digest, number, worker)
+        claimed = claim_network(connection, study_id, proposal.digest, number, worker, values["started"])
     own = {"study_id": study_id, "number": number}
     connection.execute(trials.insert().values(**{**proposal_row(proposal), **own, **claimed, **values}))
 
 
-def end_waiting_trials(connection: Connection, study_id: int, holder: int, revision: int) -> list[int]:
+def end_waiting_trials(connection: Connection, study_id: int, holder: int, made: Stamp) -> list[int]:
     """End the trials that wait for a trial of the same network, and those that failed with it in an earlier attempt.
 
     Args:
         connection: A connection of a transaction that has locked the study.
         study_id: The study's row.
         holder: The number of the trial that has claimed the network. It has ended; the others end in the same way.
-        revision: The revision of this change.
+        made: The revision and the time of this change.
 
     Returns:
         The numbers of the trials that were changed.
@@ -122,8 +135,10 @@ def end_waiting_trials(connection: Connection, study_id: int, holder: int, revis
     can_change = or_(trials.c.state == "running", and_(trials.c.state == "failed", ~trials.c.resumable))
     waiting = (trials.c.study_id == study_id, trials.c.same_as == holder, can_change)
     numbers = list(connection.scalars(select(trials.c.number).where(*waiting)))
+    if not numbers:
+        return []
     holding = connection.execute(select(trials).where(*of_trial(study_id, holder))).one()
-    values = {**_shared_result(holding), "finished": now(connection), "lease_until": None, "revision": revision}
+    values = {**_shared_result(holding), "finished": made.time, "lease_until": None, "revision": made.revision}
     connection.execute(trials.update().where(*waiting).values(**values))
     return numbers
 
@@ -135,17 +150,19 @@ class RunningTrial(NamedTuple):
         number: Its number.
         worker: The worker that runs it.
         attempt: Its attempt.
+        until: The end of its lease as it was read. A trial that was renewed since then does not fail. None: any.
     """
 
     number: int
     worker: str
     attempt: int
+    until: float | None = None
 
 
 def fail_running(
     connection: Connection, study_id: int, running: Collection[RunningTrial], reason: str, failure: str = ""
 ) -> None:
-    """Fail running trials, unless another worker runs them now, or the same worker in another attempt.
+    """Fail running trials, unless another worker runs them now, or the same worker in another attempt or a new lease.
 
     Args:
         connection: A connection of a transaction that has locked the study.
@@ -157,30 +174,23 @@ def fail_running(
     """
     if not running:
         return
-    revision = next_revision(connection, study_id)
+    made = stamp(connection, study_id)
     kind = case((trials.c.same_as.is_(None), failure), else_="")  # a waiting trial fails with the one it waits for
     values = {"state": "failed", "reason": reason, "resumable": not failure, "failure": kind, "lease_until": None}
-    values |= {"finished": now(connection), "revision": revision}
-    same = tuple_(trials.c.number, trials.c.worker, trials.c.attempt).in_(list(map(tuple, running)))
-    held = (trials.c.study_id == study_id, trials.c.state == "running", same)
+    values |= {"finished": made.time, "revision": made.revision}
+    same = tuple_(trials.c.number, trials.c.worker, trials.c.attempt).in_([trial[:3] for trial in running])
+    renewed = [
+        and_(trials.c.number == trial.number, trials.c.lease_until != trial.until)
+        for trial in running
+        if trial.until is not None
+    ]
+    held = (trials.c.study_id == study_id, trials.c.state == "running", same, ~or_(false(), *renewed))
     connection.execute(trials.update().where(*held).values(**values))
     if failure:
-        for trial in running:
-            end_waiting_trials(connection, study_id, trial.number, revision)
-
-
-def is_total_reached(connection: Connection, study_id: int, total: int | None) -> bool:
-    """Return whether ``total`` trials are complete, stopped or running; False if ``total`` is None.
-
-    The transaction that begins another trial calls this, so that several workers together do not exceed the total.
-    """
-    if total is None:
-        return False
-    counted = or_(
-        trials.c.state.in_(("complete", "stopped")), and_(trials.c.state == "running", trials.c.same_as.is_(None))
-    )
-    query = select(func.count()).where(trials.c.study_id == study_id, counted)
-    return connection.execute(query).scalar_one() >= total
+        changed = (*among(study_id, [trial.number for trial in running]), trials.c.revision == made.revision)
+        ended = set(connection.scalars(select(trials.c.number).where(*changed)))
+        for trial in (trial for trial in running if trial.number in ended):
+            end_waiting_trials(connection, study_id, trial.number, made)
 
 
 def _shared_result(ended: Any) -> dict[str, Any]:
@@ -206,12 +216,14 @@ class TrialLeases:
         worker: The worker's name.
         watch: The leases of other workers, as this process has observed them.
         held: The trials that this worker runs: number -> attempt.
+        known: The trials that this worker has read.
     """
 
     study: Study
     worker: str
     watch: LeaseWatch = field(default_factory=LeaseWatch, compare=False, repr=False)
     held: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
+    known: KnownTotal = field(default_factory=KnownTotal, compare=False, repr=False)
 
     def queue(self, proposals: Sequence[Proposal], known: Collection[int]) -> list[TrialRecord] | None:
         """Add trials of counterparts, which wait until ``resume`` starts them.
@@ -234,7 +246,7 @@ class TrialLeases:
             begun = connection.execute(select(claims.c.number).where(claims.c.study_id == self.study.id, digests))
             if set(present) != set(known) or begun.first() is not None:
                 return None
-            first = connection.scalar(select(func.count()).where(of_study)) or 0
+            first = next_number(connection, self.study.id)
             started, revision = now(connection), next_revision(connection, self.study.id)
             for number, proposal in enumerate(proposals, first):
                 values = {"started": started, "revision": revision, **WAITING}
@@ -292,17 +304,25 @@ class TrialLeases:
         def work(connection: Connection) -> None:
             mine = (trials.c.study_id == self.study.id, trials.c.worker == self.worker)
             until = {"lease_until": now(connection) + lease.LEASE_SECONDS}
-            connection.execute(trials.update().where(*mine, trials.c.state == "running").values(**until))
+            renewal = trials.update().where(*mine, trials.c.state == "running").values(**until)
+            renewed = connection.execute(renewal, execution_options={"preserve_rowcount": True}).rowcount
+            if renewed >= len(self.held):  # it holds them all, so nothing else changes and the study is not locked
+                return
+            lock_study(connection, self.study.id)
             held = tuple_(trials.c.number, trials.c.attempt).in_(list(self.held.items()))
             lost = (*mine, held, trials.c.state == "failed", trials.c.resumable)
             if connection.execute(select(trials.c.number).where(*lost)).first() is not None:
                 again = {"state": "running", "reason": "", "resumable": False, "finished": None}
                 again["revision"] = next_revision(connection, self.study.id)
                 connection.execute(trials.update().where(*lost).values(**until, **again))
-            self._observe_leases(connection)
+
+        def renew_and_watch(connection: Connection) -> None:
+            work(connection)
+            if self.watch.is_due():
+                self._observe_leases(connection)
             also(connection)
 
-        self._write(work, retry_seconds=lease.LEASE_SECONDS)
+        self.study.database.write(renew_and_watch, lease.LEASE_SECONDS)
 
     def reap(self) -> list[TrialRecord]:
         """Fail the running trials whose worker is lost (``LeaseWatch``), and return them.
@@ -314,13 +334,17 @@ class TrialLeases:
             StoreError: The database cannot be written to.
         """
 
+        if self.watch.has_no_loss:
+            return []
+
         def work(connection: Connection) -> list[TrialRecord]:
             lost = self._observe_leases(connection)
             again = [trial for trial in lost if trial.attempt <= RETRIES]
             final = [trial for trial in lost if trial.attempt > RETRIES]
             fail_running(connection, self.study.id, again, "interrupted: its worker was lost")
             fail_running(connection, self.study.id, final, f"its worker was lost {RETRIES + 1} times", failure="lost")
-            return self._records(connection, [trial.number for trial in lost])
+            records = self._records(connection, [trial.number for trial in lost])
+            return [record for record in records if record.state != "running"]
 
         return self._write(work)
 
@@ -345,18 +369,27 @@ class TrialLeases:
         lost = self.watch.observe(
             HeldLease(row.number, row.worker, row.lease_until and (row.attempt, row.lease_until)) for row in rows
         )
-        return [RunningTrial(row.number, row.worker, row.attempt) for row in rows if row.number in lost]
+        return [RunningTrial(*row) for row in rows if row.number in lost]
 
     def _write(
         self,
         work: Callable[[Connection], T],
         retry_seconds: float = RETRY_SECONDS,
         on_failure: Callable[[], None] = lambda: None,
+        is_stamped: bool = False,
     ) -> T:
-        """Call ``Database.write`` with the study locked, so that no other process changes what ``work`` reads."""
+        """Call ``Database.write`` with the study locked, so that no other process changes what ``work`` reads.
+
+        Args:
+            work: As of ``Database.write``.
+            retry_seconds: As of ``Database.write``.
+            on_failure: As of ``Database.write``.
+            is_stamped: Whether ``work`` begins with ``stamp``, which locks the study too.
+        """
 
         def locked(connection: Connection) -> T:
-            lock_study(connection, self.study.id)
+            if not is_stamped:
+                lock_study(connection, self.study.id)
             return work(connection)
 
         return self.study.database.write(locked, retry_seconds, on_failure)

@@ -29,12 +29,12 @@ class Removable:
     """A file that is no longer needed.
 
     Attributes:
-        path: The file.
+        file: The name of the file.
         bytes: Its size in bytes.
         reason: Why it is not needed.
     """
 
-    path: Path
+    file: str
     bytes: int
     reason: str
 
@@ -45,10 +45,9 @@ def removable_files(study: Study) -> list[Removable]:
     Raises:
         StoreError: The database cannot be read, or a row is damaged.
     """
-    folder = study.artifacts
     # The files are listed before the records are read, so that a file of a trial that ends in between is kept.
-    files = sorted(path for path in folder.glob("*") if path.is_file() and not path.is_symlink())
-    stale = set(abandoned(folder, older_than=time.time() - ABANDONED_SECONDS))
+    files = study.files.names()
+    stale = {path.name for path in abandoned(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)}
     unfinished = _unfinished_networks(study)
     records = study.trials(full=False)
     complete = [trial for trial in records if trial.state == "complete"]
@@ -56,9 +55,9 @@ def removable_files(study: Study) -> list[Removable]:
     known = {trial.digest: trial.number for trial in reversed(records)}
     confirming = {(r.digest, r.epochs, r.seed) for r in study.confirmations() if r.state == "running"}
     removable = []
-    for path in files:
+    for path, size in sorted((Path(name), size) for name, size in files.items()):
         reason = ""
-        if path in stale:
+        if path.name in stale:
             reason = "partial file of a process that has ended"
         elif path.suffix == ".safetensors" and path.stem in known and path.stem not in needed_weights:
             reason = f"weights of trial {known[path.stem]}, on no frontier"
@@ -68,7 +67,7 @@ def removable_files(study: Study) -> list[Removable]:
             needed = digest in unfinished if match is None else (digest, int(match[2]), int(match[3])) in confirming
             reason = "checkpoint of a training that has ended" if digest in known and not needed else ""
         if reason:
-            removable.append(Removable(path, path.stat().st_size, reason))
+            removable.append(Removable(path.name, size, reason))
     return removable
 
 

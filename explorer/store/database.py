@@ -319,7 +319,7 @@ def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
         shown, file = shown_storage(url), sqlite_file(url)
         if file is None:
             one = {"pool_size": 1, "max_overflow": 0}  # a server has few connections for many processes
-            engine = server_engine(url, pool_pre_ping=True, **one)
+            engine = server_engine(url, **one)
             database = Database(engine, shown, None, reached=was_reached(url))
         else:
             check_writable(file, shown)

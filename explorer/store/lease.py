@@ -8,6 +8,7 @@ without a renewal.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import secrets
@@ -20,6 +21,7 @@ from explorer.system.processes import UNKNOWN, has_ended, pid_space, process_sta
 
 LEASE_SECONDS = 60.0  # without a renewal, after which other workers may resume the trial
 RENEW_SHARE = 0.25  # of a lease, between two renewals: three may fail before the lease expires
+MANY = 100  # leases of other workers, above which each worker reads them once in ``LEASE_SECONDS``
 RETRIES = 3  # resumptions of a trial after a lost worker: the trial may be the cause of the loss
 
 
@@ -93,6 +95,9 @@ class LeaseWatch:
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self._clock = clock
         self._last: float | None = None
+        self._elapsed = 0.0  # in which this process ran since the last observation
+        self._ticks, self._observed = 0, -math.inf  # since then, and when it was
+        self._lost: set[Hashable] = set()
         self._observations: dict[Hashable, _Observation] = {}
 
     def observe(self, leases: Iterable[HeldLease]) -> set[Hashable]:
@@ -104,16 +109,34 @@ class LeaseWatch:
         Returns:
             The keys of the leases whose worker is lost.
         """
-        current = self._clock()
-        # A longer pause counts as one interval: the machine may have slept, and the other workers on it too.
-        elapsed = 0.0 if self._last is None else min(max(current - self._last, 0.0), renew_seconds())
-        self._last = current
+        self._tick()
+        elapsed, self._elapsed, self._ticks, self._observed = self._elapsed, 0.0, 0, self._last or 0.0
         self._observations = {each.key: self._updated(each, elapsed) for each in leases}
-        return {
+        self._lost = {
             key
             for key, seen in self._observations.items()
             if seen.lease.renewal is None or seen.seconds >= LEASE_SECONDS or is_gone(seen.lease.worker)
         }
+        return self._lost
+
+    def _tick(self) -> None:
+        """Add the time since the last call, in which this process ran."""
+        current = self._clock()
+        # A longer pause counts as one interval: the machine may have slept, and the other workers on it too.
+        self._elapsed += 0.0 if self._last is None else min(max(current - self._last, 0.0), renew_seconds())
+        self._last, self._ticks = current, self._ticks + 1
+
+    def is_due(self) -> bool:
+        """Return whether the leases should be read at this renewal: always, unless there are many."""
+        due = len(self._observations) <= MANY or self._ticks + 1 >= LEASE_SECONDS / renew_seconds()
+        if not due:
+            self._tick()
+        return due
+
+    @property
+    def has_no_loss(self) -> bool:
+        """Whether another thread of this process has observed many leases lately, and no worker was lost."""
+        return len(self._observations) > MANY and not self._lost and self._clock() < self._observed + LEASE_SECONDS
 
     def uncertain(self) -> list[Hashable]:
         """Return the keys of the observed leases whose worker is neither known to run nor known to be lost."""

@@ -205,6 +205,9 @@ def migrate(connection: Connection, found: int) -> None:
                 renamed = f"{change.renamed_from} TO {change.column}"
                 connection.execute(text(f"ALTER TABLE {change.table} RENAME COLUMN {renamed}"))
     metadata.create_all(connection)
+    for each in metadata.sorted_tables:
+        for index in each.indexes:
+            index.create(connection, checkfirst=True)
     connection.execute(version.update().values(version=SCHEMA_VERSION))
 
 

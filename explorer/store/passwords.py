@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 HIDDEN = "***"
+MIN_SECRET = 8  # characters: a shorter value of the environment may be a common word
+_SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|ACCESS_KEY|ACCOUNT_KEY|SAS|CREDENTIAL", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"([?&][^=&\s]*(?:pass|pwd)[^=&\s]*=|\b\w*passw(?:or)?d\s*=\s*)(?!\*\*\*).+", re.IGNORECASE)
 _CREDENTIALS = re.compile(
     r"(?<![\w+.-])(?P<start>(?P<server>postgres[\w+.-]*):/*+|(?!sqlite|postgres)[a-z][\w+.-]*://)"
@@ -39,4 +42,12 @@ def driver_message(error: Exception) -> str:
 
     The message of SQLAlchemy's own exception would add the statement and its parameters.
     """
-    return hide_passwords(" ".join(str(getattr(error, "orig", None) or error).split()))[:300]
+    return hide_passwords(_without_secrets(" ".join(str(getattr(error, "orig", None) or error).split())))[:300]
+
+
+def _without_secrets(text: str) -> str:
+    """Return a text with ``***`` in place of the keys and tokens that the environment holds."""
+    for name, value in os.environ.items():
+        if _SECRET_NAME.search(name) and len(value) >= MIN_SECRET:
+            text = text.replace(value, HIDDEN)
+    return text

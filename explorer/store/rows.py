@@ -11,15 +11,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, Table, case, extract, func, select
+from sqlalchemy import Connection, Row, Select, Table, and_, case, extract, func, or_, select
 
 from explorer.records import Environment, State, TrainingResult, TrialRecord
 from explorer.store.checking import DamagedRow, Stored, describe, read_environment
 from explorer.store.schema import STORED, architectures, environments, studies, trials
 
 REASON_LENGTH = 500  # characters of a reason that are stored; a longer one is cut
+_SERVER_TIME = extract("epoch", func.clock_timestamp())
 STATE = case((trials.c.resumable, "interrupted"), else_=trials.c.state)  # a resumable trial is stored as failed
 
 
@@ -39,13 +40,14 @@ def read_row(where: str, table: Table, row: Mapping[str, Any]) -> dict[str, Any]
     Raises:
         DamagedRow: A value is not what the explorer writes.
     """
-    fields_by_column = {}
-    for name, (check, load, _) in _stored(table).items():
-        if name in row:
-            value = row[name]
-            if check is not None and not check.passes(value):
-                raise DamagedRow(f"{where}, column {name}: expected {check.expected}, found {describe(value)}")
-            fields_by_column[name] = value if load is None else load(f"{where}, column {name}", value)
+    stored, fields_by_column = _stored(table), {}
+    for name, value in row.items():
+        if (how := stored.get(name)) is None:
+            continue
+        check, load, _ = how
+        if check is not None and not check.passes(value):
+            raise DamagedRow(f"{where}, column {name}: expected {check.expected}, found {describe(value)}")
+        fields_by_column[name] = value if load is None else load(f"{where}, column {name}", value)
     return fields_by_column
 
 
@@ -116,7 +118,7 @@ def now(connection: Connection) -> float:
     """Return the seconds since the epoch by the database's clock, which is the same for all machines."""
     if connection.dialect.name == "sqlite":
         return time.time()  # its processes share one machine, and SQLite's own clock has a resolution of a second
-    return float(connection.execute(select(extract("epoch", func.clock_timestamp()))).scalar_one())
+    return float(connection.execute(select(_SERVER_TIME)).scalar_one())
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,30 @@ def next_revision(connection: Connection, study_id: int) -> int:
     return connection.scalar(select(studies.c.revision).where(of_study))  # type: ignore[return-value]
 
 
+class Stamp(NamedTuple):
+    """When a transaction changes a study.
+
+    Attributes:
+        revision: The study's new revision.
+        time: Seconds since the epoch by the database's clock.
+    """
+
+    revision: int
+    time: float
+
+
+def stamp(connection: Connection, study_id: int) -> Stamp:
+    """Increment the study's revision, which locks the study until the commit; return it with the time.
+
+    On PostgreSQL this is one statement, since each one costs a round trip.
+    """
+    if connection.dialect.name != "postgresql":
+        return Stamp(next_revision(connection, study_id), now(connection))
+    change = studies.update().where(studies.c.id == study_id).values(revision=studies.c.revision + 1)
+    revision, time = connection.execute(change.returning(studies.c.revision, _SERVER_TIME)).one()
+    return Stamp(revision, float(time))
+
+
 def insert_environment(connection: Connection, environment: Environment) -> str:
     """Insert the environment unless it exists; return its digest."""
     row = {"digest": environment.digest, "json": json.dumps(asdict(environment))}
@@ -240,3 +266,41 @@ def short(reason: str) -> str:
     """Return a reason as one line of at most REASON_LENGTH characters."""
     line = " ".join(reason.split())
     return line if len(line) <= REASON_LENGTH else line[: REASON_LENGTH - 1] + "…"
+
+
+def next_number(connection: Connection, study_id: int) -> int:
+    """Return the number of the study's next trial; trials are numbered without gaps."""
+    last = connection.scalar(select(func.max(trials.c.number)).where(trials.c.study_id == study_id))
+    return 0 if last is None else last + 1
+
+
+@dataclass
+class KnownTotal:
+    """The trials of a study that a worker has read, by which it need not count all trials at each beginning.
+
+    Attributes:
+        revision: The revision of the study up to which they were read; -1 before.
+        count: Those that were complete, stopped or running.
+    """
+
+    revision: int = -1
+    count: int = 0
+
+
+def is_total_reached(connection: Connection, study_id: int, total: int | None, known: KnownTotal) -> bool:
+    """Return whether ``total`` trials are complete, stopped or running; False if ``total`` is None.
+
+    The transaction that begins another trial calls this, so that several workers together do not exceed the total. All
+    trials are counted only if the total might be reached with the trials that have changed since ``known``.
+    """
+    if total is None:
+        return False
+    if known.revision >= 0:
+        changed = (trials.c.study_id == study_id, trials.c.revision > known.revision)
+        if known.count + connection.execute(select(func.count()).where(*changed)).scalar_one() < total:
+            return False
+    counted = or_(
+        trials.c.state.in_(("complete", "stopped")), and_(trials.c.state == "running", trials.c.same_as.is_(None))
+    )
+    query = select(func.count()).where(trials.c.study_id == study_id, counted)
+    return connection.execute(query).scalar_one() >= total

@@ -32,6 +32,7 @@ from sqlalchemy import (
     TypeDecorator,
     false,
 )
+from sqlalchemy import text as text_clause
 
 from explorer.errors import StoreError
 from explorer.records import FAILURES, STATES
@@ -130,6 +131,7 @@ environments = Table(
     Column("json", PlainText(), nullable=False),
 )
 
+_RUNNING = text_clause("state = 'running'")  # of few trials, which each worker looks for often
 trials = Table(
     "explorer_trials",
     metadata,
@@ -170,6 +172,7 @@ trials = Table(
     _column("counterpart", PlainText(), json_object(COUNTERPART), server_default="{}"),  # of the trial ``twin``
     Index("explorer_trials_by_revision", "study_id", "revision"),
     Index("explorer_trials_by_digest", "study_id", "digest"),
+    Index("explorer_trials_running", "study_id", postgresql_where=_RUNNING, sqlite_where=_RUNNING),
 )
 
 claims = Table(

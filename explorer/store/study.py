@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from explorer.analysis.estimates import Estimate, best_estimates, with_estimates
@@ -17,7 +16,6 @@ from explorer.analysis.pareto import hypervolume, non_dominated
 from explorer.analysis.quantities import is_maximised
 from explorer.errors import StoreError
 from explorer.records import ConfirmationRecord, Confirmed, Curve, Environment, GradientFlow, Lease, TrialRecord
-from explorer.store.artifacts import artifacts_folder, weights_file
 from explorer.store.confirmations import read_confirmations
 from explorer.store.gradient_flows import read_gradient_flow
 from explorer.store.schema import trials
@@ -120,6 +118,10 @@ class Study(StudyCommands):
         count = sum(self.counts().values())
         known = f"its trials are 0..{count - 1}" if count else "it has no trials yet"
         raise StoreError(f"study {self.name!r} has no trial {number}; {known}")
+
+    def trials_of(self, numbers: Collection[int]) -> list[TrialRecord]:
+        """Return the trials with these numbers, in their order, with architecture, training curve and environment."""
+        return read_trials(self, self.objectives, trials.c.number.in_(numbers), full=True)
 
     def curves(self, since_revision: int = 0) -> dict[int, Curve]:
         """Return the training curves of trials that changed after this revision (0: all), by the trials' numbers."""
@@ -351,16 +353,6 @@ class Study(StudyCommands):
     def gradient_flow(self, digest: str) -> GradientFlow | None:
         """Return the gradient flow at initialisation of the network ``digest``, or None if it was not recorded."""
         return read_gradient_flow(self, digest)
-
-    def weights(self, record: TrialRecord) -> Path | None:
-        """Return the safetensors file of the trial's trained weights, or None if they were not saved."""
-        path = weights_file(self.artifacts, record.digest)
-        return path if record.weights and path.is_file() else None
-
-    @property
-    def artifacts(self) -> Path:
-        """The folder of the study's files. It may not exist."""
-        return artifacts_folder(self.database.file, self.name, self.created)
 
     def _comparable(self, names: list[str], mix_environments: bool) -> list[TrialRecord]:
         """Return the complete trials. Raises StoreError if these quantities are unknown or not comparable."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import pandas
 else:
     pandas = LazyModule("pandas")
+
+MAX_NUMBERS = 500  # of trials that a query names; for more of them all are read
 
 
 def read_trials(
@@ -128,6 +130,28 @@ def read_counts(study: StudyIdentity) -> dict[str, int]:
     """
     query = select(STATE, func.count()).where(trials.c.study_id == study.id).group_by(STATE)
     return study.database.read(lambda connection: count_states(iter(connection.execute(query))))
+
+
+def read_sampler_notes(study: StudyIdentity, numbers: Collection[int]) -> dict[int, Mapping[str, Any]]:
+    """Return the notes of the sampler on its proposals, by the trials' numbers.
+
+    Args:
+        study: The study.
+        numbers: The numbers of the trials.
+
+    Raises:
+        StoreError: The database cannot be read, or a row is damaged.
+    """
+    query = select(trials.c.number, trials.c.sampler_notes).where(trials.c.study_id == study.id)
+    if len(numbers) <= MAX_NUMBERS:
+        query = query.where(trials.c.number.in_(numbers))
+    wanted = set(numbers)
+
+    def work(connection: Connection) -> dict[int, Mapping[str, Any]]:
+        rows = [row._asdict() for row in connection.execute(query) if row.number in wanted]
+        return {row["number"]: read_row(trial_row(row["number"]), trials, row)["sampler_notes"] for row in rows}
+
+    return study.database.read(work)
 
 
 def count_states(rows: Iterable[Any]) -> dict[str, int]:

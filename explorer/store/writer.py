@@ -19,12 +19,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, select
 
 from explorer.errors import StoreError
 from explorer.records import State, TrialRecord
@@ -35,7 +35,7 @@ from explorer.store.claims import (
     claim_network,
     end_waiting_trials,
     insert_trial,
-    is_total_reached,
+    is_claimed,
     of_trial,
     unfinished,
 )
@@ -46,10 +46,10 @@ from explorer.store.rows import (
     Proposal,
     ending_row,
     insert_environment,
-    next_revision,
-    now,
-    read_row,
+    is_total_reached,
+    next_number,
     short,
+    stamp,
     to_row,
     trial_row,
 )
@@ -84,13 +84,23 @@ def open_writer(storage: str | os.PathLike[str], name: str, worker: str) -> Stud
 class StudyWriter(TrialLeases):
     """Writes the trials of a study on behalf of one worker."""
 
-    def begin(self, number: int, proposal: Proposal, total: int | None = None) -> TrialRecord:
+    environments: set[str] = field(default_factory=set, compare=False, repr=False)  # digests of those that it stored
+
+    def begin(
+        self,
+        number: int,
+        proposal: Proposal,
+        total: int | None = None,
+        renumbered: Callable[[int], Proposal] | None = None,
+    ) -> TrialRecord:
         """Begin a trial, or give it the result of a trial of the same network.
 
         Args:
             number: The trial's number, which must be the study's next.
             proposal: The network and its costs.
             total: The most trials that are complete, stopped or running. None: no limit.
+            renumbered: Returns the proposal with the next number if another worker has used this one, but has not
+                begun a trial of the network. None: NumberTaken is raised.
 
         Returns:
             The trial. If it is running without ``same_as``, the worker evaluates it. If it is running with ``same_as``,
@@ -100,7 +110,7 @@ class StudyWriter(TrialLeases):
             NumberTaken: Another worker has started the trial with this number, or ``total`` is reached.
             StoreError: The database cannot be written to.
         """
-        return self._with_lease(self._add(number, proposal, None, total))
+        return self._with_lease(self._add(number, proposal, None, total, renumbered))
 
     def refuse(self, number: int, proposal: Proposal, state: State, reason: str) -> TrialRecord:
         """Write a trial that is not evaluated.
@@ -208,22 +218,27 @@ class StudyWriter(TrialLeases):
         """Write the result of the unfinished trial that ``held`` selects, and end the trials that wait for it."""
 
         def work(connection: Connection) -> list[TrialRecord]:
-            revision = next_revision(connection, self.study.id)
+            made = stamp(connection, self.study.id)
             values = ending_row(ending)
             if ending.result is None:
                 del values["result"]  # the result of an earlier attempt is kept
             if ending.environment is not None:
-                values["environment"] = insert_environment(connection, ending.environment)
+                values["environment"] = ending.environment.digest
+                if ending.environment.digest not in self.environments:
+                    insert_environment(connection, ending.environment)
             final = ending.state == "failed" and not ending.resumable
             values["failure"] = (ending.failure or "code") if final else ""
-            values |= {"reason": short(ending.reason), "lease_until": None, "finished": now(connection)}
-            values["revision"] = revision
+            values |= {"reason": short(ending.reason), "lease_until": None, "finished": made.time}
+            values["revision"] = made.revision
             if connection.execute(trials.update().where(*held, unfinished()).values(**values)).rowcount == 0:
                 return []
-            waiting = [] if ending.resumable else end_waiting_trials(connection, self.study.id, number, revision)
+            waiting = [] if ending.resumable else end_waiting_trials(connection, self.study.id, number, made)
             return self._records(connection, [number, *waiting])
 
-        return self._write(work, on_failure=on_failure)
+        ended = self._write(work, on_failure=on_failure, is_stamped=True)
+        if ended and ending.environment is not None:
+            self.environments.add(ending.environment.digest)
+        return ended
 
     def resume(self, total: int | None = None, among: Collection[int] | None = None) -> TrialRecord | None:
         """Resume the first interrupted trial, with its number and seed.
@@ -282,16 +297,16 @@ class StudyWriter(TrialLeases):
             row = connection.execute(query).first()
             if row is None and self._begun_before(connection, trials.c.number == failed.number) is not None:
                 return self._records(connection, [failed.number])[0]
-            if row is None or is_total_reached(connection, self.study.id, total):
+            if row is None or is_total_reached(connection, self.study.id, total, self.known):
                 return None
-            started = now(connection)
+            revision, started = stamp(connection, self.study.id)
             if refusal is None:
-                values = claim_network(connection, self.study.id, row.digest, row.number, self.worker)
+                values = claim_network(connection, self.study.id, row.digest, row.number, self.worker, started)
             else:
                 values = {"worker": self.worker, "finished": started, **_refusal(*refusal)}
             measured = {"latency": latency} if latency else {}
             values |= to_row(trials, {"attempt": row.attempt + 1, "started": started, "costs": costs, **measured})
-            values["revision"] = next_revision(connection, self.study.id)
+            values["revision"] = revision
             connection.execute(trials.update().where(*same).values(**values))
             return self._records(connection, [row.number])[0]
 
@@ -320,11 +335,11 @@ class StudyWriter(TrialLeases):
             if (begun := self._begun_before(connection)) is not None:
                 return self._records(connection, [begun])[0]
             row = connection.execute(query).first()
-            if row is None or is_total_reached(connection, self.study.id, total):
+            if row is None or is_total_reached(connection, self.study.id, total, self.known):
                 return None
-            values = claim_network(connection, self.study.id, row.digest, row.number, self.worker)
-            values |= {"started": now(connection), "resumable": False, "in_order": False}
-            values |= {"revision": next_revision(connection, self.study.id)}
+            revision, started = stamp(connection, self.study.id)
+            values = claim_network(connection, self.study.id, row.digest, row.number, self.worker, started)
+            values |= {"started": started, "resumable": False, "in_order": False, "revision": revision}
             values["attempt"] = row.attempt + (0 if row.in_order else 1)
             if row.state == "stopped" and row.result:
                 result = read_result(f"{trial_row(row.number)}, column result", row.result)
@@ -335,26 +350,6 @@ class StudyWriter(TrialLeases):
 
         return self._write(work)
 
-    def sampler_notes(self, numbers: Sequence[int]) -> dict[int, Mapping[str, Any]]:
-        """Return the notes of the sampler on its proposals, by the trials' numbers.
-
-        Args:
-            numbers: The numbers of the trials.
-
-        Raises:
-            StoreError: The database cannot be read, or a row is damaged.
-        """
-        query = select(trials.c.number, trials.c.sampler_notes).where(trials.c.study_id == self.study.id)
-        if len(numbers) == 1:
-            query = query.where(trials.c.number == numbers[0])
-        wanted = set(numbers)
-
-        def work(connection: Connection) -> dict[int, Mapping[str, Any]]:
-            rows = [row._asdict() for row in connection.execute(query) if row.number in wanted]
-            return {row["number"]: read_row(trial_row(row["number"]), trials, row)["sampler_notes"] for row in rows}
-
-        return self.study.database.read(work)
-
     def _begun_before(self, connection: Connection, *conditions: ColumnElement[bool]) -> int | None:
         return begun_before(connection, self.study.id, self.worker, self.held, *conditions)
 
@@ -362,27 +357,35 @@ class StudyWriter(TrialLeases):
         return self.study.database.read(lambda connection: connection.execute(query).first() is not None)
 
     def _add(
-        self, number: int, proposal: Proposal, refusal: dict[str, Any] | None, total: int | None = None
+        self,
+        wanted: int,
+        proposed: Proposal,
+        refusal: dict[str, Any] | None,
+        total: int | None = None,
+        renumbered: Callable[[int], Proposal] | None = None,
     ) -> TrialRecord:
         """Write a new trial. ``refusal``: the values of its columns if it is not evaluated."""
 
         def work(connection: Connection) -> TrialRecord:
-            revision = next_revision(connection, self.study.id)
-            next_number = connection.scalar(select(func.count()).where(trials.c.study_id == self.study.id))
-            is_mine = added_before(connection, self.study.id, self.worker, number, proposal.digest)
-            if is_mine and number not in self.held:
-                return self._records(connection, [number])[0]
-            if number != next_number:
-                raise NumberTaken(f"trial {number} of study {self.study.name!r}; the next is {next_number}")
-            if is_total_reached(connection, self.study.id, total):
+            number, proposal = wanted, proposed
+            revision, started = stamp(connection, self.study.id)
+            following = next_number(connection, self.study.id)
+            if number < following:
+                own = added_before(connection, self.study.id, self.worker, self.held, number, proposal.digest)
+                if own is not None:
+                    return self._records(connection, [own])[0]
+                if renumbered and not is_claimed(connection, self.study.id, proposal.digest):
+                    number, proposal = following, renumbered(following)
+            if number != following:
+                raise NumberTaken(f"trial {number} of study {self.study.name!r}; the next is {following}")
+            if is_total_reached(connection, self.study.id, total, self.known):
                 raise NumberTaken(f"the {total} trials of study {self.study.name!r} have all been started")
-            started = now(connection)
-            refused = {} if refusal is None else {"finished": started, **refusal}
-            values = {"started": started, "revision": revision, **refused}
+            values = {"started": started, "revision": revision}
+            values |= {} if refusal is None else {"finished": started, **refusal}
             insert_trial(connection, self.study.id, number, proposal, self.worker, values)
             return self._records(connection, [number])[0]
 
-        return self._write(work)
+        return self._write(work, is_stamped=True)
 
     def _with_lease(self, record: TrialRecord) -> TrialRecord:
         """Add the trial to ``held`` if it is running; return it."""

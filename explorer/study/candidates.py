@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from itertools import count
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from explorer.analysis.limits import Limit
@@ -121,12 +121,15 @@ class Candidates:
             seen: Digests of tried networks; it may grow during the iteration.
         """
         draw = random.Random(seed_for("unseen", seed, 0))
-        total = self.space.count()
-        enumerated = total <= MAX_ENUMERATED
-        indices = iter(draw.sample(range(total), total)) if enumerated else (draw.randrange(total) for _ in count())
+        space = self.space
+        enumerated = space.is_counted and space.indices <= MAX_ENUMERATED
+        if enumerated:
+            derivations = map(space.unrank, draw.sample(range(space.indices), space.indices))
+        else:
+            derivations = map(space.draw, repeat(draw))
         repeats = 0
-        for index in indices:
-            candidate = self._buildable(self.space.unrank(index))
+        for derivation in derivations:
+            candidate = self._buildable(derivation)
             if (
                 candidate is not None
                 and candidate.architecture.digest not in seen

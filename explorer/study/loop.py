@@ -12,32 +12,30 @@ import signal
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
-from explorer.analysis.quantities import SCORES
 from explorer.errors import ExplorerError, StoreError
 from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.store import lease
-from explorer.store.artifacts import checkpoint_file, weights_file
 from explorer.store.gradient_flows import save_gradient_flow
 from explorer.store.presence.processes import Task
 from explorer.store.presence.stops import StopRequest
-from explorer.store.rows import Ending, Proposal
+from explorer.store.rows import Proposal
 from explorer.store.writer import NumberTaken, StudyWriter
 from explorer.study.budget import Budget
 from explorer.study.candidates import Candidates
 from explorer.study.events import Event, EventKind, Progress, Status
 from explorer.study.plan import Plan
 from explorer.study.proposer import Proposer
-from explorer.study.retries import Retries, failed_ending
+from explorer.study.retries import Retries
 from explorer.study.samplers.registry import SamplerAdapter
 from explorer.study.seeds import seed_for
 from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.trial_index import TrialIndex, status_of
+from explorer.study.trials.endings import Endings
+from explorer.study.trials.files import TrialFiles
 from explorer.study.workers.executor import Executor, places_of
 from explorer.study.workers.jobs import Failure, Job, Outcome
 from explorer.study.workers.watchdog import TrialLimits, usual_limits
-from explorer.system.files import remove
 from explorer.system.signals import SIGNAL_SECONDS, signal_name
 
 POLL_SECONDS = 0.2  # how long the loop waits for messages of its children
@@ -105,9 +103,10 @@ class SearchLoop:
         self.stopping: dict[int, str] = {}  # trials that the stopping rule has stopped -> the reason
         self.is_current, self.learned = False, -math.inf  # whether the index was updated lately, and when
         self.waiting = False  # whether it waits for trials of workers that may be lost
-        self.has_warned = False  # whether the warning about ignored answers of evaluate was given
         self.retry_failed = retry_failed
         self.retries = Retries((), False)
+        self.files = TrialFiles(writer.study)
+        self.endings = Endings(plan, self.proposer, self.trial_index)
         self.only = only
         if only is not None:
             self.proposer.exhausted = "all trainings have ended"
@@ -116,6 +115,7 @@ class SearchLoop:
         """Run trials until the budget is spent; return why the loop ended, which the caller reports."""
         self._recover_lost_trials()
         self._learn()
+        self.files.begin(self.trial_index.records.values())
         self.retries = Retries(self.trial_index.among(self.only), self.retry_failed)
         self.report("begun")
         try:
@@ -129,6 +129,7 @@ class SearchLoop:
             why = f"the result cannot be written: {error}"
         finally:
             self.executor.stop()
+            self.files.close()
             self._interrupt_running()
         if not self.broken:
             self._learn()
@@ -181,7 +182,21 @@ class SearchLoop:
                 self._handle(number, message)
                 if self.budget.has_failed():
                     return self._failure_reason()
+            self._prepare()
         return ""
+
+    def _prepare(self) -> None:
+        """Propose the next network while all workers are busy, so that none waits for the sampler.
+
+        A search with one worker does not: its proposals depend on the trials alone, also after it was resumed.
+        """
+        trials, target = self.trial_index, self.budget.target
+        is_shared = trials.in_flight > 1 and self.plan.latency_objective is None and self.only is None
+        is_ending = self.interrupted or self.stop is not None
+        is_ending |= target is not None and trials.done + trials.in_flight >= target
+        if is_shared and not is_ending and not self.executor.room and self.proposer.can_prepare:
+            with self._proposing():
+                self.proposer.prepare(trials.next_number)
 
     def _recover_lost_trials(self) -> None:
         """Fail the trials whose worker is lost, and store the results that lost workers left in files."""
@@ -239,9 +254,11 @@ class SearchLoop:
                 return self.proposer.exhausted  # empty if there is no proposal at the moment
             if record is None:  # another worker has taken the number
                 continue
+            is_new = record.number not in self.trial_index.records
             self._learn()
             self.report("started" if record.state == "running" else "ended", record)
             if record.state == "running" and record.same_as is None:
+                self.files.start(record, is_new)
                 self.jobs[record.number] = time.monotonic()
                 self.executor.start(Job.of(record, self.curves.decision_epochs_of(record)), self._limits())
         return ""
@@ -283,22 +300,28 @@ class SearchLoop:
             candidate, notes = self.proposer.propose(number)
         if candidate is None or self.interrupted:
             return None
-        proposal = Proposal(
-            digest=candidate.architecture.digest,
-            architecture=candidate.architecture.to_json(),
-            choices=candidate.derivation.choices,
-            costs=candidate.costs,
-            seed=seed_for("trial", self.writer.study.seed, number),
-            sampler_notes=notes,
-            latency=candidate.latency,
-        )
+
+        def numbered(number: int) -> Proposal:
+            return Proposal(
+                digest=candidate.architecture.digest,
+                architecture=candidate.architecture.to_json(),
+                choices=candidate.derivation.choices,
+                costs=candidate.costs,
+                seed=seed_for("trial", self.writer.study.seed, number),
+                sampler_notes=notes,
+                latency=candidate.latency,
+            )
+
+        proposal = numbered(number)
         try:
             if candidate.refusal is not None:
                 record = self.writer.refuse(number, proposal, *candidate.refusal)
                 if record.state == "failed":  # a cost function of the caller failed
                     self.budget.note(failed=True)
                 return record
-            return self.writer.begin(number, proposal, self.budget.target)
+            return self.writer.begin(
+                number, proposal, self.budget.target, None if self.proposer.needs_number else numbered
+            )
         except NumberTaken:
             self.proposer.number_taken(number, candidate, notes)
             self.is_current = False
@@ -329,12 +352,10 @@ class SearchLoop:
             return
         if isinstance(message, Failure) and message.resumable and self._is_ending():
             return  # ``_interrupt_running`` marks it as interrupted, with all running trials
-        ending = replace(self._ending(record, message), duration=time.monotonic() - self.jobs.pop(number))
+        ending = self.endings.of(record, message, self.stopping.pop(number, ""), began=self.jobs.pop(number))
         ended = self.writer.finish(number, ending)
-        if isinstance(message, Outcome) and message.weights and not ending.weights:
-            remove(weights_file(self.writer.study.artifacts, record.digest))
-        if ended and not ending.resumable:  # stopped trials lose theirs too: they are many, with few epochs each
-            remove(checkpoint_file(self.writer.study.artifacts, record.digest))
+        has_weights = isinstance(message, Outcome) and bool(message.weights)
+        self.files.end(record, ending, was_written=bool(ended), has_weights=has_weights)
         failed = isinstance(message, Failure)
         if not ending.resumable and not (failed and self.retries.is_retry(number)):
             self.budget.note(failed)
@@ -354,36 +375,13 @@ class SearchLoop:
             self.last_signal_wait = time.monotonic()
         return self.interrupted
 
-    def _ending(self, record: TrialRecord, message: Outcome | Failure) -> Ending:
-        """Return the ending of a trial for the store."""
-        reason = self.stopping.pop(record.number, "")
-        if isinstance(message, Failure):
-            return failed_ending(message, record.attempt)
-        result, environment = message.result, message.environment
-        if reason and result is not None and result.epochs < self.plan.epochs:
-            scores = {name: score for name, score in message.measured.items() if name in SCORES}
-            expected = self.proposer.expected(record)
-            return Ending("stopped", scores, result, reason, environment, expected=expected)
-        self._note_ignored([*message.ignored, *(repr(name) for name in message.measured if name in record.costs)])
-        measured = {name: value for name, value in message.measured.items() if name not in record.costs}
-        objectives = {**measured, **self.proposer.known_objectives(record)}
-        weights = message.weights if self.trial_index.joins_frontier(objectives) else ""
-        return Ending("complete", objectives, result, "", environment, weights, latency=message.latency)
-
-    def _note_ignored(self, names: Sequence[str]) -> None:
-        """Warn, once per run, about answers of ``evaluate`` that are not stored."""
-        if names and not self.has_warned:
-            _log.warning(
-                "ignored answers of 'evaluate': %s; expected finite numbers, with names that are no costs",
-                ", ".join(names),
-            )
-            self.has_warned = True
-
     def _learn(self) -> None:
         """Read the changes in the store, and update the sampler."""
         changed = self.trial_index.update()
         self.curves.learn(changed)
         self.proposer.learn(changed)
+        self.writer.known.revision = self.trial_index.revision
+        self.writer.known.count = self.trial_index.done + self.trial_index.in_flight
         self.is_current, self.learned = True, time.monotonic()
 
     def report(

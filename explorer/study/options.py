@@ -43,6 +43,7 @@ class SearchOptions(TrainingOptions, total=False):
     new_study: bool
     seed: int | None
     storage: str | PathLike[str] | None
+    artifacts: str | PathLike[str] | None
     evaluate: Evaluate | None
     costs: Mapping[str, OwnCost] | None
     changed_code: str

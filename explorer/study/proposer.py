@@ -12,6 +12,7 @@ from explorer.analysis.quantities import LATENCY
 from explorer.errors import ExplorerError
 from explorer.records import ConfirmationRecord, TrialRecord
 from explorer.space.levels import Level
+from explorer.store.trials import read_sampler_notes
 from explorer.store.writer import StudyWriter
 from explorer.study.budget import DEFAULT_TRIALS
 from explorer.study.candidates import Candidate, Candidates
@@ -65,7 +66,7 @@ class Proposer:
         self._untried = candidates.untried(writer.study.seed, trials.digests)
         self._set_aside: list[Candidate] = []  # untried, and expected to exceed a limit on latency
         self._too_slow = 0  # measured networks in a row that exceed a limit on latency
-        self._measured: Proposed | None = None  # another worker took its trial number while it was measured
+        self._ready: Proposed | None = None  # proposed before it was needed, or another worker took its trial number
         self._without_values: dict[int, TrialRecord] = {}  # stopped trials whose final values are not predicted yet
         self._repeats: dict[str, list[ConfirmationRecord]] = {}  # of earlier runs, by the digest of the network
         for repeat in repeats_of(writer.study.confirmations(), writer.study.fingerprint.get("epochs")):
@@ -78,15 +79,15 @@ class Proposer:
         The network is None if there is none at the moment: ``exhausted`` has the reason, or is empty if the caller
         should try again.
         """
-        measured, self._measured = self._measured, None
-        if measured is not None and measured[0].architecture.digest not in self._trials.digests:
-            return measured
+        ready, self._ready = self._ready, None
+        if ready is not None and ready[0].architecture.digest not in self._trials.digests:
+            return ready
         if self._too_slow >= MAX_TOO_SLOW:
             self.exhausted = f"each of the last {self._too_slow} networks measured exceeds a limit on latency"
             return None, {}
         candidate: Candidate | None = None
         notes: Mapping[str, Any] = {}
-        level = self._coverage.level_for(number, self._trials.records.values())
+        level = self._coverage.level_for(number)
         if level is not None:
             candidate, notes = self._ask_with_level(number, level)
         if candidate is None and self._trials.repeats < MAX_REPEATS:
@@ -97,6 +98,26 @@ class Proposer:
         if candidate is None:
             return None, notes
         return self._with_latency(candidate), notes
+
+    @property
+    def needs_number(self) -> bool:
+        """Whether a proposal is only valid for the number that it was asked for."""
+        return self._sampler.needs_notes
+
+    @property
+    def can_prepare(self) -> bool:
+        """Whether a proposal can be made before it is needed, and none is ready."""
+        return not self.needs_number and self._ready is None and not self.exhausted
+
+    def prepare(self, number: int) -> None:
+        """Propose a network before it is needed; the next ``propose`` returns it, if it is untried then.
+
+        Args:
+            number: The number that the next trial will probably have.
+        """
+        candidate, notes = self.propose(number)
+        if candidate is not None:
+            self._ready = candidate, notes
 
     def remake(self, record: TrialRecord) -> Candidate:
         """Return the network of a trial with its current costs.
@@ -112,18 +133,20 @@ class Proposer:
     def number_taken(self, number: int, candidate: Candidate, notes: Mapping[str, Any]) -> None:
         """Withdraw the proposal for trial ``number``, whose number another worker has used.
 
-        A measured network is proposed again for the next trial.
+        A network that was measured, or whose proposal is valid for any number, is proposed again for the next trial.
         """
         if number in self._sampler:
             self._sampler.forget(number)
-        if self._plan.latency_objective is not None:
-            self._measured = candidate, notes
+        if self._plan.latency_objective is not None or not self.needs_number:
+            self._ready = candidate, notes
 
     def learn(self, changed: Sequence[TrialRecord]) -> None:
         """Update the sampler and the expected latencies with trials that changed."""
         self._plan.latency_filter.learn(changed)
-        unknown = [r.number for r in changed if r.number not in self._sampler]
-        notes = self._writer.sampler_notes(unknown) if unknown else {}
+        for record in changed:
+            self._coverage.learn(record)
+        unknown = [r.number for r in changed if r.number not in self._sampler] if self._sampler.needs_notes else []
+        notes = read_sampler_notes(self._writer.study, unknown) if unknown else {}
         for record in changed:
             if self._trials.can_be_proposed_again(record):
                 continue

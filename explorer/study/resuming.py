@@ -9,9 +9,12 @@ from typing import Any
 
 from explorer.analysis.limits import parse_limit
 from explorer.errors import StoreError
+from explorer.store.artifacts import artifacts_folder
 from explorer.store.database import Database
 from explorer.store.lease import is_gone
 from explorer.store.managing.extensions import ENTRY, require_same_extensions
+from explorer.store.managing.files import move_folder
+from explorer.store.remote.place import PLACE, is_remote
 from explorer.store.studies import change_study, check_name, create_study, find_study, study_names
 from explorer.store.study import Study
 from explorer.study.fingerprint.fingerprint import code_differences, require_same
@@ -89,7 +92,7 @@ def open_or_create_study(plan: Plan, name: str, database: Database) -> Study:
         name,
         space_name=plan.space.name,
         space_text=plan.space.text,
-        fingerprint=plan.fingerprint,
+        fingerprint={**plan.fingerprint, **({PLACE: settings.artifacts} if settings.artifacts else {})},
         objectives=plan.objectives,
         seed=seed or 0,
         limits=bounds,
@@ -98,6 +101,8 @@ def open_or_create_study(plan: Plan, name: str, database: Database) -> Study:
     )
     _require_resumable(study, plan)  # another process may have created it since ``check_resumable``
     fingerprint = _with_code(study, plan.fingerprint)
+    if settings.artifacts:
+        fingerprint[PLACE] = settings.artifacts
     if limits is None:
         bounds = study.limits
     places = study.data_places
@@ -105,6 +110,8 @@ def open_or_create_study(plan: Plan, name: str, database: Database) -> Study:
         places = (plan.data_place, *(place for place in places if place != plan.data_place))[:MAX_DATA_PLACES]
     if (dict(study.fingerprint), study.limits, study.data_places) == (fingerprint, bounds, places):
         return study
+    if fingerprint.get(PLACE) != study.fingerprint.get(PLACE):
+        _take_place(study, fingerprint[PLACE])
     if study.limits != bounds:
         before, now = (", ".join(each) or "none" for each in (study.limits, bounds))
         _log.warning("study %r: its limits were %s, from now on they are %s", study.name, before, now)
@@ -117,6 +124,7 @@ def _require_resumable(study: Study, plan: Plan) -> None:
     extensions = plan.fingerprint.get(ENTRY, {})
     require_same_extensions(study, extensions, changed_code=plan.settings.changed_code)
     require_same(study, plan.fingerprint, plan.space.text)
+    require_place(study, plan.settings.artifacts)
     if seed is not None and study.seed != seed:
         raise StoreError(
             f"study {study.name!r} in {study.storage} was created with seed {study.seed}, found seed {seed}; leave "
@@ -126,15 +134,41 @@ def _require_resumable(study: Study, plan: Plan) -> None:
     if not differences or plan.settings.changed_code == "continue":
         return
     results = _results(study)
-    held = (each for each in study.leases() if each.until is not None and each.until > time.time())
-    running = any(not is_gone(each.worker) for each in held)
-    if running or (results and not _corrects_errors(study, plan.fingerprint)):
+    if _is_searched(study) or (results and not _corrects_errors(study, plan.fingerprint)):
         holds = f"{results} of its trials have results" if results else "another process is searching it"
         raise StoreError(
             f"study {study.name!r} in {study.storage} was created with other code ({differences}), and {holds}; "
             "changed_code='continue' keeps them and resumes, new_study=True or another name (study='NAME') creates "
             "another study"
         )
+
+
+def require_place(study: Study, place: str | None) -> None:
+    """Raise StoreError if a search names another place for the files than the study has.
+
+    Args:
+        study: The study. If no place was ever named for it, a search may name one.
+        place: The place that the search names.
+    """
+    if place and study.place and place != study.place:
+        raise StoreError(
+            f"study {study.name!r} keeps its files in {study.place}, found --artifacts {place}; leave it out, or copy "
+            f"the study with its files: explorer studies copy {study.name} NEW --artifacts {place}"
+        )
+
+
+def _take_place(study: Study, place: str) -> None:
+    """Move the files of a study, which no process searches, to the first place that is named for it."""
+    if _is_searched(study):
+        raise StoreError(f"study {study.name!r} gets no other place for its files while another process searches it")
+    if not is_remote(place):  # the files of this machine are sent to an object store when the search begins
+        move_folder(study.artifacts, artifacts_folder(study.database.file, study.name, study.created, place))
+
+
+def _is_searched(study: Study) -> bool:
+    """Return whether a process holds a lease on a trial of the study."""
+    held = (each for each in study.leases() if each.until is not None and each.until > time.time())
+    return any(not is_gone(each.worker) for each in held)
 
 
 def _results(study: Study) -> int:

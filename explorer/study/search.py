@@ -131,6 +131,8 @@ def run_as(
         space = load_space(space)
     if not isinstance(space, SearchSpace):
         raise StudyError(f"a search takes a space or its file, as 'preact_variants.yaml'; found {space!r}")
+    if settings.storage is None and settings.artifacts is not None:
+        raise StudyError("a study in memory keeps no files; name a storage, or leave out artifacts")
     check_storage(settings.storage)
     if settings.study is not None:
         check_name(settings.study)
@@ -302,6 +304,7 @@ def with_artifacts(plan: Plan, study: Study) -> Plan:
     """Return the plan with the study's folder of artifacts; remove leftovers of earlier runs from the folder."""
     if not isinstance(plan.work, Training) or study.database.in_memory:
         return plan
+    study.require_writable_place()
     sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
     return dataclasses.replace(plan, work=dataclasses.replace(plan.work, artifacts=study.artifacts))
 

@@ -15,6 +15,7 @@ from explorer.settings.frozen import FrozenDict
 from explorer.settings.kinds import Bytes, Flag, Kind, Name, Names, Seconds, Text, Whole
 from explorer.settings.settings import Settings, setting
 from explorer.store.database import DEFAULT_STORAGE
+from explorer.store.remote.place import parse_place
 from explorer.study.candidates import OwnCost
 from explorer.study.events import Progress
 from explorer.study.samplers.registry import SAMPLERS
@@ -85,6 +86,13 @@ class Limits(Kind):
 
     def write(self, value: Any) -> Any:
         return None if value is None else [str(limit) for limit in value]
+
+
+class Place(Text):
+    """A folder, or the URL of an object store."""
+
+    def check(self, name: str, value: Any) -> str:
+        return parse_place(super().check(name, value))
 
 
 class Options(Kind):
@@ -317,6 +325,15 @@ class SearchSettings(Settings):
         in_python="None keeps the study in memory.",
         metavar="URL",
         envvar="EXPLORER_STORAGE",
+        accepts="str | PathLike[str] | None",
+    )
+    artifacts: str | None = setting(
+        None,
+        "Where weights, checkpoints and curves are kept: a folder, or a URL such as s3://BUCKET/PREFIX; by default"
+        " explorer.artifacts beside the database. It is stored in the study.",
+        Place(),
+        metavar="PLACE",
+        envvar="EXPLORER_ARTIFACTS",
         accepts="str | PathLike[str] | None",
     )
     evaluate: Evaluate | None = setting(

@@ -1,9 +1,13 @@
-"""The trials of a study in this process, without curves and architectures, updated from the store."""
+"""The trials of a study in this process, without curves and architectures, updated from the store.
+
+An update takes time for the trials that changed, not for all, so that a study can have many trials.
+"""
 
 from __future__ import annotations
 
-import statistics
 import time
+from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from explorer.analysis.limits import Limit
@@ -37,15 +41,23 @@ class TrialIndex:
         self._study = study
         self._limits = limits
         self._revision = 0
+        self._counts: Counter[str] = Counter()
+        self._in_flight = 0
+        self._interrupted: set[int] = set()
+        self._times: list[float] = []  # of complete and stopped trials, in ascending order
         self.records: dict[int, TrialRecord] = {}
         self.digests: set[str] = set()
         self.frontier: list[TrialRecord] = []
+        self._points: list[list[float]] = []  # of the frontier, by objectives that are all minimised
         self.unchanged = 0
 
     def update(self) -> list[TrialRecord]:
         """Read the trials that changed since the last call; return them in order of their numbers."""
         changed = self._study.trials(self._revision, full=False)
         for record in changed:
+            if (before := self.records.get(record.number)) is not None:
+                self._count(before, -1)
+            self._count(record, 1)
             self.records[record.number] = record
             if not self.can_be_proposed_again(record):
                 self.digests.add(record.digest)
@@ -57,6 +69,23 @@ class TrialIndex:
                 if grows:
                     self._extend_frontier(record)
         return changed
+
+    def _count(self, record: TrialRecord, by: int) -> None:
+        """Add a trial to the counts, or take its earlier state out of them."""
+        self._counts[record.state] += by
+        self._in_flight += by * (record.state == "running" and record.same_as is None)
+        if record.state == "interrupted":
+            (self._interrupted.add if by > 0 else self._interrupted.discard)(record.number)
+        if record.state in _EFFECTIVE and record.seconds is not None:
+            if by > 0:
+                insort(self._times, record.seconds)
+            else:
+                del self._times[bisect_left(self._times, record.seconds)]
+
+    @property
+    def revision(self) -> int:
+        """The revision of the study up to which the trials were read."""
+        return self._revision
 
     def can_be_proposed_again(self, record: TrialRecord) -> bool:
         """Return whether the trial was rejected by limits that were stricter than the current ones."""
@@ -70,12 +99,12 @@ class TrialIndex:
     @property
     def done(self) -> int:
         """Complete and stopped trials: the trials that a budget counts."""
-        return sum(record.state in _EFFECTIVE for record in self.records.values())
+        return self._counts["complete"] + self._counts["stopped"]
 
     @property
     def in_flight(self) -> int:
         """Running trials on all machines, except those that wait for another trial of the same network."""
-        return sum(record.state == "running" and record.same_as is None for record in self.records.values())
+        return self._in_flight
 
     @property
     def repeats(self) -> int:
@@ -94,28 +123,25 @@ class TrialIndex:
 
     def has_interrupted(self, numbers: Collection[int] | None) -> bool:
         """Return whether a trial is interrupted, of all or of those with these numbers."""
-        return any(record.state == "interrupted" for record in self.among(numbers))
+        return bool(self._interrupted if numbers is None else self._interrupted.intersection(numbers))
 
     def counts(self, numbers: Collection[int] | None = None) -> dict[str, int]:
         """Return the number of trials by state, of all or of those with these numbers."""
-        counts: dict[str, int] = dict.fromkeys(STATES, 0)
-        for record in self.among(numbers):
-            counts[record.state] += 1
-        return counts
+        found = self._counts if numbers is None else Counter(record.state for record in self.among(numbers))
+        return {state: found[state] for state in STATES}
 
     def median_seconds(self) -> float | None:
         """The median time of a trial, None before the first has ended."""
-        times = [
-            record.seconds
-            for record in self.records.values()
-            if record.state in _EFFECTIVE and record.seconds is not None
-        ]
-        return statistics.median(times) if times else None
+        times, half = self._times, len(self._times) // 2
+        return (times[half] + times[~half]) / 2 if times else None
 
     def joins_frontier(self, objectives: Mapping[str, float]) -> bool:
         """Return whether a trial with these values would be on the current Pareto front."""
         point = self._point(objectives)
-        return not any(all(a <= b for a, b in zip(self._point(record.quantities), point)) for record in self.frontier)
+        if len(point) == 2:  # most studies; the general case takes several times as long
+            x, y = point
+            return not any(a <= x and b <= y for a, b in self._points)
+        return not any(all(a <= b for a, b in zip(other, point)) for other in self._points)
 
     def best(self) -> TrialRecord | None:
         """Return the best complete trial by the first objective."""
@@ -124,9 +150,9 @@ class TrialIndex:
     def _extend_frontier(self, record: TrialRecord) -> None:
         """Add a complete trial; complete trials do not change, so a dominated one stays dominated."""
         rivals = sorted([*self.frontier, record], key=lambda record: record.number)
-        self.frontier = [
-            rivals[place] for place in non_dominated([self._point(record.quantities) for record in rivals])
-        ]
+        points = [self._point(record.quantities) for record in rivals]
+        places = non_dominated(points)
+        self.frontier, self._points = [rivals[place] for place in places], [points[place] for place in places]
 
     def _point(self, values: Mapping[str, float]) -> list[float]:
         """Return the objectives, all minimised."""

@@ -31,7 +31,7 @@ SHORT = {
     "confirm": ("--seeds", "1", "--workers", "1"),
 }
 SHORTER = {  # added to any command with this option
-    "--calibrate": ("-n", "12"),
+    "--calibrate": ("-n", "20"),
     "--frontier": ("--formats", "yaml"),
     "--repeats": ("--repeats", "2"),
     "-n": ("-n", "5"),

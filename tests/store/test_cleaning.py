@@ -56,7 +56,7 @@ REMOVABLE = {"v1-d.safetensors", "v1-d.checkpoint", "v1-a.2-6.checkpoint"}
 
 def test_files_of_a_front_or_a_training_are_kept(study):
     """Only weights of dominated networks and checkpoints of finished trainings are listed, each with its reason."""
-    found = {each.path.name: each for each in removable_files(study)}
+    found = {each.file: each for each in removable_files(study)}
     assert set(found) == REMOVABLE
     assert found["v1-d.safetensors"].reason == "weights of trial 3, on no frontier"
     assert found["v1-d.safetensors"].bytes == 7

@@ -305,12 +305,12 @@ def test_a_trial_that_crashes_its_search_fails_finally(writer):
 
 def test_a_duration_is_measured_and_never_negative(writer, monkeypatch):
     """A duration is measured by the worker, unaffected by clock changes; without a measurement it is at least 0."""
-    true = time.time
+    true, stamp = time.time, writer_module.stamp
     for number, (name, seconds) in enumerate((("a", 2.5), ("b", None))):
         writer.begin(number, proposal(name))
         with monkeypatch.context() as patched:
             patched.setattr(time, "time", lambda: true() - 3 * 3600)
-            patched.setattr(writer_module, "now", lambda connection: true() - 3 * 3600)
+            patched.setattr(writer_module, "stamp", lambda *given: stamp(*given)._replace(time=true() - 3 * 3600))
             (ended,) = writer.finish(number, dataclasses.replace(COMPLETE, duration=seconds))
         assert ended.seconds == writer.study.trials(full=False)[number].seconds == (seconds or 0.0)
     assert list(writer.study.to_frame()["seconds"]) == [2.5, 0.0]

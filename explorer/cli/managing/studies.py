@@ -116,7 +116,7 @@ def rename(study: str, name: str, as_json: bool, storage: str) -> None:
 
     renamed = rename_study(open_study(storage, study), name)
     if as_json:
-        print_json({"study": renamed.name, "folder": str(renamed.artifacts)})
+        print_json({"study": renamed.name, "folder": renamed.files.shown})
     else:
         click.echo(f"study {study!r} is now {renamed.name!r}; to resume it, search with --study {renamed.name!r}")
 
@@ -128,11 +128,12 @@ def rename(study: str, name: str, as_json: bool, storage: str) -> None:
 @_own_storage
 def delete(names: Sequence[str], yes: bool, as_json: bool, storage: str) -> None:
     """Delete each STUDY: its trials and confirmations, and the folder of its weights and checkpoints."""
-    from explorer.store.managing.changes import bytes_of, delete_study
+    from explorer.store.managing.changes import delete_study
+    from explorer.store.managing.files import bytes_of
 
     found = [open_study(storage, name) for name in dict.fromkeys(names)]
     described = [
-        f"{study.name!r}: {plural(sum(study.counts().values()), 'trial')}, {bytes_of(study.artifacts) / 1e6:.1f} MB"
+        f"{study.name!r}: {plural(sum(study.counts().values()), 'trial')}, {bytes_of(study.files) / 1e6:.1f} MB"
         for study in found
     ]
     if not yes:
@@ -151,20 +152,23 @@ def delete(names: Sequence[str], yes: bool, as_json: bool, storage: str) -> None
 @click.argument("study")
 @click.argument("name", default="", metavar="[NEW]")
 @click.option("--to", "target", metavar="URL", help="Database of the copy; by default the same, under the name NEW.")
+@click.option(
+    "--artifacts", metavar="PLACE", help="Where the copy keeps its files: a folder, or a URL such as s3://..."
+)
 @as_json
 @_own_storage
-def copy(study: str, name: str, target: str | None, as_json: bool, storage: str) -> None:
+def copy(study: str, name: str, target: str | None, artifacts: str | None, as_json: bool, storage: str) -> None:
     """Copy STUDY with its trials, confirmations, weights and checkpoints, between any two databases. It may run
     meanwhile: its running trainings are interrupted in the copy, and a search of the copy resumes them."""
     from explorer.store.managing.copies import copy_study
+    from explorer.store.remote.place import parse_place
 
     if target is None and not name:
         raise ExplorerError("name the copy, as in: explorer studies copy STUDY NEW; or its database with --to URL")
-    made = copy_study(open_study(storage, study), target, name)
+    place = parse_place(artifacts) if artifacts is not None else ""
+    made = copy_study(open_study(storage, study), target, name, place)
     if as_json:
-        print_json(
-            {"study": made.name, "storage": made.storage, "trials": made.counts(), "folder": str(made.artifacts)}
-        )
+        print_json({"study": made.name, "storage": made.storage, "trials": made.counts(), "folder": made.files.shown})
     else:
         count = plural(sum(made.counts().values()), "trial")
         click.echo(f"copied {count} to study {made.name!r} in {made.storage}")

@@ -5,12 +5,16 @@ This is ``Decisions.unrank`` for an array of indices: all rows that reach the sa
 
 from __future__ import annotations
 
+import random
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from explorer.space.count.decisions import Decision
+from explorer.space.choices import Derivation
+from explorer.space.count.decision import Decision
+from explorer.space.derivations import FORMAT
 from explorer.space.grammar import Point
 from explorer.space.search_space import SearchSpace
 
@@ -38,32 +42,39 @@ class ChoiceColumns:
     """All choice points of a space, one column each, in the order of the derivation.
 
     Attributes:
-        total: The number of derivations.
+        total: The number of indices of the space.
         columns: The columns.
 
     Args:
         space: The space.
+        derivations: Those whose choice points are the columns. Default: all.
     """
 
-    def __init__(self, space: SearchSpace):
-        decisions = space.decisions
-        self.total = space.count()
+    def __init__(self, space: SearchSpace, derivations: Sequence[Derivation] | None = None):
+        self.total = space.indices
         self.columns: list[Column] = []
         self._questions: list[tuple[Decision, int]] = []
         self._places: dict[tuple[Point, str], list[int]] = defaultdict(list)
+        if derivations is None:
+            questions = [question for question in space.decisions.decisions() if question.choice is not None]
+        else:
+            questions = space.decisions.decisions_of(derivations)
         numbers: dict[str, int] = {}
-        for question in decisions.decisions():
+        for question in questions:
             point, choice = question.point, question.choice
-            if point is None or choice is None:  # the end
-                continue
-            if not question.sizes:
-                decisions.measure(question)
+            assert point is not None and choice is not None
             name = choice.name
             if name not in numbers:
                 numbers[name] = len(self.columns)
                 self.columns.append(Column(*choice))
                 self._places[point, _scope(point, question.unit)].append(numbers[name])
-            self._questions.append((question, numbers[name]))
+            if derivations is None:
+                space.decisions.measure(question)
+                self._questions.append((question, numbers[name]))
+
+    def drawn(self, rows: int, seed: int) -> np.ndarray | None:
+        """Return the indices of ``rows`` distinct derivations, drawn uniformly; None for all derivations."""
+        return None if rows == self.total else draw(self.total, rows, seed)
 
     def of(self, point: Point, unit: str) -> list[int]:
         """Return the columns of ``point`` in a unit: none if it does not occur, several if it is chosen at each use."""
@@ -89,16 +100,16 @@ class ChoiceColumns:
             if parts is None:
                 continue
             rows, ranks = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts))
-            sizes = question.sizes
-            if ranks.dtype == object and sum(sizes) < MAX_INT64_COUNT:
+            starts = question.starts
+            if ranks.dtype == object and starts[-1] < MAX_INT64_COUNT:
                 ranks = ranks.astype(np.int64)
-            if len(set(sizes)) == 1:
-                chosen = ranks // sizes[0]
-                ranks = ranks - chosen * sizes[0]
+            if starts == tuple(starts[1] * number for number in range(len(starts))):  # options of equal size
+                chosen = ranks // starts[1]
+                ranks = ranks - chosen * starts[1]
             else:
-                starts = np.cumsum(np.array((0, *sizes[:-1]), dtype=ranks.dtype))
-                chosen = np.searchsorted(starts, ranks, side="right") - 1
-                ranks = ranks - starts[chosen]
+                before = np.array(starts[:-1], dtype=ranks.dtype)
+                chosen = np.searchsorted(before, ranks, side="right") - 1
+                ranks = ranks - before[chosen]
             chosen = chosen.astype(np.int16)
             codes[column, rows] = chosen
             _send(question, rows, ranks, chosen, pending)
@@ -126,3 +137,29 @@ def _send(question: Decision, rows: np.ndarray, ranks: np.ndarray, chosen: np.nd
             own = np.flatnonzero(number == place)
             if len(own):
                 pending[then].append((rows[own], ranks[own]))
+
+
+def draw(total: int, n: int, seed: int) -> np.ndarray:
+    """Draw ``n`` distinct integers in [0, total) uniformly; return them in ascending order.
+
+    Args:
+        total: The upper bound, exclusive.
+        n: The number of integers, at most ``total``.
+        seed: The seed of the draw.
+    """
+    source = random.Random(f"{FORMAT}:atlas:{seed}")
+    if total >= MAX_INT64_COUNT:
+        found: set[int] = set()
+        while len(found) < n:
+            found.add(source.randrange(total))
+        return np.array(sorted(found), dtype=object)
+    numbers = np.random.default_rng(source.getrandbits(128))
+    few = min(n, total - n)  # draws the chosen integers, or the excluded ones if these are fewer
+    drawn = np.empty(0, dtype=np.int64)
+    while len(drawn) < few:
+        drawn = np.unique(np.concatenate([drawn, numbers.integers(0, total, few - len(drawn))]))
+    if few == n:
+        return drawn
+    kept = np.ones(total, dtype=bool)
+    kept[drawn] = False
+    return np.flatnonzero(kept)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from explorer.costs.whole_space.choices import ABSENT, ChoiceColumns
+from explorer.costs.whole_space.choices import ABSENT
+from explorer.costs.whole_space.drawn import columns_of
 from explorer.costs.whole_space.table import cost_batches
 from explorer.space.search_space import SearchSpace
+
+MAX_DRAWN = 1_000  # derivations of a space that is not counted, some two seconds
 
 
 def list_networks(space: SearchSpace, cost: str, n: int, seed: int = 0) -> list[tuple[dict[str, str], float]]:
@@ -13,15 +16,17 @@ def list_networks(space: SearchSpace, cost: str, n: int, seed: int = 0) -> list[
     Args:
         space: The space.
         cost: The name of an analytic cost, one of ``COSTS``.
-        n: The number of distinct derivations to draw uniformly; all if there are fewer.
+        n: The number of distinct derivations to draw uniformly; all if there are fewer. At most ``MAX_DRAWN`` if
+            the derivations are not counted.
         seed: The seed of the draw.
 
     Raises:
         SpaceError: A network cannot be built.
     """
-    columns = ChoiceColumns(space)
+    n = min(n, space.indices if space.is_counted else MAX_DRAWN)
+    columns = columns_of(space, n, seed)
     listed: list[tuple[dict[str, str], float]] = []
-    for _, codes, costs in cost_batches(space, min(n, columns.total), seed, columns):
+    for _, codes, costs in cost_batches(space, n, seed, columns):
         for row, value in zip(codes.T.tolist(), costs[cost].tolist()):
             choices = {
                 column.name: column.options[code] for column, code in zip(columns.columns, row) if code != ABSENT

@@ -17,8 +17,9 @@ import numpy as np
 from explorer.analysis.quantities import COSTS
 from explorer.costs.whole_space.choices import ChoiceColumns
 from explorer.costs.whole_space.costs import NetworkCosts, TooManyUnits
+from explorer.costs.whole_space.drawn import columns_of
 from explorer.costs.whole_space.identities import count_distinct
-from explorer.costs.whole_space.table import draw, rank_batches
+from explorer.costs.whole_space.table import rank_batches
 from explorer.networks.ops.base import OpCost
 from explorer.space.choices import Derivation
 from explorer.space.edits import current_choices, neighbour_at
@@ -26,6 +27,7 @@ from explorer.space.search_space import SearchSpace
 
 Z_95 = 1.96  # standard deviations on either side of a 95% interval
 COST_SAMPLE = 10_000  # derivations drawn from a larger space
+DRAWN_SLOWLY = 150  # derivations drawn from a space that is not counted
 COST_BATCH = 250  # of these in the first batch; each later one is twice as large
 ESTIMATION_SAMPLE = 100  # derivations from which a larger number of networks is estimated
 MIN_ESTIMATION_SAMPLE = 10
@@ -82,8 +84,8 @@ def count_networks(space: SearchSpace, bounds: Bounds = QUICK, progress: Progres
         bounds: Up to which size the count is exact.
         progress: Called with the number of derivations counted so far.
     """
-    total = space.count()
-    if total <= bounds.derivations:
+    total = space.size.derivations
+    if space.is_counted and total <= bounds.derivations:
         columns = ChoiceColumns(space)
         networks = NetworkCosts(space, columns, with_hashes=True, most_units=bounds.units)
         try:
@@ -97,7 +99,9 @@ def count_networks(space: SearchSpace, bounds: Bounds = QUICK, progress: Progres
     # With equal draws the deviation is 0. What has not occurred in n draws has a probability of at most 3 / n.
     low = max(0.0, min(mean - half, mean * (1 - 3 / number)))
     high = min(1.0, max(mean + half, mean + (1 - mean) * 3 / number))
-    networks_low, networks_mean, networks_high = (max(1, _scaled(total, share)) for share in (low, mean, high))
+    size = space.size
+    parts = zip((size.low, total, size.high), (low, mean, high))
+    networks_low, networks_mean, networks_high = (max(1, _scaled(*part)) for part in parts)
     return NetworkCount(networks_mean, False, (networks_low, networks_high))
 
 
@@ -168,9 +172,8 @@ def cost_ranges(space: SearchSpace, bounds: Bounds = QUICK, progress: Progress =
         bounds: Up to which size the ranges are exact.
         progress: Called with the number of derivations costed so far.
     """
-    total = space.count()
-    columns = ChoiceColumns(space)
-    exact = total <= bounds.derivations
+    exact = space.is_counted and space.indices <= bounds.derivations
+    columns = columns_of(space, DRAWN_SLOWLY, 0)
     try:
         counted = list(_all_costs(space, columns, bounds, progress)) if exact else []
     except TooManyUnits:
@@ -209,7 +212,8 @@ def _all_costs(space: SearchSpace, columns: ChoiceColumns, bounds: Bounds, progr
 def _sampled_costs(space: SearchSpace, columns: ChoiceColumns) -> Iterator[Costs]:
     """Yield the costs of uniform draws, until there are 10,000 or their units are as many as are derived quickly."""
     costs = NetworkCosts(space, columns)
-    drawn = draw(columns.total, min(COST_SAMPLE, columns.total), seed=0)
+    drawn = columns.drawn(min(COST_SAMPLE, columns.total), seed=0)
+    assert drawn is not None
     drawn = drawn[np.random.default_rng(0).permutation(len(drawn))]  # so that the first ones are a uniform sample
     start, step = 0, max(10, min(COST_BATCH, 20_000 // (len(columns.columns) + 1)))
     before = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,8 +15,9 @@ from explorer.analysis.limits import Limit
 from explorer.analysis.quantities import COSTS
 from explorer.costs.whole_space.choices import ABSENT, MAX_INT64_COUNT, ChoiceColumns
 from explorer.costs.whole_space.costs import NetworkCosts
+from explorer.costs.whole_space.drawn import columns_of
 from explorer.errors import ExplorerError
-from explorer.space.search_space import FORMAT, SearchSpace
+from explorer.space.search_space import SearchSpace
 from explorer.system.files import write_whole
 from explorer.system.lazy_module import LazyModule
 
@@ -154,13 +154,12 @@ def rows_of(space: SearchSpace, n: int | None) -> int:
     Raises:
         ExplorerError: There are more than 100,000,000.
     """
-    total = space.count()
+    total = space.indices
     rows = total if n is None else min(n, total)
-    if rows > MAX_ROWS:
-        shown = f"{total:,}" if total < 10**15 else f"some 10^{len(str(total)) - 1}"
-        raise space.error(
-            f"the space has {shown} derivations; an atlas has at most {MAX_ROWS:,} rows: sample some, as in -n 1000000"
-        )
+    if rows > MAX_ROWS or (n is None and not space.is_counted):
+        most = f"an atlas has at most {MAX_ROWS:,} rows" if rows > MAX_ROWS else "they are not counted"
+        few = 1_000_000 if space.is_counted else 1_000
+        raise space.error(f"the space has {space.size}; {most}: sample some, as in -n {few}")
     return rows
 
 
@@ -180,10 +179,10 @@ def cost_batches(
         seed: The seed of the draw.
         columns: The choice columns of the space, if they are known.
     """
-    columns = columns or ChoiceColumns(space)
+    columns = columns or columns_of(space, rows, seed)
     costs = NetworkCosts(space, columns)
-    drawn = None if rows == columns.total else draw(columns.total, rows, seed)
-    for places in rank_batches(columns, rows):
+    drawn = columns.drawn(rows, seed)
+    for places in rank_batches(columns, rows if drawn is None else len(drawn)):
         indices = places if drawn is None else drawn[places[0] : places[-1] + 1]
         codes = columns.codes(indices)
         yield indices, codes, costs(indices, codes)
@@ -198,7 +197,7 @@ def rank_batches(columns: ChoiceColumns, rows: int) -> Iterator[np.ndarray]:
 
 def _tables(space: SearchSpace, n: int | None, seed: int) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
     rows = rows_of(space, n)
-    columns = ChoiceColumns(space)
+    columns = columns_of(space, rows, seed)
     schema = _schema(space, columns)
     return schema, _batches(space, rows, seed, columns, schema)
 
@@ -240,32 +239,6 @@ def _column(values: np.ndarray, valid: np.ndarray | None = None) -> pyarrow.Arra
     return pyarrow.Array.from_buffers(kind, len(values), [bits, pyarrow.py_buffer(np.ascontiguousarray(values))])
 
 
-def draw(total: int, n: int, seed: int) -> np.ndarray:
-    """Draw ``n`` distinct integers in [0, total) uniformly; return them in ascending order.
-
-    Args:
-        total: The upper bound, exclusive.
-        n: The number of integers, at most ``total``.
-        seed: The seed of the draw.
-    """
-    source = random.Random(f"{FORMAT}:atlas:{seed}")
-    if total >= MAX_INT64_COUNT:
-        found: set[int] = set()
-        while len(found) < n:
-            found.add(source.randrange(total))
-        return np.array(sorted(found), dtype=object)
-    numbers = np.random.default_rng(source.getrandbits(128))
-    few = min(n, total - n)  # draws the chosen integers, or the excluded ones if these are fewer
-    drawn = np.empty(0, dtype=np.int64)
-    while len(drawn) < few:
-        drawn = np.unique(np.concatenate([drawn, numbers.integers(0, total, few - len(drawn))]))
-    if few == n:
-        return drawn
-    kept = np.ones(total, dtype=bool)
-    kept[drawn] = False
-    return np.flatnonzero(kept)
-
-
 def _schema(space: SearchSpace, columns: ChoiceColumns) -> pyarrow.Schema:
     whole = pyarrow.int64()
     text = pyarrow.dictionary(pyarrow.int16(), pyarrow.string())
@@ -275,7 +248,7 @@ def _schema(space: SearchSpace, columns: ChoiceColumns) -> pyarrow.Schema:
         "digest": space.digest,
         "input": space.input_parts,
         "classes": space.classes,
-        "derivations": str(columns.total),
+        "derivations": str(space.size.derivations),
     }
     return pyarrow.schema(
         [

@@ -35,10 +35,15 @@ MAX_DERIVATIONS = 10**1000  # a larger index is too long for an address
 MAX_BUTTONS = 8  # alternatives of one choice; more are in a list
 
 
+def _total(space: SearchSpace) -> str:
+    """Return the number of derivations, or of indices if the derivations are not counted."""
+    return counted(space.indices) if space.is_counted else f"{counted(space.indices)} possible indices"
+
+
 def draw_neighbours(study: Study, records: list[TrialRecord], space: SearchSpace, derivation: Derivation) -> None:
     """Draw, for each choice of a network, its answer and a button per alternative that opens that network."""
     st.subheader("Networks one choice away", anchor=False)
-    if space.count() >= MAX_DERIVATIONS:
+    if space.indices >= MAX_DERIVATIONS:
         show_message("This space has so many networks that their indices have more than a thousand digits.")
         return
     try:
@@ -53,7 +58,7 @@ def draw_neighbours(study: Study, records: list[TrialRecord], space: SearchSpace
         return
     tried, (_, objective) = trials_by_digest(records), study.plane
     st.caption(
-        f"This network is derivation {index:,} of {counted(space.count())}. Each button opens the network that differs"
+        f"This network is derivation {index:,} of {_total(space)}. Each button opens the network that differs"
         " only in that choice. It shows the change in MACs, and the number of the trial if the network was tried."
     )
     for choice in dict.fromkeys(each.choice for each in networks):
@@ -80,7 +85,7 @@ def draw_untried(study: Study, records: list[TrialRecord], space: SearchSpace, i
         return
     costs = count_cost(architecture).to_dict()
     shown = [f"{unit_of(name, [costs[name]]).of(costs[name])} {unit_of(name, []).title}" for name in ("macs", "params")]
-    st.text(" · ".join([f"derivation {index:,} of {counted(space.count())}", *shown]))
+    st.text(" · ".join([f"derivation {index:,} of {_total(space)}", *shown]))
     holder = trials_by_digest(records).get(architecture.digest)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text("No trial holds this network." if holder is None else f"Trial {holder.number} holds this network.")

@@ -69,28 +69,47 @@ class Conditions:
         return self._truths.work
 
     def answered(self, memory: Memory, unit: str, name: str, point: Point) -> list[Memory | Violated]:
-        """Return what is remembered after each alternative of a choice.
+        """Return what is remembered after each alternative of a choice. Arguments: as in ``after``."""
+        if not self._are_about(memory, unit, name, point):
+            return [memory] * len(point.options)
+        return [self.after(memory, unit, name, point, option) for option in range(len(point.options))]
+
+    def after(self, memory: Memory, unit: str, name: str, point: Point, option: int) -> Memory | Violated:
+        """Return what is remembered after an alternative of a choice.
 
         Args:
             memory: What was remembered before.
             unit: The unit, as in the names of choices.
             name: The name of the choice.
             point: Its choice point.
+            option: The alternative, from 0.
         """
-        own = name
-        if point.scope == "block" and ".block" in unit:
-            own = choice_name(point, f"{unit.split('.')[0]}.{ANY_BLOCK}")
+        own, put = self._own_name(unit, name, point), self._truths.put
         whole = [each for each in memory.whole if name in each[1].names]
         here = [each for each in memory.here if name in each[1].names or own in each[1].names]
         if not whole and not here:
-            return [memory] * len(point.options)
+            return memory
         rest = Memory(memory.whole.difference(whole), memory.here.difference(here))
-        put, out = self._truths.put, list[Memory | Violated]()
-        for option in range(len(point.options)):
-            known = [(number, put(truth, name, option)) for number, truth in whole]
-            known_here = [(number, put(put(truth, name, option), own, option)) for number, truth in here]
-            out.append(_with(rest, known, known_here))
-        return out
+        known = [(number, put(truth, name, option)) for number, truth in whole]
+        known_here = [(number, put(put(truth, name, option), own, option)) for number, truth in here]
+        return _with(rest, known, known_here)
+
+    def _own_name(self, unit: str, name: str, point: Point) -> str:
+        """Return the name of a choice in conditions of its block."""
+        if point.scope == "block" and ".block" in unit:
+            return choice_name(point, f"{unit.split('.')[0]}.{ANY_BLOCK}")
+        return name
+
+    def _are_about(self, memory: Memory, unit: str, name: str, point: Point) -> bool:
+        """Whether a choice changes what is remembered."""
+        names = {name, self._own_name(unit, name, point)}
+        return any(name in truth.names for _, truth in memory.whole) or any(
+            not names.isdisjoint(truth.names) for _, truth in memory.here
+        )
+
+    def forget(self) -> None:
+        """Drop what was computed for earlier walks."""
+        self._truths.forget()
 
     def entered(self, memory: Memory, unit: str) -> Memory:
         """Return what is remembered at the beginning of another unit."""

@@ -86,6 +86,10 @@ class Numbers:
         self._put: dict[tuple[Sum, str, int], Sum] = {}
         self.uncomputable = Sum(None, ())
 
+    def forget(self) -> None:
+        """Drop numbers with known choices, which are made again."""
+        self._made, self._order, self._put = {}, {}, {}
+
     def constant(self, value: Exact) -> Sum:
         """Return a constant."""
         value = Fraction(value)

@@ -85,6 +85,11 @@ class Truths:
         self._put: dict[tuple[Open, str, int], bool | Open] = {}
         self._closed: dict[tuple[Open, Names], bool | Open] = {}
 
+    def forget(self) -> None:
+        """Drop truths and numbers with known choices, which are made again for further walks."""
+        self._made, self._reduced, self._put, self._closed = {}, {}, {}, {}
+        self.numbers.forget()
+
     def compared(self, relation: str, left: Sum, right: Sum) -> bool | Open:
         """Return whether a relation holds. It does not if one of the numbers cannot be computed."""
         if left.constant is None or right.constant is None:

@@ -10,10 +10,12 @@ from functools import cached_property
 from typing import NamedTuple
 
 from explorer.networks.ops.base import TensorShape
-from explorer.space.count.questions import END, Answers, Reachability, State, UnitQuestions
+from explorer.space.count.questions import END, Answers, Question, Reachability, State, UnitQuestions
 from explorer.space.count.unit_shapes import UnitShapes
 from explorer.space.derive.relevance import Relevance, depends_on_block
 from explorer.space.grammar import Fault, Grammar, Node
+
+NODES_PER_STATE = 10  # nodes that are read for shapes in the time of one state
 
 
 class Settled(NamedTuple):
@@ -33,8 +35,11 @@ class Automaton:
 
     Args:
         grammar: The space.
+        questions: Those of the space, if they are known.
         carries_shapes: Whether states contain input shapes. They always do if shortcuts have choices, since the
             shapes determine which shortcut a block has.
+        ignores_shapes: Whether states contain no shapes even then. Such an automaton has no walks: a block with such a
+            shortcut has no next unit.
 
     Attributes:
         questions: The questions of each unit.
@@ -45,10 +50,16 @@ class Automaton:
         SpaceError: If the space cannot be walked.
     """
 
-    def __init__(self, grammar: Grammar, carries_shapes: bool = False):
+    def __init__(
+        self,
+        grammar: Grammar,
+        questions: UnitQuestions | None = None,
+        carries_shapes: bool = False,
+        ignores_shapes: bool = False,
+    ):
         self.grammar = grammar
-        self.questions = questions = UnitQuestions(grammar)
-        self.carries_shapes = carries_shapes or questions.shortcuts_have_questions
+        self.questions = questions = questions or UnitQuestions(grammar)
+        self.carries_shapes = carries_shapes or (questions.shortcuts_have_questions and not ignores_shapes)
         roots: list[Node] = [*grammar.sides, grammar.stem, grammar.head]
         if grammar.transition is not None:
             roots.append(grammar.transition)
@@ -67,6 +78,7 @@ class Automaton:
             )
         self._number = {point: index for index, point in enumerate(grammar.points)}
         self._forgetful: dict[tuple[str, int], bool] = {}
+        self._alike: dict[tuple[str, int, Question], tuple[int, ...]] = {}
         self._settled: dict[State, Settled] = {}
         self._steps: dict[State, tuple[Settled, ...]] = {}
         x = grammar.input if self.carries_shapes else None
@@ -94,11 +106,15 @@ class Automaton:
     def alike(self, state: State) -> tuple[int, ...]:
         """Return for each option of the open question the first option that leads to the same state."""
         question = state.question
-        is_exact = question.point in self.reachability.exact[state.kind, state.stage]
-        if is_exact or self.questions.differs_by_place(question.point):
-            return tuple(range(len(question.options)))
-        first = {following: option for option, following in reversed(list(enumerate(question.options)))}
-        return tuple(first[following] for following in question.options)
+        key = state.kind, state.stage, question
+        if key not in self._alike:
+            is_exact = question.point in self.reachability.exact[state.kind, state.stage]
+            if is_exact or self.questions.differs_by_place(question.point):
+                self._alike[key] = tuple(range(len(question.options)))
+            else:
+                first = {following: option for option, following in reversed(list(enumerate(question.options)))}
+                self._alike[key] = tuple(first[following] for following in question.options)
+        return self._alike[key]
 
     def answered(self, state: State, option: int) -> Settled:
         """Return the state with the next open question after one answer.
@@ -217,6 +233,20 @@ class Automaton:
         if stage < len(self.grammar.stages):
             return State("numbers", stage + 1, 0, place, shape, None, listed(questions.numbers[stage]), answers)
         return State("head", 0, 0, place, shape, carried, listed(questions.head), answers)
+
+    @property
+    def work(self) -> int:
+        """How much was computed so far: states, and nodes read for shapes."""
+        return len(self._settled) + self.shapes.work // NODES_PER_STATE
+
+    def forget(self) -> None:
+        """Drop the states and the shapes that are known so far."""
+        self._settled, self._steps = {}, {}
+        self.shapes.forget()
+
+    def counts_blocks(self, k: int) -> bool:
+        """Whether states have the number of the block in stage ``k``."""
+        return self._counted[k - 1]
 
     def _counts_blocks(self, k: int) -> bool:
         """Whether states need the number of the block in stage ``k``."""

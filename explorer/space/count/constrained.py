@@ -6,18 +6,33 @@ leads to a dead end, from which no walk starts; an option that leads to dead end
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Hashable, Iterator
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 from explorer.space.choices import Choice, Derivation, NarrowedChoice
 from explorer.space.conditions.memory import NOTHING_OPEN, Conditions, Memory, Violated
 from explorer.space.conditions.numbers import Names
-from explorer.space.count.decisions import Decision, Decisions, Fixed, Uses, unit_of, uses_after
+from explorer.space.count.decision import Decision, Uses, unit_of, uses_after
+from explorer.space.count.decisions import (
+    MAX_COUNTED,
+    MAX_KEPT,
+    QUICK_WORK,
+    Decisions,
+    Fixed,
+    Progress,
+    TooMuchWork,
+)
 from explorer.space.count.questions import BLOCK_KINDS, END, State
 from explorer.space.grammar import Grammar, Point
 
 MAX_WORK = 600_000  # options followed and conditions evaluated, some five seconds
+# Spaces are not counted slowly if so many of some random walks satisfy the conditions.
+ENOUGH_WALKS, TRIED_WALKS = 3, 1_500
+MAX_TRIED = 50_000  # decisions of a search for a network with some options
 
 
 class _Place(NamedTuple):
@@ -54,10 +69,11 @@ class ConstrainedDecisions(Decisions):
         super().__init__(grammar)
         self.counted: list[Decision] = []
         self._conditions = Conditions(grammar)
-        self._walks: dict[Hashable, int] = {}  # the number of walks from a decision
+        self._sizes: dict[Hashable, int] = {}  # the number of walks from a decision
         self._places: dict[tuple[State, int, Uses], _Place] = {}
         self._dead_ends: dict[int, Decision] = {}
         self._options = 0  # followed so far
+        self._kept = 0  # decisions
 
     @cached_property
     def first(self) -> Decision:
@@ -66,17 +82,44 @@ class ConstrainedDecisions(Decisions):
             return self._dead_end(start)
         return self._at(self._place(*self.automaton.start, ()), "", start)
 
-    def count(self, state: State | None = None) -> int:
-        """Return the number of derivations.
+    @cached_property
+    def is_counted(self) -> bool:
+        try:
+            self.count(QUICK_WORK)
+        except TooMuchWork:
+            return not self._are_drawn_quickly() and self._is_counted_slowly()
+        return True
 
-        Raises:
-            SpaceError: If counting needs too many decisions, or a state makes no network.
-        """
-        assert state is None
-        return self._count(self.first)
+    def _are_drawn_quickly(self) -> bool:
+        """Whether random walks without regard for the conditions often satisfy them."""
+        source, found, bound = random.Random(0), 0, self.bounds.of(self.first.state)
+        for _ in range(TRIED_WALKS):
+            found += self.find_in_bounds(source.randrange(bound)) is not None
+            if found == ENOUGH_WALKS:
+                return True
+        return False
 
-    def _count(self, goal: Decision) -> int:
-        walks, stack = self._walks, [goal]
+    def _is_counted_slowly(self) -> bool:
+        try:
+            self.count(MAX_WORK)
+        except TooMuchWork:
+            raise self.grammar.error(
+                "the conditions tie too many choices together to count the networks: more than"
+                f" {MAX_WORK:,} steps; write conditions over fewer choices or alternatives",
+                self.grammar.places["where"],
+            ) from None
+        return True
+
+    def count(self, most: float = math.inf, progress: Progress = lambda states: None) -> int:
+        return self._count(self.first, most, progress)
+
+    def size(self, decision: Decision) -> int:
+        if decision.violated is not None:
+            return 0
+        return self._count(decision) if self.is_counted else self.bounds.of(decision.state)
+
+    def _count(self, goal: Decision, most: float = math.inf, progress: Progress = lambda states: None) -> int:
+        walks, stack = self._sizes, [goal]
         while stack:
             top = stack[-1]
             key = self._key(top)
@@ -91,13 +134,15 @@ class ConstrainedDecisions(Decisions):
             own = sum(walks[self._key(each)] for each in following) if top.choice else int(top.violated is None)
             walks[key] = own
             stack.pop()
+            progress(len(walks))
             if own and top.choice:
                 self.counted.append(top)
             self._options += len(following)
-            if self._options + self._conditions.work > MAX_WORK:
+            if self._options + self._conditions.work > most:
+                raise TooMuchWork
+            if len(walks) > MAX_COUNTED:
                 raise self.grammar.error(
-                    "the conditions tie too many choices together to count the networks: more than"
-                    f" {MAX_WORK:,} steps; write conditions over fewer choices or alternatives",
+                    f"counting needs more than {MAX_COUNTED:,} states: the conditions tie too many choices together",
                     self.grammar.places["where"],
                 )
         return walks[self._key(goal)]
@@ -128,19 +173,41 @@ class ConstrainedDecisions(Decisions):
             decision.following = tuple(made)
         return decision.following
 
-    def measure(self, decision: Decision) -> None:
-        decision.sizes = tuple(map(self._count, self.follow(decision)))
+    def step_to(self, decision: Decision, option: int) -> Decision:
+        if decision.following is not None:
+            return decision.following[option]
+        assert decision.point is not None and decision.choice is not None
+        memory = self._conditions.after(decision.memory, decision.unit, decision.choice.name, decision.point, option)
+        if isinstance(memory, Violated):
+            return self._dead_end(memory)
+        if self._kept > MAX_KEPT:
+            self._forget()
+        state, blocks = self.automaton.answered(decision.state, self.automaton.alike(decision.state)[option])
+        return self._at(
+            self._place(state, blocks or decision.blocks, uses_after(decision)(state)), decision.unit, memory
+        )
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._places = {}
+        self._kept = 0
+        self._conditions.forget()
 
     def offered(self, decision: Decision) -> Choice | None:
         choice = decision.choice
         if choice is None:
             return None
-        if not decision.sizes:
+        closed = frozenset(option for option, is_open in zip(choice.options, self._open(decision)) if not is_open)
+        return NarrowedChoice.of(choice, closed) if 0 < len(closed) < len(choice.options) else choice
+
+    def _open(self, decision: Decision) -> list[bool]:
+        """Return for each option whether a network has it; without counts, whether it violates no condition at once."""
+        if self.is_counted:
             self.measure(decision)
-        if all(decision.sizes) or not any(decision.sizes):
-            return choice
-        closed = (option for option, size in zip(choice.options, decision.sizes) if not size)
-        return NarrowedChoice.of(choice, frozenset(closed))
+            return [start < end for start, end in pairwise(decision.starts)]
+        assert decision.point is not None and decision.choice is not None
+        memories = self._conditions.answered(decision.memory, decision.unit, decision.choice.name, decision.point)
+        return [not isinstance(memory, Violated) for memory in memories]
 
     def decisions(self) -> Iterator[Decision]:
         """Return all decisions of networks, each before its successors."""
@@ -161,21 +228,32 @@ class ConstrainedDecisions(Decisions):
         tried: set[Decision] = set()
         path: list[tuple[str, str, Iterator[tuple[str, Decision]]]] = []  # choice, option, further options
         decision = self.first
-        while (choice := decision.choice) is not None:
-            wanted = fixed(choice)
-            options = zip(choice.options, self.follow(decision))
-            path.append((choice.name, "", iter([each for each in options if wanted in (None, each[0])])))
+        while (choice := decision.choice) is not None and len(tried) < MAX_TRIED:
+            path.append((choice.name, "", self._options_with(decision, fixed(choice))))
             while path:
                 name, _, rest = path.pop()
-                found = next(((o, then) for o, then in rest if then not in tried and self._count(then)), None)
+                found = next(((o, then) for o, then in rest if then not in tried and self._may_end(then)), None)
                 if found is not None:
                     path.append((name, found[0], rest))
                     decision = found[1]
                     tried.add(decision)
                     break
             else:
-                return self.walk(lambda choice: fixed(choice) or choice.allowed[0])  # raises the error
-        return Derivation({name: option for name, option, _ in path})
+                break
+        if decision.choice is None and path:
+            return Derivation({name: option for name, option, _ in path})
+        return self.walk(lambda choice: fixed(choice) or choice.allowed[0])  # raises the error
+
+    def _options_with(self, decision: Decision, wanted: str | None) -> Iterator[tuple[str, Decision]]:
+        """Yield the options of a choice, or only the wanted one, each with the next decision."""
+        assert decision.choice is not None
+        for number, option in enumerate(decision.choice.options):
+            if wanted in (None, option):
+                yield option, self.then(decision, number)
+
+    def _may_end(self, decision: Decision) -> bool:
+        """Whether a network has this decision; without counts, whether no condition is violated yet."""
+        return self.size(decision) > 0 if self.is_counted else decision.violated is None
 
     def _place(self, state: State, blocks: int, uses: Uses) -> _Place:
         """Return the decisions of a state."""
@@ -195,6 +273,7 @@ class ConstrainedDecisions(Decisions):
                 memory = self._conditions.entered(memory, place.unit)
             memory = self._conditions.close(memory, place.closed)
         if memory not in place.decisions:
+            self._kept += 1
             place.decisions[memory] = Decision(place.state, place.blocks, place.uses, memory)
         return place.decisions[memory]
 

@@ -51,14 +51,18 @@ class UnitShapes:
         self._here = here
         self._deriver = Deriver(grammar, relevance)
         self._number = {point: index for index, point in enumerate(grammar.points)}
+        self.total = self._total_blocks()
+        self.work = 0
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the shapes that are known so far."""
         self._numbers: dict[Key, StageNumbers] = {}
         self._shapes: dict[Key, TensorShape] = {}
         self._faults: dict[Key, tuple[Place, str]] = {}  # not the exceptions: their tracebacks would keep every frame
         self._shortcuts: dict[Key, tuple[Question, ...]] = {}
         self._bound: Bound = {}
         self._left: dict[Key, Size] = {}  # of transitions: the stride that they leave
-        self.total = self._total_blocks()
-        self.work = 0
 
     def numbers(self, stage: int, answers: Answers) -> StageNumbers:
         """Return the numbers of a stage. Raises Fault."""

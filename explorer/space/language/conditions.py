@@ -5,19 +5,21 @@
     conjunction := negation { "and" negation }
     negation    := "not" negation | "(" condition ")" | comparison
     comparison  := sum { ( "==" | "!=" | "<" | "<=" | ">" | ">=" | "divides" ) sum }
+                 | sum [ "not" ] "in" "(" sum { "," sum } ")"
                  | choice ( "==" | "!=" ) ( alternative | choice )
+                 | choice [ "not" ] "in" "(" alternative { "," alternative } ")"
     sum         := product { ( "+" | "-" ) product }
-    product     := factor { ( "*" | "/" ) factor }
-    factor      := "-" factor | number | name [ "@" place ] | "(" sum ")"
+    product     := factor { ( "*" | "/" | "//" ) factor }
+    factor      := "-" factor | value [ "**" factor ]
+    value       := number | name [ "@" place ] | "(" sum ")" | function "(" sum { "," sum } ")"
 
-An alternative is written as in the file, or as its first word, which stands for all alternatives that begin with it.
+The functions are those of values: max, min, round, ceil, floor, log2, sqrt. An alternative is written as in the file,
+or as its first word, which stands for all alternatives that begin with it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from fractions import Fraction
 
 from explorer.errors import Edit, similar_names
 from explorer.space.condition import (
@@ -25,7 +27,6 @@ from explorer.space.condition import (
     Compared,
     Computed,
     Condition,
-    Constant,
     Joined,
     Named,
     Same,
@@ -36,23 +37,14 @@ from explorer.space.condition import (
 )
 from explorer.space.conditions.names import Meaning, Meanings
 from explorer.space.grammar import Grammar
-from explorer.space.language.condition_names import check_place, resolve
+from explorer.space.language.condition_values import ValueParser
 from explorer.space.language.source_text import applied
-from explorer.space.language.tokens import MAX_NESTING, ExpressionError
+from explorer.space.language.tokens import ExpressionError
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, kind_of
 
 MAX_CONDITIONS = 200
+NAME = re.compile(r"[\w-]*", re.ASCII)
 _RELATIONS = ("==", "!=", "<=", ">=", "<", ">", "divides")
-_WORDS = ("and", "or", "not", "implies", "divides")
-# Signs of other languages -> how they are written here.
-_FOREIGN = {"=": "==", "≤": "<=", "≥": ">=", "≠": "!=", "&&": "and", "||": "or", "!": "not", "=<": "<=", "=>": ">="}
-_FOREIGN |= {"&": "and", "|": "or", "**": "*", "->": "implies"}
-_TOKEN = re.compile(
-    r"(?P<number>\d+(?:\.\d+)?(?![\w.]))"
-    r"|(?P<name>[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*(?:@[A-Za-z0-9.]*)?)"
-    r"|(?P<sign>==|!=|<=|>=|=<|=>|&&|\|\||->|\*\*|[-<>+*/()=≤≥≠!&|])",
-    re.ASCII,
-)
 
 
 def read_conditions(node: Entry, grammar: Grammar, problems: Problems) -> tuple[Condition, ...]:
@@ -84,13 +76,8 @@ def read_conditions(node: Entry, grammar: Grammar, problems: Problems) -> tuple[
     return tuple(conditions)
 
 
-class _Parser:
+class _Parser(ValueParser):
     """Recursive descent parser of one condition. Its errors are ExpressionError, with an offset in the text."""
-
-    def __init__(self, entry: Scalar, meanings: Meanings):
-        self.entry, self.text, self.meanings = entry, entry.text, meanings
-        self.at = 0
-        self.depth = 0
 
     def whole(self) -> Truth:
         truth = self.condition()
@@ -104,48 +91,6 @@ class _Parser:
             )
             raise ExpressionError(0, message)
         return truth
-
-    # Tokens
-
-    def token(self) -> tuple[str, str, int]:
-        """Return kind, text and offset of the next token: ``number``, ``name``, ``sign``, ``word`` or ``end``."""
-        start = self.at + len(self.text[self.at :]) - len(self.text[self.at :].lstrip())
-        if start == len(self.text):
-            return "end", "the end", start
-        match = _TOKEN.match(self.text, start)
-        if match is None:
-            found = self.text[start]
-            hint = "; write 'b divides a' for a % b == 0" if found == "%" else ""
-            raise ExpressionError(start, f"{found!r} is no sign of a condition{hint}")
-        kind, text = match.lastgroup or "", match[0]
-        if kind == "sign" and text in _FOREIGN:
-            new = _FOREIGN[text]
-            blank = "" if self.text[match.end() : match.end() + 1] == " " else " "
-            before = "" if start and self.text[start - 1] == " " else " "
-            edit = Edit(start, match.end(), f"{before}{new}{blank}" if new.isalpha() else new)
-            raise ExpressionError(start, f"found {text!r}; write {new!r}", edit)
-        if kind == "name" and text.lower() in _WORDS:
-            if text not in _WORDS:
-                edit = Edit(start, start + len(text), text.lower())
-                raise ExpressionError(start, f"found {text!r}; write {text.lower()!r}", edit)
-            kind = "word"
-        name = text.split("@")[0]
-        if kind == "name" and "-" in text and name not in {**self.meanings.points, **self.meanings.grammar.rules}:
-            text = text[: text.index("-")]  # a difference, unless it is the name of a rule
-        return kind, text, start
-
-    def take(self, *texts: str) -> str:
-        """Read the next token if it is one of these signs and words; return "" if it is not."""
-        kind, text, offset = self.token()
-        if kind not in ("sign", "word") or text not in texts:
-            return ""
-        self.at = offset + len(text)
-        return text
-
-    def deeper(self) -> None:
-        self.depth += 1
-        if self.depth > MAX_NESTING:
-            raise ExpressionError(self.at, f"nested deeper than {MAX_NESTING}")
 
     # Truths
 
@@ -193,17 +138,13 @@ class _Parser:
             self.depth = depth
             raise (error if error.offset >= other.offset else other) from None
 
-    def closed(self) -> None:
-        kind, text, offset = self.token()
-        if not self.take(")"):
-            message = "a bracket is not closed" if kind == "end" else f"found {text!r}, expected ')'"
-            raise ExpressionError(offset, message)
-
     def comparison(self) -> Truth:
         start = self.token()[2]
         left = self.sum()
         if isinstance(left, Named) and (means := self.meaning(left)).kind == "choice":
             return self.choice(left, means)
+        if (negated := self.membership()) is not None:
+            return self.one_of(left, start, negated)
         parts: list[Truth] = []
         while relation := self.take(*_RELATIONS):
             begin = self.token()[2]
@@ -218,6 +159,45 @@ class _Parser:
             raise ExpressionError(offset, f"found {found}, expected one of {' '.join(_RELATIONS)}")
         return parts[0] if len(parts) == 1 else Joined(True, tuple(parts))
 
+    def membership(self) -> bool | None:
+        """Read ``in`` or ``not in``; return whether it is negated, None if there is neither."""
+        begin = self.at
+        negated = bool(self.take("not"))
+        kind, text, offset = self.token()
+        if kind == "name" and text == "in":
+            self.at = offset + len(text)
+            return negated
+        self.at = begin
+        return None
+
+    def one_of(self, left: Value, start: int, negated: bool) -> Truth:
+        """Parse the list of numbers after ``in``."""
+        self.need_number(left, start)
+        parts: list[Truth] = []
+        self.opened()
+        while True:
+            begin = self.token()[2]
+            right = self.sum()
+            self.need_number(right, begin)
+            parts.append(Compared("==", left, right))
+            if not self.take(","):
+                break
+        self.closed()
+        truth = Joined(False, tuple(parts)) if len(parts) > 1 else parts[0]
+        return opposite(truth) if negated else truth
+
+    def opened(self) -> None:
+        _, text, offset = self.token_or_sign()
+        if text != "(":
+            raise ExpressionError(offset, f"found {text!r}, expected '(' and a list, as in 'in (1, 2)'")
+        self.take("(")
+
+    def token_or_sign(self) -> tuple[str, str, int]:
+        """Return the next token; brackets of other languages count as signs."""
+        start = self.token_start()
+        other = self.text[start : start + 1]
+        return ("sign", other, start) if other and other in "[{" else self.token()
+
     def need_number(self, value: Value, offset: int) -> None:
         """Raise ExpressionError for a choice among numbers."""
         if isinstance(value, Named) and self.meaning(value).kind == "choice":
@@ -229,40 +209,66 @@ class _Parser:
     def choice(self, left: Named, means: Meaning) -> Truth:
         """Parse the comparison of a choice of layers, whose name was read."""
         relation = self.take("==", "!=")
+        if not relation and (negated := self.membership()) is not None:
+            chosen = frozenset[str]()
+            self.opened()
+            while True:
+                chosen |= self.alternatives(left, means)
+                if not self.take(","):
+                    break
+            self.closed()
+            return Chosen(left, chosen, negated)
         if not relation:
             _, text, offset = self.token()
             raise ExpressionError(
                 offset, f"{left} is a choice of layers; expected == or != and an alternative, found {text!r}"
             )
-        options = list(dict.fromkeys(text for point in self.meanings.points[means.name] for text in point.options))
-        start = self.token_start()
+        other = self.other_choice(means)
+        if other is not None:
+            return Same(left, other, relation == "!=")
+        return Chosen(left, self.alternatives(left, means), relation == "!=")
+
+    def options(self, means: Meaning) -> list[str]:
+        """Return the alternatives of a choice in all stages."""
+        return list(dict.fromkeys(text for point in self.meanings.points[means.name] for text in point.options))
+
+    def other_choice(self, means: Meaning) -> Named | None:
+        """Read the name of another choice; None if an alternative follows."""
+        start, options = self.token_start(), self.options(means)
+        name = NAME.match(self.text, start)[0]  # type: ignore[index]  # it matches the empty text
+        begins = any(re.match(rf"{re.escape(name)}(?![\w-])", option) for option in options)
+        if not name or begins or any(self.spelled(option, start) for option in options):
+            return None
+        if self.meanings.meaning(name) is None:
+            return None
+        other = self.factor()
+        assert isinstance(other, Named)
+        if self.meaning(other).kind == "choice":
+            return other
+        self.at = start
+        return None
+
+    def alternatives(self, left: Named, means: Meaning) -> frozenset[str]:
+        """Parse an alternative of a choice, or the first word of several."""
+        start, options = self.token_start(), self.options(means)
         for option in sorted(options, key=len, reverse=True):
             if end := self.spelled(option, start):
                 self.at = end
-                return Chosen(left, frozenset([option]), relation == "!=")
-        word = re.compile(r"[\w-]*", re.ASCII).match(self.text, start)
+                return frozenset([option])
+        word = NAME.match(self.text, start)
         assert word is not None
         name = word[0]
         begun = frozenset(option for option in options if name and re.match(rf"{re.escape(name)}(?![\w-])", option))
         if begun and self.text[word.end() : word.end() + 1] not in ("(", "@"):
             self.at = word.end()
-            return Chosen(left, begun, relation == "!=")
+            return begun
         found = self.text[start:].split(" ")[0][:60]
-        if name and self.meanings.meaning(name) is not None and not begun:
-            other = self.factor()
-            assert isinstance(other, Named)
-            if self.meaning(other).kind == "choice":
-                return Same(left, other, relation == "!=")
         if not found:
             raise ExpressionError(start, f"found the end, expected an alternative of {left}: {' | '.join(options)}")
         near = similar_names(found, [*options, *dict.fromkeys(re.split(r"[ (]", option)[0] for option in options)])
         edits = [Edit(start, start + len(found), near[0])] if near else []
         message = f"{left} has no alternative {found!r}; it has: {' | '.join(options)[:400]}"
         raise ExpressionError(start, message + (f"; did you mean {near[0]!r}?" if near else ""), *edits)
-
-    def token_start(self) -> int:
-        """Return the offset of the next character that is no blank."""
-        return self.at + len(self.text[self.at :]) - len(self.text[self.at :].lstrip())
 
     def spelled(self, option: str, start: int) -> int:
         """Return the offset after an alternative that is written at ``start``, with any blanks; 0 if it is not."""
@@ -271,43 +277,6 @@ class _Parser:
         if match is None or re.compile(r"[\w(@]").match(self.text, match.end()):
             return 0
         return match.end()
-
-    # Values
-
-    def sum(self) -> Value:
-        return self.chain("+-", lambda: self.chain("*/", self.factor))
-
-    def chain(self, operators: str, read: Callable[[], Value]) -> Value:
-        left = read()
-        while operator := self.take(*operators):
-            left = Computed(operator, left, read())
-        return left
-
-    def factor(self) -> Value:
-        if self.take("-"):
-            return Computed("-", Constant(Fraction(0)), self.factor())
-        if self.take("("):
-            self.deeper()
-            inner = self.sum()
-            self.closed()
-            self.depth -= 1
-            return inner
-        kind, text, offset = self.token()
-        if kind not in ("number", "name"):
-            found = "the end" if kind == "end" else repr(text)
-            raise ExpressionError(offset, f"found {found}, expected a number or a name")
-        self.at = offset + len(text)
-        if kind == "number":
-            return Constant(Fraction(text))
-        name, _, at = text.partition("@")
-        means = resolve(self.meanings, name, offset)
-        check_place(self.meanings, means, text, at, offset)
-        return Named(name, at, self.entry.place(offset))
-
-    def meaning(self, named: Named) -> Meaning:
-        means = self.meanings.meaning(named.name)
-        assert means is not None
-        return means
 
 
 def _compared(relation: str, left: Value, right: Value) -> Truth:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from explorer.space.count.constrained import ConstrainedDecisions
 from explorer.space.grammar import Place, Point
@@ -27,7 +28,8 @@ def unused_alternatives(decisions: ConstrainedDecisions) -> Iterator[tuple[Place
     for decision in decisions.counted:
         decisions.measure(decision)
         if decision.point is not None:
-            taken.setdefault(decision.point, set()).update(n for n, size in enumerate(decision.sizes) if size)
+            sizes = (end - start for start, end in pairwise(decision.starts))
+            taken.setdefault(decision.point, set()).update(number for number, size in enumerate(sizes) if size)
     grammar = decisions.grammar
     for point in grammar.points:
         left = [text for number, text in enumerate(point.options) if number not in taken.get(point, range(number + 1))]

@@ -122,7 +122,10 @@ class _Finder:
 
     def of_conditions(self, check: Callable[[ConstrainedDecisions], Found]) -> Found:
         """Find what a check of the conditions finds, if there are any."""
-        return check(self.decisions) if isinstance(self.decisions, ConstrainedDecisions) else iter(())
+        decisions = self.decisions
+        if isinstance(decisions, ConstrainedDecisions) and decisions.is_counted:
+            return check(decisions)
+        return iter(())
 
     def nothing_before_merge(self) -> Found:
         """Find residual blocks without a layer before the merge."""

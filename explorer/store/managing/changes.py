@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 
 from sqlalchemy import Connection, Table, delete, select
 
 from explorer.errors import StoreError
-from explorer.store.artifacts import artifacts_folder
 from explorer.store.checking import MAX_NOTE_LENGTH, MAX_TAG_LENGTH
 from explorer.store.database import StudyIdentity, open_for_writing
 from explorer.store.lease import LEASE_SECONDS, is_gone
+from explorer.store.managing.files import copy_files, move_folder, remove_files
+from explorer.store.remote.files import FolderFiles
+from explorer.store.remote.place import is_remote
 from explorer.store.rows import lock_study, now, read_row, to_row
 from explorer.store.schema import (
     architectures,
@@ -105,7 +105,8 @@ def rename_study(study: Study, name: str) -> Study:
         return study
     with writable(study) as opened:
         database = opened.database
-        before, after = (artifacts_folder(database.file, each, opened.created) for each in (opened.name, name))
+        renamed = replace(opened, name=name)
+        before, after = opened.artifacts, renamed.artifacts
 
         def work(connection: Connection) -> None:
             require_idle(connection, opened, "renamed")
@@ -113,23 +114,20 @@ def rename_study(study: Study, name: str) -> Study:
             if connection.scalar(select(studies.c.name).where(own)) != name:  # else the commit's answer was lost
                 require_free_name(connection, name, database.shown)
                 connection.execute(studies.update().where(own).values(name=name))
-            _move(before, after)
+            move_folder(before, after)
 
+        if is_remote(opened.place):
+            copy_files(opened.files, renamed.files)
         try:
             database.write(work)
         except BaseException:
-            _move(after, before)
+            move_folder(after, before)
+            if is_remote(opened.place):
+                renamed.files.remove_all()
             raise
+        if is_remote(opened.place):
+            opened.files.remove_all()
     return find_study(study.database, name)
-
-
-def _move(before: Path, after: Path) -> None:
-    """Rename a folder if it exists. Raises StoreError."""
-    if before.exists() and not after.exists():
-        try:
-            os.rename(before, after)
-        except OSError as error:
-            raise StoreError(f"the folder {before} cannot be renamed to {after.name}: {error.strerror}") from error
 
 
 def delete_study(study: Study) -> int:
@@ -158,27 +156,14 @@ def delete_study(study: Study) -> int:
                 _delete_unused(connection, environments, "environment", (trials, confirmations))
 
         opened.database.write(work)
-    folder = study.artifacts
-    size = bytes_of(folder)
-    try:
-        if folder.exists():
-            shutil.rmtree(folder)
-    except OSError as error:
-        raise StoreError(
-            f"study {study.name!r} is deleted, but its files in {folder} are not: {error.strerror}; remove the folder"
-        ) from error
-    return size
+    size = remove_files(FolderFiles(study.artifacts), study.name)
+    return size + remove_files(study.files, study.name)
 
 
 def _delete_unused(connection: Connection, table: Table, column: str, users: Iterable[Table]) -> None:
     """Delete the rows of a table whose digest is in no row of ``users``, in the column of that name."""
     unused = [table.c.digest.not_in(select(user.c[column]).where(user.c[column].is_not(None))) for user in users]
     connection.execute(delete(table).where(*unused))
-
-
-def bytes_of(folder: Path) -> int:
-    """Return the bytes of the files in a folder; 0 if it does not exist."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def annotate_study(

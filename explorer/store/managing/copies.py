@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, select
 
 from explorer.errors import StoreError
-from explorer.store.artifacts import artifacts_folder, weights_file
+from explorer.store.artifacts import artifacts_folder
 from explorer.store.claims import WAITING
 from explorer.store.database import Database, open_for_writing, open_if_present
 from explorer.store.managing.changes import OF_STUDY, require_free_name, writable
+from explorer.store.managing.files import copy_files
+from explorer.store.remote.files import Files, FolderFiles
+from explorer.store.remote.place import PLACE, is_remote
 from explorer.store.rows import insert_once, now
 from explorer.store.schema import architectures, claims, confirmations, environments, gradients, studies, trials
 from explorer.store.studies import check_name, find_study, open_study
 from explorer.store.study import Study
+from explorer.store.views.study_files import object_store
 
 Row = Mapping[str, Any]
-COPIED = (".safetensors", ".checkpoint")  # suffixes of the files of a study that other studies can use
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,9 @@ def read_rows(study: Study) -> StudyRows:
     return study.database.read(work)
 
 
-def copy_study(study: Study, storage: str | os.PathLike[str] | None = None, name: str = "") -> Study:
+def copy_study(
+    study: Study, storage: str | os.PathLike[str] | None = None, name: str = "", artifacts: str = ""
+) -> Study:
     """Copy a study with its trials, confirmations, weights and checkpoints. It may run meanwhile.
 
     A training that runs is interrupted in the copy: a search of the copy resumes it.
@@ -73,6 +78,7 @@ def copy_study(study: Study, storage: str | os.PathLike[str] | None = None, name
         study: The study; it may be in memory.
         storage: URL or path of the database of the copy, which is created if it is missing; None for the same database.
         name: The name of the copy; by default that of the study.
+        artifacts: The place of the files of the copy, as ``parse_place`` returns it; by default that of the study.
 
     Returns:
         The copy.
@@ -85,7 +91,7 @@ def copy_study(study: Study, storage: str | os.PathLike[str] | None = None, name
     if storage is None:
         with writable(study) as opened:
             opened.database.read(lambda connection: require_free_name(connection, name, study.storage))
-            _insert_copy(study, read_rows(study), opened.database, name)
+            _insert_copy(study, read_rows(study), opened.database, name, artifacts)
         return find_study(study.database, name)
     present = open_if_present(storage)
     if present is not None:
@@ -93,16 +99,20 @@ def copy_study(study: Study, storage: str | os.PathLike[str] | None = None, name
     content = read_rows(study)  # a study that cannot be read creates no database
     target = open_for_writing(storage)
     try:
-        _insert_copy(study, content, target, name)
+        _insert_copy(study, content, target, name, artifacts)
     finally:
         target.close()
     return open_study(storage, name)
 
 
-def _insert_copy(study: Study, content: StudyRows, target: Database, name: str) -> None:
+def _insert_copy(study: Study, content: StudyRows, target: Database, name: str, artifacts: str) -> None:
     """Copy the files of a study, then insert its rows into a database under the given name."""
     created = target.read(now)
-    folder = artifacts_folder(target.file, name, created)
+    place = artifacts or study.place
+    files: Files = FolderFiles(artifacts_folder(target.file, name, created, place))
+    if is_remote(place):
+        files = object_store(place, name, created)
+    fingerprint = {**json.loads(content.study["fingerprint"]), **({PLACE: place} if place else {})}
 
     def work(connection: Connection) -> None:
         mine = select(studies.c.id).where(studies.c.name == name, studies.c.created == created)
@@ -110,7 +120,9 @@ def _insert_copy(study: Study, content: StudyRows, target: Database, name: str) 
             return  # the answer to the commit was lost
         require_free_name(connection, name, target.shown)
         row = {key: value for key, value in content.study.items() if key != "id"}
-        connection.execute(studies.insert().values({**row, "name": name, "created": created}))
+        connection.execute(
+            studies.insert().values({**row, "name": name, "created": created, "fingerprint": json.dumps(fingerprint)})
+        )
         study_id = connection.execute(mine).scalar_one()
         insert_shared(connection, content)
         for table in (trials, claims, confirmations, gradients):
@@ -123,10 +135,11 @@ def _insert_copy(study: Study, content: StudyRows, target: Database, name: str) 
                 connection.execute(table.insert(), [{**each, "study_id": study_id} for each in rows])
 
     try:
-        copy_files(study.artifacts, folder)
+        copy_files(study.files, files)
         target.write(work)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError, StoreError):
+            files.remove_all()
         raise
 
 
@@ -140,29 +153,3 @@ def insert_shared(connection: Connection, content: StudyRows) -> None:
     for table, rows in ((architectures, content.networks), (environments, content.machines)):
         for row in rows:
             insert_once(connection, table, "digest", row)
-
-
-def copy_files(source: Path, target: Path, digests: Iterable[str] | None = None) -> None:
-    """Copy weights and checkpoints.
-
-    Args:
-        source: The folder; it may not exist.
-        target: The folder of the copies.
-        digests: Only the weights of these networks; all files by default.
-
-    Raises:
-        StoreError: A file cannot be copied.
-    """
-    if digests is None:
-        files = [path for path in source.glob("*") if path.suffix in COPIED]
-    else:
-        files = [weights_file(source, digest) for digest in digests]
-    for file in files:
-        if file.is_file() and not file.is_symlink():
-            try:
-                target.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(file, target / file.name)
-            except FileNotFoundError:
-                continue  # the search removed it meanwhile
-            except OSError as error:
-                raise StoreError(f"{file}: it cannot be copied to {target}: {error.strerror}") from error

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, select
 
 from explorer.store.artifacts import weights_file
 from explorer.store.managing.changes import require_idle, writable
-from explorer.store.managing.copies import StudyRows, copy_files, insert_shared, read_rows
+from explorer.store.managing.copies import StudyRows, insert_shared, read_rows
+from explorer.store.managing.files import copy_files
+from explorer.store.remote.files import FolderFiles
 from explorer.store.rows import next_revision
 from explorer.store.schema import claims, confirmations, gradients, trials
 from explorer.store.study import Study
@@ -52,19 +56,20 @@ def append_trials(study: Study, source: Study) -> Merged:
     """
     content = read_rows(source)
     with writable(study) as opened:
+        kept = {name for each in (opened.files, FolderFiles(opened.artifacts)) for name in each.names()}
 
         def work(connection: Connection) -> Merged:
             require_idle(connection, opened, "merged into")
             insert_shared(connection, content)
-            return _insert(connection, opened, content)
+            return _insert(connection, opened, content, kept)
 
         merged = opened.database.write(work)
-        copy_files(source.artifacts, opened.artifacts, merged.weights)
+        copy_files(source.files, opened.files, merged.weights)
     return merged
 
 
-def _insert(connection: Connection, study: Study, content: StudyRows) -> Merged:
-    """Insert the rows that the study does not have."""
+def _insert(connection: Connection, study: Study, content: StudyRows, kept: Collection[str]) -> Merged:
+    """Insert the rows that the study does not have. ``kept``: the names of the study's files."""
     revision = next_revision(connection, study.id)
     own = {"study_id": study.id, "revision": revision}
     of_study = trials.c.study_id == study.id
@@ -83,7 +88,7 @@ def _insert(connection: Connection, study: Study, content: StudyRows) -> Merged:
             continue
         numbers[row["number"]] = known[key] = number = first + len(added)
         changed: dict[str, Any] = {"number": number, "same_as": numbers.get(row["same_as"])}
-        if row["weights"] and weights_file(study.artifacts, row["digest"]).exists():
+        if row["weights"] and weights_file(Path(), row["digest"]).name in kept:
             changed["weights"] = ""  # the file has the weights of another training of the network
         elif row["weights"]:
             weights.append(row["digest"])

@@ -149,7 +149,7 @@ class Presence:
         self.process = replace(self.process, slots=slots, tasks=tuple(tasks))
 
     def beat(self, connection: Connection) -> None:
-        """Renew the row, and read the requests to stop, in a transaction that has locked the study.
+        """Renew the row, and read the requests to stop, in a transaction of the study.
 
         The first call notes which requests are older than this process.
         """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event, func, select
-from sqlalchemy.exc import NoSuchModuleError
+from sqlalchemy.exc import DisconnectionError, NoSuchModuleError
 
 from explorer.errors import StoreError
 from explorer.store.schema import workers
@@ -22,6 +23,7 @@ _CONNECTION: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
+PING_SECONDS = 5.0  # without use, after which a connection is tried before it is used
 _reached: dict[str, URL] = {}  # the servers that this process has connected to, by their URL without password
 
 
@@ -41,6 +43,8 @@ def server_engine(url: URL, **options: Any) -> Engine:
     try:
         # In other isolation levels a transaction that has waited for a lock would not see what it waited for.
         engine = sqlalchemy.create_engine(url, connect_args=connect_args, isolation_level="READ COMMITTED", **options)
+        event.listen(engine, "checkin", _note_use)
+        event.listen(engine, "checkout", _require_alive)
         event.listen(engine, "connect", lambda *_: _reached.setdefault(portable_storage(url), url))
         return engine
     except (ImportError, NoSuchModuleError) as error:
@@ -48,6 +52,23 @@ def server_engine(url: URL, **options: Any) -> Engine:
             f"{shown_storage(url)}: its driver is not installed ({error}); install the extra 'postgres', which installs"
             " psycopg, and write postgresql://..."
         ) from None
+
+
+def _note_use(dbapi_connection: Any, record: Any) -> None:
+    record.info["used"] = time.monotonic()
+
+
+def _require_alive(dbapi_connection: Any, record: Any, proxy: Any) -> None:
+    """Replace a connection that the server has closed, without a round trip if it was used a moment ago."""
+    used = record.info.get("used")
+    if used is None or time.monotonic() - used < PING_SECONDS:
+        return
+    try:
+        with dbapi_connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        dbapi_connection.rollback()
+    except Exception as error:
+        raise DisconnectionError(str(error)) from error
 
 
 def was_reached(url: URL) -> bool:

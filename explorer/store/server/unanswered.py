@@ -30,18 +30,27 @@ def begun_before(
     return connection.scalar(select(trials.c.number).where(*unknown).order_by(trials.c.number).limit(1))
 
 
-def added_before(connection: Connection, study_id: int, worker: str, number: int, digest: str) -> bool:
-    """Return whether a worker has added the trial ``number`` with this network.
+def added_before(
+    connection: Connection, study_id: int, worker: str, held: Collection[int], number: int, digest: str
+) -> int | None:
+    """Return the number of the trial of this network that a worker has added without knowing it, or None.
+
+    It has the number ``number``, or if another worker had used that a later one, and it runs.
 
     Args:
         connection: A connection of a transaction that has locked the study.
         study_id: The study's row.
         worker: The worker.
-        number: The trial's number.
+        held: The numbers of the trials that the worker knows to run.
+        number: The number that the trial was to have.
         digest: The network's digest.
     """
+    if (begun := begun_before(connection, study_id, worker, held, trials.c.digest == digest)) is not None:
+        return begun
     mine = (trials.c.study_id == study_id, trials.c.number == number, trials.c.worker == worker)
-    return connection.execute(select(trials.c.number).where(*mine, trials.c.digest == digest)).first() is not None
+    if number in held:
+        return None
+    return connection.scalar(select(trials.c.number).where(*mine, trials.c.digest == digest))
 
 
 def ended_before(

@@ -15,7 +15,7 @@ from explorer.analysis.distributions import Comparison
 from explorer.analysis.effects import Effect
 from explorer.errors import StoreError
 from explorer.records import Confirmed
-from explorer.store.database import StudyIdentity
+from explorer.store.views.study_files import StudyFiles
 from explorer.system.lazy_module import LazyModule
 
 if TYPE_CHECKING:
@@ -26,13 +26,8 @@ else:  # only plots need it
 
 
 @dataclass(frozen=True, repr=False)
-class StudyCommands(StudyIdentity):
+class StudyCommands(StudyFiles):
     """The methods of ``Study`` that train, export or draw."""
-
-    @property
-    def _opened(self) -> Any:
-        """This study; the subclass ``Study`` is what the functions take."""
-        return self
 
     def _storage(self) -> str:
         """Return the URL of the database, for functions that open it themselves."""

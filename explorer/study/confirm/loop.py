@@ -20,7 +20,6 @@ from explorer.store.studies import find_study
 from explorer.study.workers.executor import Executor
 from explorer.study.workers.jobs import Failure, Job, Outcome
 from explorer.study.workers.watchdog import UNLIMITED, TrialLimits, usual_limits
-from explorer.system.files import remove
 
 POLL_SECONDS = 0.2  # that the loop waits for messages; a signal is handled between two waits
 RETRY_SECONDS = 2.0  # between two queries for a training to start, if there was none
@@ -105,6 +104,7 @@ class ConfirmationLoop:
         self._lost: Counter[int] = Counter()  # processes of each training that died of a cause from outside
         self._times: list[float] = []
         self._study = find_study(writer.study.database, writer.study.name)
+        self._transfers = self._study.transfers()
         self._first_revision = self._study.revision  # later failures belong to this call and are not retried
         self._last_idle = -RETRY_SECONDS  # time when the database last had no training to start
 
@@ -126,6 +126,7 @@ class ConfirmationLoop:
             why = f"the result cannot be written: {error}"
         finally:
             self.executor.stop()
+            self._transfers.close()
             try:
                 self.writer.release()
             except StoreError:  # their leases expire by themselves
@@ -163,6 +164,9 @@ class ConfirmationLoop:
             return False
         number = self._numbers.index(Wanted.of(training))
         self._running[number] = training
+        if training.attempt > 1:
+            self._transfers.bring(self._checkpoint(number))
+        self._transfers.watch(self._checkpoint(number))
         self._start_job(number)
         self._report("started", training)
         return True
@@ -174,6 +178,11 @@ class ConfirmationLoop:
         usual = usual_limits(self._workers, self._usual_seconds())
         limits = TrialLimits(self._limits.seconds or usual.seconds, self._limits.memory or usual.memory)
         self.executor.start(job, limits)
+
+    def _checkpoint(self, number: int) -> str:
+        """Return the name of the file of a training's checkpoint."""
+        each = self._numbers[number]
+        return confirmation_checkpoint(self._study.artifacts, each.digest, each.epochs, each.seed).name
 
     def _handle(self, number: int, message: Epoch | GradientFlow | Outcome | Failure) -> None:
         """Handle a message of a training: report an epoch, or store how the training ended."""
@@ -200,7 +209,7 @@ class ConfirmationLoop:
         if ended is None:  # its lease expired, and another process runs it now
             return
         self._times.append(ended.seconds or 0.0)
-        remove(confirmation_checkpoint(self._study.artifacts, ended.digest, ended.epochs, ended.seed))
+        self._transfers.remove(self._checkpoint(number))
         self._count()
         self._report("ended", ended)
 

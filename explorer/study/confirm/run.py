@@ -150,6 +150,7 @@ def run_confirmation(
     largest_first = sorted(frontier, key=lambda trial: -trial.costs.get("macs", 0.0))
     drawn = [seed_for("confirm", study.seed, number) for number in range(seeds)]
     wanted = {Wanted(trial.digest, epochs, seed): trial for seed in drawn for trial in largest_first}
+    study.require_writable_place()
     database = open_for_writing(storage)
     try:
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)

@@ -17,6 +17,7 @@ from explorer.space.language.parse import content
 from explorer.space.lint.meanings import changed_meanings
 from explorer.space.search_space import SearchSpace
 from explorer.store.managing.extensions import ENTRY, extension_entries
+from explorer.store.remote.place import PLACE
 from explorer.store.study import Study
 from explorer.study.fingerprint.extensions import used_extensions
 from explorer.study.fingerprint.function_code import describe_function
@@ -129,11 +130,12 @@ def fingerprint_differences(study: Study, found: Mapping[str, Any], space_text: 
 
     Args:
         study: The study.
-        found: The other fingerprint. Extensions and the code of functions are not compared.
+        found: The other fingerprint. Extensions, the code of functions and the place of the files are not compared.
         space_text: Text of the other space.
     """
     kept, made = (
-        {name: each for name, each in of.items() if name not in ("code", ENTRY)} for of in (study.fingerprint, found)
+        {name: each for name, each in of.items() if name not in ("code", ENTRY, PLACE)}
+        for of in (study.fingerprint, found)
     )
     differences = _differences(_completed(kept), _completed(made))
     if "space" in differences:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import lru_cache
-from itertools import chain, count
+from itertools import chain, count, repeat
 from threading import Lock
 from typing import Literal, NamedTuple
 
@@ -18,6 +18,7 @@ from explorer.networks.walk import PlacedBlock
 from explorer.records import State
 from explorer.space.choices import Choice, Derivation
 from explorer.space.levels import Level
+from explorer.space.search_space import SearchSpace
 from explorer.study.candidates import Candidates
 from explorer.study.samplers.features import FeatureTable
 from explorer.study.samplers.graph_features import graph_numbers
@@ -92,7 +93,7 @@ class CandidatePool:
         self.table = self._known.table
         self._drawn: list[PoolCandidate] = []
         self.required: Level | None = None  # that a proposed network has, during one proposal
-        self._indices = _indices(self.space.count(), random.Random(seed_for("pool", seed, 0)))
+        self._order = _order(self.space, random.Random(seed_for("pool", seed, 0)))
 
     @property
     def known_costs(self) -> Container[str]:
@@ -133,10 +134,10 @@ class CandidatePool:
         """Return the networks among the first ``count`` derivations of the pool's order.
 
         The order is the same in every process of a study: the first and the last derivation, which are often extreme,
-        then random ones.
+        then random ones. In a space that is not counted there is no last one.
         """
-        while len(self._drawn) < count and (index := next(self._indices, None)) is not None:
-            candidate = self.candidate(self.space.unrank(index))
+        while len(self._drawn) < count and (derivation := next(self._order, None)) is not None:
+            candidate = self.candidate(derivation)
             if candidate is not None:
                 self._drawn.append(candidate)
         return self._drawn[:count]
@@ -166,11 +167,16 @@ class CandidatePool:
         self.space.derive(replay)
 
 
-def _indices(total: int, draw: random.Random) -> Iterator[int]:
+def _order(space: SearchSpace, draw: random.Random) -> Iterator[Derivation]:
+    if not space.is_counted:
+        return chain((space.named({}),), map(space.draw, repeat(draw)))
+    total = space.indices
     ends = dict.fromkeys((0, total - 1))
     if total <= MAX_LISTED:
-        return chain(ends, draw.sample(range(1, total - 1), max(0, total - 2)) if total > 2 else ())
-    return chain(ends, (draw.randrange(total) for _ in count()))
+        rest: Iterable[int] = draw.sample(range(1, total - 1), max(0, total - 2)) if total > 2 else ()
+    else:
+        rest = (draw.randrange(total) for _ in count())
+    return map(space.unrank, chain(ends, rest))
 
 
 def _numbers(architecture: Architecture, costs: Mapping[str, float]) -> dict[str, float]:

@@ -7,7 +7,6 @@ networks with the least tried level; among them the sampler still chooses.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
@@ -41,21 +40,35 @@ class Coverage:
             times = 0 if sampler == "random" else min(MOST_BY_DEFAULT, most)
         self._times = times
         self._unreachable: set[Level] = set()
+        self._begun: set[int] = set()  # the trials that count
+        self._counts: Counter[tuple[str, str]] = Counter()  # choice and option -> trials
 
-    def level_for(self, number: int, trials: Iterable[TrialRecord]) -> Level | None:
+    def learn(self, record: TrialRecord) -> None:
+        """Add or update a trial.
+
+        Args:
+            record: The trial.
+        """
+        if self._times and (record.state in TRIED) != (record.number in self._begun):
+            if record.state in TRIED:
+                self._begun.add(record.number)
+                self._counts.update(record.choices.items())
+            else:
+                self._begun.remove(record.number)
+                self._counts.subtract(record.choices.items())
+
+    def level_for(self, number: int) -> Level | None:
         """Return the level that trial ``number`` should have; None if the sampler is free.
 
         Args:
             number: Number of the next trial.
-            trials: The trials so far.
         """
         if not self._times:
             return None
-        begun = [trial for trial in trials if trial.state in TRIED]
-        counts = Counter(Level(*item) for trial in begun for item in trial.choices.items())
+        counts, begun = self._counts, len(self._begun)
         missing = [level for level in self._levels if counts[level] < self._times and level not in self._unreachable]
-        left = self._trials - len(begun)
-        due = len(begun) >= self._trials // FIRST_SHARE and number % 2 == 0
+        left = self._trials - begun
+        due = begun >= self._trials // FIRST_SHARE and number % 2 == 0
         if not missing or not (due or left <= len(missing)):
             return None
         return min(missing, key=lambda level: counts[level])

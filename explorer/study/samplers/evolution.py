@@ -69,7 +69,7 @@ class EvolutionSampler:
         return (self._draw(draw) for _ in range(MAX_DRAWS))
 
     def _draw(self, draw: random.Random) -> Derivation:
-        return self._pool.space.unrank(draw.randrange(self._pool.space.count()))
+        return self._pool.space.draw(draw)
 
     def _is_new(self, derivation: Derivation, seen: set[str]) -> bool:
         candidate = self._pool.candidate(derivation)

@@ -7,6 +7,7 @@ costs and the posterior of the rest (``acquisition.py``).
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
@@ -55,26 +56,31 @@ class FrontierSampler:
         seen = {trial.digest for trial in trials}
         begun = [trial for trial in trials if trial.same_as is None and trial.state != "rejected"]
         complete = sum(trial.state == "complete" for trial in begun)
-        total, count = self._pool.space.count(), self._drawn_count(number)
+        count = self._drawn_count(number)
         drawn = self._pool.first(count)
         notes: dict[str, Any] = {}
         if len(begun) < STRATA or complete < 2:
             chosen = self._spread(drawn, seen, len(begun), draw)
         else:
             with self._threads.limit(limits=1, user_api="blas"):
-                chosen, notes = self._most_promising(drawn, count == total, begun, seen, draw)
+                chosen, notes = self._most_promising(drawn, count == self._all_count(), begun, seen, draw)
         if chosen is None:  # no candidate is new: draw from all networks
-            return self._pool.space.unrank(draw.randrange(total)), {}
+            return self._pool.space.draw(draw), {}
         return chosen.derivation, notes
 
     def _drawn_count(self, number: int) -> int:
         """Return how many random networks are candidates; it grows with each trial, since deriving them takes time."""
-        total = self._pool.space.count()
+        total = self._all_count()
         if not self._pool.candidates.are_analytic:
-            most = MAX_DRAWN_SLOW
+            most: float = MAX_DRAWN_SLOW
         else:
             most = total if total <= MAX_LISTED else MAX_DRAWN
-        return min(total, most, (number + 2) * self._derivable_count())
+        return int(min(total, most, (number + 2) * self._derivable_count()))
+
+    def _all_count(self) -> float:
+        """Return the number of derivations; infinity if they are not counted."""
+        space = self._pool.space
+        return space.indices if space.is_counted else math.inf
 
     def _derivable_count(self) -> int:
         """Return how many networks may be derived for one proposal."""

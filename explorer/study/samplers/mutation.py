@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+from explorer.errors import SpaceError
 from explorer.space.choices import Choice, Derivation
 from explorer.space.edits import current_choices
 from explorer.space.search_space import SearchSpace
@@ -27,7 +28,12 @@ def mutate(space: SearchSpace, derivation: Derivation, draw: random.Random) -> D
             return draw.choice(others or choice.allowed)
         return kept if kept in choice.allowed else draw.choice(choice.allowed)
 
-    return space.derive(choose)
+    try:
+        return space.derive(choose)
+    except SpaceError:
+        if space.is_counted:
+            raise
+        return derivation  # no network has the change, which is not known before its last choice
 
 
 def shuffled_neighbours(space: SearchSpace, parents: list[Derivation], draw: random.Random) -> Iterator[Derivation]:
@@ -44,12 +50,18 @@ def shuffled_neighbours(space: SearchSpace, parents: list[Derivation], draw: ran
         if option != parent.choices[choice.name]
     ]
     draw.shuffle(changes)
-    return (_changed(space, *change, draw) for change in changes)
+    changed = (_changed(space, *change, draw) for change in changes)
+    return (each for each in changed if each is not None)
 
 
-def _changed(space: SearchSpace, parent: Derivation, name: str, option: str, draw: random.Random) -> Derivation:
+def _changed(space: SearchSpace, parent: Derivation, name: str, option: str, draw: random.Random) -> Derivation | None:
     def choose(choice: Choice) -> str:
         kept = option if choice.name == name else parent.choices.get(choice.name)
         return kept if kept in choice.allowed else draw.choice(choice.allowed)
 
-    return space.derive(choose)
+    try:
+        return space.derive(choose)
+    except SpaceError:
+        if space.is_counted:
+            raise
+        return None

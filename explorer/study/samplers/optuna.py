@@ -21,6 +21,7 @@ from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import Trial, TrialState, create_trial
 
 from explorer.analysis.limits import Limit
+from explorer.errors import SpaceError
 from explorer.records import TrialRecord
 from explorer.space.choices import Choice, Chooser, Derivation
 from explorer.space.levels import Level
@@ -67,6 +68,8 @@ class OptunaAdapter:
         limits: Become Optuna's constraints, so that rejected trials show where the space is infeasible.
     """
 
+    needs_notes = True
+
     def __init__(
         self, space: SearchSpace, objectives: Mapping[str, str], sampler: str, seed: int, limits: Sequence[Limit] = ()
     ):
@@ -90,7 +93,14 @@ class OptunaAdapter:
         trial = self._study.ask()
         self._running[number] = trial._trial_id
         draw = random.Random(seed_for("allowed", self._seed, number))
-        derivation = self._space.derive(ask_trial(trial, draw))
+        try:
+            derivation = self._space.derive(ask_trial(trial, draw))
+        except SpaceError:
+            if self._space.is_counted:
+                raise
+            self.forget(number)  # no network has its suggestions, which is not known before the last of them
+            derivation = self._space.draw(draw)
+            return derivation, self.adopt(number, derivation)
         return derivation, self._notes(trial._trial_id)
 
     def adopt(self, number: int, derivation: Derivation) -> dict[str, Any]:

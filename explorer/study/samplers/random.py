@@ -33,7 +33,7 @@ class UniformSampler:
         draw = random.Random(seed_for("sampler", self._seed, number))
         space = self._pool.space
         for _ in range(MAX_DRAWS):
-            derivation = space.unrank(draw.randrange(space.count()))
+            derivation = space.draw(draw)
             if not self._pool.breaks_limits(derivation):
                 break
         return derivation, {}

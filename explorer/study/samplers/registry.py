@@ -60,7 +60,13 @@ serve("sampler", SAMPLERS)
 
 
 class SamplerAdapter(Protocol):
-    """A sampler with the trials that were reported to it."""
+    """A sampler with the trials that were reported to it.
+
+    Attributes:
+        needs_notes: Whether ``learn`` needs the notes that were stored with a trial.
+    """
+
+    needs_notes: bool
 
     def ask(self, number: int, level: Level | None = None) -> tuple[Derivation, dict[str, Any]]:
         """Return the sampler's proposal for trial ``number``, and its notes on it.
@@ -118,6 +124,8 @@ def _of_extension(name: str) -> MakeSampler | None:
 
 class RecordAdapter:
     """Passes all trial records to a sampler of the explorer or of an extension at each proposal."""
+
+    needs_notes = False
 
     def __init__(self, candidates: Candidates, objectives: Mapping[str, str], sampler: MakeSampler, seed: int):
         self._pool = CandidatePool(candidates, seed)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
@@ -15,7 +16,10 @@ from explorer.store.study import Study
 from explorer.study.stopping.rules import Rule, Run, predict
 
 MIN_COMPLETE = 3  # complete trials needed before the final values of stopped trials are predicted
-MAX_SINGLE_READS = 5  # trials that are read one by one from the store; more are read in one query
+MAX_RUNS = (
+    4_000  # ended trials whose curves are kept, the last to end: the rule needs no more, and time and memory grow
+)
+MAX_READ = 200  # trials that are read from the store in one query, which bounds the memory
 
 
 class LearningCurves:
@@ -69,8 +73,8 @@ class LearningCurves:
             elif record.state != "running":
                 self._runs.pop(record.number, None)
         unread = [record.number for record in ended if record.number not in self._runs]
-        for record in self._study.trials() if len(unread) > MAX_SINGLE_READS else map(self._study.trial, unread):
-            if record.number in unread and record.result is not None:
+        for record in self._read(unread[-MAX_RUNS:]):
+            if record.result is not None:
                 run = Run(())
                 for epoch in record.result.curve:
                     run = self._run(record, epoch, run)
@@ -79,10 +83,21 @@ class LearningCurves:
             known = self._runs.get(record.number)
             if known is None:
                 continue
+            del self._runs[record.number]  # the dict is in the order in which the trials ended
             self._runs[record.number] = replace(known, complete=record.state == "complete")
             self._has_new_complete |= record.state == "complete"
             if record.state == "stopped" and record.attempt <= RETRIES:
                 self._stopped[record.number] = len(known.metrics)
+        over = len(self._runs) - MAX_RUNS
+        ended_first = (number for number, run in self._runs.items() if number in self._stopped or run.complete)
+        for number in list(islice(ended_first, max(0, over))):
+            del self._runs[number]
+            self._stopped.pop(number, None)
+
+    def _read(self, numbers: list[int]) -> Iterator[TrialRecord]:
+        """Read trials with their curves, some at a time."""
+        for first in range(0, len(numbers), MAX_READ):
+            yield from self._study.trials_of(numbers[first : first + MAX_READ])
 
     def trial_to_reopen(self) -> int | None:
         """Return a stopped trial that the rule would continue now, or None."""

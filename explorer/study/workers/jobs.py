@@ -91,6 +91,7 @@ class Outcome:
         weights: SHA-256 of the file of weights; empty if none was written.
         ignored: Names of returned values that are neither finite numbers nor objectives.
         latency: How a latency was measured after the evaluation; empty if it was not.
+        seconds: Time of the job; None if the executor starts jobs at once, so that it is the time since ``start``.
     """
 
     measured: Mapping[str, float]
@@ -99,6 +100,7 @@ class Outcome:
     weights: str = ""
     ignored: tuple[str, ...] = ()
     latency: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +111,13 @@ class Failure:
         reason: Why it failed, on one line.
         kind: One of ``records.FAILURES``.
         resumable: Whether the cause is outside the job, so that the job can be run again.
+        seconds: As of ``Outcome``.
     """
 
     reason: str
     kind: str = "code"
     resumable: bool = False
+    seconds: float | None = None
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:

@@ -10,6 +10,7 @@ import re
 import socket
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from explorer.system.version import explorer_version
 CONNECT_SECONDS = 10.0  # that the cluster has to accept a connection
 VERDICT_SECONDS = 10.0  # that a training waits for a verdict, which passes through several processes
 CAPACITY_SECONDS = 2.0  # between two questions for the nodes of the cluster
+WORKERS_PER_QUEUED = 8  # for each a further job is queued
 _log = logging.getLogger(__name__)
 
 
@@ -74,6 +76,7 @@ class RayExecutor:
         self._work = _on_device(work, self._needs.device)
         self._capacity, self._asked = 1, float("-inf")
         self._running: dict[int, _Running] = {}
+        self._waiting: deque[tuple[Job, TrialLimits]] = deque()
         self._runs, self._is_stopped = 0, False
         self._search = uuid.uuid4().hex
         self._marker = self._new_marker()
@@ -89,9 +92,22 @@ class RayExecutor:
 
     @property
     def room(self) -> int:
-        return max(0, self._most() - len(self._running))
+        most = self._most()
+        return max(0, most + _ahead(most) - len(self._running) - len(self._waiting))
 
     def start(self, job: Job, limits: TrialLimits = UNLIMITED) -> None:
+        """Submit a job to Ray, whose queue it waits in, or keep it here if Ray would run too many at once."""
+        self._waiting.append((job, limits))
+        self._submit_waiting()
+
+    def _submit_waiting(self) -> None:
+        """Submit jobs, except those beyond the workers that the user chose on a cluster that has room for more."""
+        most = self._most()
+        queued = 0 if self._needs.is_fixed and self._fitting() > most else _ahead(most)
+        while self._waiting and len(self._running) < most + queued:
+            self._submit(*self._waiting.popleft())
+
+    def _submit(self, job: Job, limits: TrialLimits) -> None:
         is_cpu = self._needs.device == "cpu"
         side_by_side = 0 if is_cpu else self._needs.per_gpu
         job = replace(job, threads=self._needs.cpus, side_by_side=side_by_side, verdict_seconds=VERDICT_SECONDS)
@@ -120,6 +136,7 @@ class RayExecutor:
                 running.seen += 1
                 yield running.job.number, report
             del self._running[running.job.number]
+            self._submit_waiting()
             yield running.job.number, found.last
 
     def places(self) -> list[Task]:
@@ -133,6 +150,7 @@ class RayExecutor:
         for running in self._running.values():
             ray.cancel(running.result, force=True)
         self._running.clear()
+        self._waiting.clear()
         ray.kill(self._mailbox)
         if self._marker is not None:
             remove(self._marker)
@@ -142,8 +160,13 @@ class RayExecutor:
     def _most(self) -> int:
         """Return the largest number of parallel jobs: the user's, or what fits into the cluster now."""
         needs = self._needs
-        if needs.is_fixed:
-            return needs.workers
+        return (
+            needs.workers if needs.is_fixed else max(1, self._fitting())
+        )  # a waiting task makes an autoscaler add a node
+
+    def _fitting(self) -> int:
+        """Return the number of jobs that fit into the cluster."""
+        needs = self._needs
         if time.monotonic() > self._asked + CAPACITY_SECONDS:
             self._capacity, self._asked = 0, time.monotonic()
             for node in ray.nodes():
@@ -152,7 +175,7 @@ class RayExecutor:
                 if needs.device != "cpu":
                     fitting = min(fitting, int(resources.get("GPU", 0)) * needs.per_gpu)
                 self._capacity += fitting
-        return max(1, self._capacity)  # a task that waits makes an autoscaler add a node
+        return self._capacity
 
     def _new_marker(self) -> Path | None:
         """Create the file by which a node knows that it shares the folder of artifacts."""
@@ -211,6 +234,11 @@ class RayExecutor:
             _log.warning("%s could not be saved: %s", file, error)
             return False
         return True
+
+
+def _ahead(workers: int) -> int:
+    """Return the number of jobs beyond the workers: a worker that becomes free does not wait for a proposal."""
+    return 1 + workers // WORKERS_PER_QUEUED
 
 
 def _connect(address: str) -> bool:

@@ -152,13 +152,14 @@ class _Place:
         self._pool = ProcessPool(
             self._work,
             workers=1,
-            reused=isinstance(training, Training) and training.settings.device.startswith("cuda"),
+            # A process starts slowly on a GPU, and a function of the caller's may take less time than that.
+            reused=not is_torch or (isinstance(training, Training) and training.settings.device.startswith("cuda")),
             preloaded=PRELOADED if is_torch else ["explorer.study.workers.child", "ray.cloudpickle"],
         )
 
     def run(self, order: Order, mailbox: Any) -> Result:
         """Run a job."""
-        job, own = order.job, self._own_folder
+        job, own, began = order.job, self._own_folder, time.monotonic()
         checkpoint = checkpoint_of(self._work, job) if own is not None else None
         if checkpoint is not None and order.checkpoint:
             checkpoint.write_bytes(order.checkpoint)
@@ -175,7 +176,7 @@ class _Place:
                     result = _take(weights_file(own, job.digest)) if own and weights else b""
                     if checkpoint is not None:
                         checkpoint.unlink(missing_ok=True)
-                    return Result(reports, message, result, last)
+                    return Result(reports, replace(message, seconds=time.monotonic() - began), result, last)
                 mailbox.post.remote(Posted(order.run, len(reports), message))
                 reports.append(message)
                 if isinstance(message, Epoch) and message.epoch in job.decision_epochs:

@@ -11,7 +11,7 @@ import pytest
 from explorer.analysis.pareto import non_dominated
 from explorer.records import TrialRecord
 from explorer.space.search_space import load_space
-from explorer.store.writer import StudyWriter
+from explorer.store.trials import read_sampler_notes
 from explorer.study.candidates import Candidates
 from explorer.study.samplers import acquisition
 from explorer.study.samplers.acquisition import Z_90, Acquisition, History, TrialGroup, front_rows
@@ -103,7 +103,7 @@ def test_results_lie_in_the_predicted_interval():
     space, told = load_space("preact_variants"), []
     for seed in range(1, 5):  # the share in one search varies by a tenth
         study = run_search(space, evaluate=evaluate, storage=None, sampler="frontier", trials=28, seed=seed).study
-        noted = StudyWriter(study, "reader").sampler_notes(range(28))
+        noted = read_sampler_notes(study, range(28))
         told += [(noted[r.number]["expected"]["accuracy"], r.objectives["accuracy"]) for r in study.trials()[10:]]
     assert np.mean([low <= value <= high for (low, _, high), value in told]) >= 0.7
     assert 0.5 < np.median([high - low for (low, _, high), _ in told]) / (2 * Z_90 * noise) < 2

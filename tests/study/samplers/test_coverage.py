@@ -80,8 +80,8 @@ def test_a_level_whose_trials_were_all_stopped_is_named(rare):
 
 def test_a_random_sample_is_not_restricted(rare):
     """The sampler random proposes a uniform sample unless coverage is asked for."""
-    assert Coverage(rare, None, 1_000, "random").level_for(500, []) is None
-    assert Coverage(rare, 1, 1_000, "random").level_for(500, begun(250)) is not None
+    assert Coverage(rare, None, 1_000, "random").level_for(500) is None
+    assert informed(Coverage(rare, 1, 1_000, "random"), begun(250)).level_for(500) is not None
 
 
 def begun(count: int) -> list[TrialRecord]:
@@ -89,13 +89,20 @@ def begun(count: int) -> list[TrialRecord]:
     return [TrialRecord(n, "complete", choices={"depth": "1", "act": "relu", "attn": "none"}) for n in range(count)]
 
 
+def informed(coverage: Coverage, trials: list[TrialRecord]) -> Coverage:
+    """Return the coverage, which has learned the trials."""
+    for trial in trials:
+        coverage.learn(trial)
+    return coverage
+
+
 def test_coverage_takes_at_most_a_quarter_of_the_trials(rare):
     """By default levels are covered after the first quarter of the budget, at every second trial, at most twice, and
     not at all if the budget is small."""
     levels = levels_of(rare)
-    assert Coverage(rare, None, 4 * len(levels) - 1, "frontier").level_for(1_000, begun(50)) is None
+    assert informed(Coverage(rare, None, 4 * len(levels) - 1, "frontier"), begun(50)).level_for(1_000) is None
     coverage = Coverage(rare, None, 400, "frontier")
-    assert coverage.level_for(98, begun(98)) is None and coverage.level_for(101, begun(101)) is None
+    assert informed(coverage, begun(98)).level_for(98) is None and informed(coverage, begun(101)).level_for(101) is None
     trials, wanted = begun(100), Counter()
     while (level := coverage.level_for(2 * len(trials), trials)) is not None:
         wanted[level] += 1

@@ -1,0 +1,129 @@
+"""Upper bounds of the number of walks, for spaces whose walks are too many states to count.
+
+The bound of a state is the number of walks of an automaton without input shapes and without conditions. Where only a
+shape would tell which shortcut a block has, it takes the shortcut with the most walks. A number below the bound names a
+walk: it chooses an option at each question, and what is left of it must be below the bound of the next state. Numbers
+for which it is not are gaps. So random numbers without gaps are walks of which each is equally likely.
+"""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import NamedTuple
+
+from explorer.space.count.automaton import Automaton
+from explorer.space.count.questions import END, Question, State, merged
+from explorer.space.derive.channels import later_blocks_keep_shape
+from explorer.space.further_nodes import UnitEnd
+from explorer.space.grammar import Grammar, reachable
+
+MAX_STATES = 200_000
+
+
+class _Sum(NamedTuple):
+    """A state with an open question: for each option the number of the next state in ``distinct``."""
+
+    distinct: tuple[State, ...]
+    options: tuple[int, ...]
+
+
+class Bounds:
+    """The bounds of one space.
+
+    Args:
+        automaton: The walks of the space.
+    """
+
+    def __init__(self, automaton: Automaton):
+        self._grammar: Grammar = automaton.grammar
+        self._automaton = Automaton(self._grammar, automaton.questions, ignores_shapes=True)
+        self._bounds: dict[State, int] = {}
+        self._starts: dict[State, tuple[int, ...]] = {}
+        self._projected: dict[State, State] = {}
+        stages = range(1, len(self._grammar.stages) + 1)
+        self._shortcuts = {(kind, k): self._shortcut_questions(k, kind) for k in stages for kind in ("first", "block")}
+
+    def of(self, state: State) -> int:
+        """Return the bound of a state of the space's automaton. Raises SpaceError if it needs too many states."""
+        return self._bound(self._without_shapes(state))
+
+    def starts(self, state: State) -> tuple[int, ...]:
+        """Return for each option of the open question the sum of the bounds of the options before it, and the sum of
+        all."""
+        own = self._without_shapes(state)
+        if own not in self._starts:
+            following = self._following(own)
+            assert isinstance(following, _Sum)
+            bounds = [self._bound(each) for each in following.distinct]
+            self._starts[own] = tuple(accumulate((bounds[number] for number in following.options), initial=0))
+        return self._starts[own]
+
+    def _bound(self, goal: State) -> int:
+        bounds, stack = self._bounds, [goal]
+        while stack:
+            top = stack[-1]
+            if top in bounds:
+                stack.pop()
+                continue
+            following = self._following(top)
+            each = following.distinct if isinstance(following, _Sum) else following
+            missing = [state for state in each if state not in bounds]
+            if missing:
+                stack.extend(missing)
+                continue
+            found = [bounds[state] for state in each]
+            if isinstance(following, _Sum):
+                bounds[top] = sum(found[number] for number in following.options)
+            else:
+                bounds[top] = max(found, default=1)  # the end
+            stack.pop()
+            if len(bounds) > MAX_STATES:
+                raise self._grammar.error(
+                    f"counting needs more than {MAX_STATES:,} states: too many choices depend on each other"
+                )
+        return bounds[goal]
+
+    def _following(self, state: State) -> _Sum | tuple[State, ...]:
+        """Return the states after a question, or those of which one follows a finished unit; none at the end."""
+        automaton = self._automaton
+        if state.pending is not None:
+            alike = automaton.alike(state)
+            first = {option: number for number, option in enumerate(dict.fromkeys(alike))}
+            distinct = tuple(automaton.opened(automaton.with_answer(state, option)) for option in first)
+            return _Sum(distinct, tuple(first[option] for option in alike))
+        if state.kind == "end":
+            return ()
+        of_shortcut = self._shortcuts.get((state.kind, state.stage), ())
+        if any(of_shortcut):
+            kind = f"{state.kind}'s shortcut"
+            lists = map(automaton.questions.listed, of_shortcut)
+            return tuple(automaton.opened(state._replace(kind=kind, pending=pending)) for pending in lists)
+        following = automaton.next_unit(state)
+        return (following if following is END else automaton.opened(following),)
+
+    def _shortcut_questions(self, k: int, kind: str) -> tuple[tuple[Question, ...], ...]:
+        """Return the questions that the shortcut of a block of stage ``k`` may have."""
+        rules, rule = self._grammar.rules, self._grammar.stages[k - 1]
+        known = self._automaton.questions.shortcuts[k - 1]
+        if any(isinstance(node, UnitEnd) for node in reachable(rules, (rule.block, rule.first), k)):
+            return (merged(known.values()),)  # each unit of a block has a shortcut
+        if kind == "block" and later_blocks_keep_shape(rules, rule, k):
+            parts = [shortcut.same for shortcut in rule.shortcuts.values()]
+        else:
+            parts = [part for shortcut in rule.shortcuts.values() for part in (shortcut.same, shortcut.changed)]
+        return tuple(dict.fromkeys(() if part is None else known[part] for part in parts))
+
+    def _without_shapes(self, state: State) -> State:
+        """Return the state of the automaton without shapes."""
+        found = END if state.kind == "end" else self._projected.get(state)
+        if found is None:
+            counts = state.stage and self._automaton.counts_blocks(state.stage)
+            answers = tuple(answer for answer in state.answers if answer[1] > 0)
+            block = state.block if counts else 0
+            bare = state._replace(place=0, shape=None, numbers=None, answers=answers, block=block)
+            found = self._projected[state] = self._automaton.opened(bare)
+        return found
+
+    def forget(self) -> None:
+        """Drop what can be computed again for further states."""
+        self._projected = {}

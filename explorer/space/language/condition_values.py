@@ -1,0 +1,151 @@
+"""Parser of the numbers in conditions, and of their tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+
+from explorer.errors import Edit
+from explorer.space.condition import Computed, Constant, Named, Value
+from explorer.space.conditions.names import Meaning, Meanings
+from explorer.space.language.condition_names import check_place, resolve
+from explorer.space.language.tokens import MAX_NESTING, ExpressionError
+from explorer.space.language.yaml import Scalar
+
+_FUNCTIONS = {
+    "max": 0,
+    "min": 0,
+    "round": 2,
+    "ceil": 1,
+    "floor": 1,
+    "log2": 1,
+    "sqrt": 1,
+}  # the number of values; 0: two or more
+_WORDS = ("and", "or", "not", "implies", "divides")
+# Signs of other languages -> how they are written here.
+_FOREIGN = {"=": "==", "≤": "<=", "≥": ">=", "≠": "!=", "&&": "and", "||": "or", "!": "not", "=<": "<=", "=>": ">="}
+_FOREIGN |= {"&": "and", "|": "or", "->": "implies"}
+_TOKEN = re.compile(
+    r"(?P<number>\d+(?:\.\d+)?(?![\w.]))"
+    r"|(?P<name>[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*(?:@[A-Za-z0-9.]*)?)"
+    r"|(?P<sign>==|!=|<=|>=|=<|=>|&&|\|\||->|\*\*|//|[-<>+*/(),=≤≥≠!&|])",
+    re.ASCII,
+)
+
+
+class ValueParser:
+    """Recursive descent parser of one number. Its errors are ExpressionError, with an offset in the text."""
+
+    def __init__(self, entry: Scalar, meanings: Meanings):
+        self.entry, self.text, self.meanings = entry, entry.text, meanings
+        self.at = 0
+        self.depth = 0
+
+    def token(self) -> tuple[str, str, int]:
+        """Return kind, text and offset of the next token: ``number``, ``name``, ``sign``, ``word`` or ``end``."""
+        start = self.at + len(self.text[self.at :]) - len(self.text[self.at :].lstrip())
+        if start == len(self.text):
+            return "end", "the end", start
+        match = _TOKEN.match(self.text, start)
+        if match is None:
+            found = self.text[start]
+            hint = "; write 'b divides a' for a % b == 0" if found == "%" else ""
+            raise ExpressionError(start, f"{found!r} is no sign of a condition{hint}")
+        kind, text = match.lastgroup or "", match[0]
+        if kind == "sign" and text in _FOREIGN:
+            new = _FOREIGN[text]
+            blank = "" if self.text[match.end() : match.end() + 1] == " " else " "
+            before = "" if start and self.text[start - 1] == " " else " "
+            edit = Edit(start, match.end(), f"{before}{new}{blank}" if new.isalpha() else new)
+            raise ExpressionError(start, f"found {text!r}; write {new!r}", edit)
+        if kind == "name" and text.lower() in _WORDS:
+            if text not in _WORDS:
+                edit = Edit(start, start + len(text), text.lower())
+                raise ExpressionError(start, f"found {text!r}; write {text.lower()!r}", edit)
+            kind = "word"
+        name = text.split("@")[0]
+        if kind == "name" and "-" in text and name not in {**self.meanings.points, **self.meanings.grammar.rules}:
+            text = text[: text.index("-")]  # a difference, unless it is the name of a rule
+        return kind, text, start
+
+    def take(self, *texts: str) -> str:
+        """Read the next token if it is one of these signs and words; return "" if it is not."""
+        kind, text, offset = self.token()
+        if kind not in ("sign", "word") or text not in texts:
+            return ""
+        self.at = offset + len(text)
+        return text
+
+    def deeper(self) -> None:
+        self.depth += 1
+        if self.depth > MAX_NESTING:
+            raise ExpressionError(self.at, f"nested deeper than {MAX_NESTING}")
+
+    def closed(self) -> None:
+        kind, text, offset = self.token()
+        if not self.take(")"):
+            message = "a bracket is not closed" if kind == "end" else f"found {text!r}, expected ')'"
+            raise ExpressionError(offset, message)
+
+    def token_start(self) -> int:
+        """Return the offset of the next character that is no blank."""
+        return self.at + len(self.text[self.at :]) - len(self.text[self.at :].lstrip())
+
+    def sum(self) -> Value:
+        return self.chain(("+", "-"), lambda: self.chain(("*", "/", "//"), self.factor))
+
+    def chain(self, operators: tuple[str, ...], read: Callable[[], Value]) -> Value:
+        left = read()
+        while operator := self.take(*operators):
+            left = Computed(operator, left, read())
+        return left
+
+    def factor(self) -> Value:
+        if self.take("-"):
+            return Computed("-", Constant(Fraction(0)), self.factor())
+        base = self.value()
+        return Computed("**", base, self.factor()) if self.take("**") else base
+
+    def value(self) -> Value:
+        if self.take("("):
+            self.deeper()
+            inner = self.sum()
+            self.closed()
+            self.depth -= 1
+            return inner
+        kind, text, offset = self.token()
+        if kind not in ("number", "name"):
+            found = "the end" if kind == "end" else repr(text)
+            raise ExpressionError(offset, f"found {found}, expected a number or a name")
+        self.at = offset + len(text)
+        if kind == "number":
+            return Constant(Fraction(text))
+        if text in _FUNCTIONS and self.take("("):
+            return self.function(text, offset)
+        name, _, at = text.partition("@")
+        means = resolve(self.meanings, name, offset)
+        check_place(self.meanings, means, text, at, offset)
+        return Named(name, at, self.entry.place(offset))
+
+    def function(self, name: str, offset: int) -> Value:
+        """Parse the values of a function, whose bracket was read."""
+        self.deeper()
+        values = [self.sum()]
+        while self.take(","):
+            values.append(self.sum())
+        self.closed()
+        self.depth -= 1
+        needed = _FUNCTIONS[name]
+        if len(values) != needed if needed else len(values) < 2:
+            takes = f"{needed} value{'s' * (needed > 1)}" if needed else "two values or more"
+            raise ExpressionError(offset, f"{name} takes {takes}, found {len(values)}")
+        result, *rest = values
+        for other in rest or [Constant(Fraction(1))]:
+            result = Computed("//" if name == "floor" else name, result, other)
+        return result
+
+    def meaning(self, named: Named) -> Meaning:
+        means = self.meanings.meaning(named.name)
+        assert means is not None
+        return means

@@ -1,0 +1,1 @@
+"""The end of a trial: its result for the store, and its files."""

@@ -1,0 +1,140 @@
+"""Searches whose files are in a folder or an object store of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+
+import pytest
+
+from explorer.errors import StoreError
+from explorer.store.artifacts import weights_file
+from explorer.store.managing.changes import delete_study, rename_study
+from explorer.store.managing.copies import copy_study
+from explorer.store.remote.files import ObjectStore
+from explorer.store.studies import open_study
+from explorer.study.confirm.run import run_confirmation
+from explorer.study.results.exporting import export_trial
+from explorer.study.search import run_search
+from tests.command_line import run
+from tests.store.remote.conftest import s3, s3_server  # noqa: F401 (fixtures)
+from tests.store.remote.s3 import SECRET
+from tests.store.remote.test_outbox import checkpoint
+from tests.study.evaluations import SPACE_TEXT
+from tests.study.training.digits import SETTINGS
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_search_keeps_its_files_in_a_bucket(space, s3, url, tmp_path):  # noqa: F811
+    """Weights and curves are in the bucket, not here; export, copy, rename and delete use them; no key is stored."""
+    study = run_search(space, storage=url, trials=3, workers=1, artifacts=s3, **SETTINGS).study
+    store = study.files
+    assert isinstance(store, ObjectStore) and store.url.startswith(f"{s3}/digits-")
+    names = set(store.names())
+    kept = [record for record in study.trials() if record.weights]
+    assert {f"{record.digest}.safetensors" for record in kept} <= names and kept
+    assert {f"trial-{record.number}.curve.json" for record in study.trials() if record.state == "complete"} <= names
+    assert not [name for name in names if name.endswith(".checkpoint")]
+    assert not list(study.artifacts.glob("*.safetensors"))
+    curve = json.loads(store.read(f"trial-{kept[0].number}.curve.json"))
+    assert (curve["network"], curve["val_accuracy"]) == (kept[0].digest, kept[0].result.val_accuracy)
+    shutil.rmtree(study.artifacts, ignore_errors=True)  # as on another machine
+    best = study.frontier()[-1]
+    assert hashlib.sha256(study.weights(best).read_bytes()).hexdigest() == best.weights
+    result = export_trial(study, best.number, tmp_path / "network", formats=["safetensors"])
+    assert "saved by the trial" in (result.directory / "README.md").read_text()
+    again = run_search(space, storage=url, trials=4, workers=1, **SETTINGS).study  # the study knows its place
+    assert again.counts()["complete"] == 4 and "trial-3.curve.json" in again.files.names()
+    copied = copy_study(study, f"sqlite:///{tmp_path}/copy.db", artifacts=str(tmp_path / "folder"))
+    assert copied.weights(copied.trial(best.number)).parent.parent == tmp_path / "folder"
+    renamed = rename_study(study, "other")
+    assert set(renamed.files.names()) >= names and store.names() == {}
+    assert delete_study(renamed) > 0 and renamed.files.names() == {}
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_trial_is_resumed_on_another_machine(space, s3, url):  # noqa: F811
+    """A machine without the checkpoint gets it from the bucket before the training starts; at its end it is removed."""
+
+    def interrupt(event):
+        if event.kind == "started":
+            raise KeyboardInterrupt
+
+    interrupted = run_search(space, storage=url, trials=1, workers=1, artifacts=s3, progress=interrupt, **SETTINGS)
+    assert interrupted.interrupted
+    study = open_study(url)
+    record = study.trial(0)
+    name, brought = f"{record.digest}.checkpoint", []
+    assert record.state == "interrupted"
+    study.files.write(name, checkpoint(2))
+
+    def look(event):
+        if event.kind == "epoch":
+            brought.append((study.artifacts / name).read_bytes())
+
+    study = run_search(space, storage=url, trials=1, workers=1, progress=look, **SETTINGS).study
+    assert brought == [checkpoint(2)] and study.trial(0).state == "complete"
+    assert name not in study.files.names() and not (study.artifacts / name).exists()
+
+
+@pytest.mark.usefixtures("cache")
+def test_changed_weights_in_a_bucket_are_refused(space, s3, url):  # noqa: F811
+    """Weights whose SHA-256 differs from the one in the study are an error, not a network."""
+    study = run_search(space, storage=url, trials=1, workers=1, artifacts=s3, **SETTINGS).study
+    record = study.trial(0)
+    study.files.write(weights_file(study.artifacts, record.digest).name, b"others")
+    with pytest.raises(StoreError, match=r"s3://.*safetensors: the file is not the one that was written"):
+        study.weights(record)
+
+
+def test_a_folder_as_place_has_the_files(space, url, tmp_path):
+    """A relative folder is beside the database; files of a study that had the usual folder move to it."""
+    study = run_search(space, storage=url, trials=1, workers=1, **SETTINGS).study
+    before = study.artifacts
+    assert before.parent.name == "explorer.artifacts" and study.weights(study.trial(0)).is_file()
+    study = run_search(space, storage=url, trials=2, workers=1, artifacts="runs", **SETTINGS).study
+    assert study.artifacts.parent == tmp_path / "runs" and not before.exists()
+    assert study.weights(study.trial(0)).is_file() and (study.artifacts / "trial-1.curve.json").is_file()
+    with pytest.raises(StoreError, match=r"keeps its files in runs, found --artifacts elsewhere; leave it out"):
+        run_search(space, storage=url, trials=3, workers=1, artifacts="elsewhere", **SETTINGS)
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_confirmation_reads_the_place_of_its_study(space, s3, url):  # noqa: F811
+    """``confirm`` leaves no checkpoint behind in the bucket."""
+    study = run_search(space, storage=url, trials=1, workers=1, artifacts=s3, **SETTINGS).study
+    confirmation = run_confirmation(url, "digits", seeds=1, workers=1)
+    assert confirmation.missing == 0
+    assert not [name for name in study.files.names() if name.endswith(".checkpoint")]
+
+
+def test_a_place_that_cannot_be_written_ends_the_command(s3, url, tmp_path, capsys):  # noqa: F811
+    """A bucket that does not exist and a URL with a password are one line and exit status 2; the doctor names both."""
+    (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
+    search = ("search", "--space", str(tmp_path / "tiny.yaml"), "--data", "digits", "--trials", "1", "--storage", url)
+    for place, message in (
+        ("s3://no-such-bucket-here/x", "s3://no-such-bucket-here/x/.*: cannot write"),
+        ("s3://key:hunter2secret@bucket", "has a password, a key or a parameter"),
+    ):
+        status, out, err = run(capsys, *search, "--artifacts", place)
+        assert (status, out) == (2, "") and "hunter2" not in err and SECRET not in err
+        assert re.search(message, err) and err.strip().count("\n") <= 1
+
+
+def test_the_doctor_tries_the_place(s3, url, capsys, monkeypatch):  # noqa: F811
+    """The doctor writes, reads and removes a file in the place that the environment names."""
+    monkeypatch.setenv("EXPLORER_ARTIFACTS", s3)
+    _, out, _ = run(capsys, "doctor", "--storage", url, "--json")
+    checks = {each["name"]: each for each in json.loads(out)["checks"]}
+    assert checks["artifacts"]["ok"] and s3 in checks["artifacts"]["found"]
