@@ -12,8 +12,17 @@ from explorer.study.settings import SearchSettings
 
 # Settings that a worker takes from the study, or that concern the process that starts it.
 NOT_SENT = (
-    *("data", "data_dir", "precision", "limits", "study", "new_study", "seed", "storage", "trials", "seconds"),
-    *("workers", "workers_per_device", "engine", "engine_address", "engine_options", "cpus_per_trial", "track"),
+    *("data", "data_dir", "precision", "limits", "study", "new_study", "seed", "storage", "artifacts", "trials"),
+    *(
+        "seconds",
+        "workers",
+        "workers_per_device",
+        "engine",
+        "engine_address",
+        "engine_options",
+        "cpus_per_trial",
+        "track",
+    ),
 )
 
 

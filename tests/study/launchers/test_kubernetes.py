@@ -9,6 +9,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from explorer.cli.running import worker
+from explorer.study.launchers.arguments import NOT_SENT
+from explorer.study.settings import SearchSettings
 from tests.command_line import run
 
 NAME = {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}
@@ -157,3 +159,10 @@ def test_invalid_options_give_one_line(capsys, arguments, message):
     """An invalid option ends the command with status 2 and one line."""
     status, out, err = run(capsys, "worker", "--print-kubernetes", *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1) and message in err
+
+
+def test_every_setting_that_is_sent_is_an_option_of_a_worker():
+    """A setting is sent to the workers, or left out because they take it from the study."""
+    options = {param.name for param in worker.params}
+    sent = {each.name for each in SearchSettings.described() if each.flag is not None and not each.in_fingerprint}
+    assert sent - set(NOT_SENT) <= options

@@ -58,7 +58,7 @@ def test_workers_of_a_job_array_finish_a_study(search, slurm, storage, tmp_path)
     process = search("trials", "one", "--json")
     trials = json.loads(process.communicate(timeout=PATIENCE)[0])
     logs = {trial["log"] for trial in trials}
-    assert len(trials) == 4 and all(str(tmp_path) in log and "trial " in Path(log).read_text() for log in logs)
+    assert len(trials) >= 4 and all(str(tmp_path) in log and "trial " in Path(log).read_text() for log in logs)
     assert "explorer-one-" in shown and "TimeLimit=00:30:00" in shown
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert any(file.suffix == ".pkl" for file in files) and any(file.suffix == ".sh" for file in files)
