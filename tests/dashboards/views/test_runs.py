@@ -23,7 +23,7 @@ def test_the_runs_page_shows_workers_and_leases(page, study):
     held = table_with(at, "lease left")
     assert list(held.trial) == [RUNNING] and list(held.status) == ["running"]
     assert held["lease left"][0] in {span_text(left) for left in range(int(LEASE_SECONDS) + 1)}
-    processes = next(frame.value for frame in at.dataframe if "cores" in frame.value)
+    processes = table_with(at, "cores")
     assert list(processes.training) == [f"trial {RUNNING}"] and list(processes.state) == ["training"]
 
 
