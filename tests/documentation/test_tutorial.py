@@ -46,7 +46,7 @@ def compare_figures(page: Path, folder: Path) -> None:
     found = re.search(r"counts the networks and .*: (\d+) networks, of ([\d.]+) to ([\d.]+) MMACs", text)
     assert found is not None
     rows = explorer.atlas(space).macs / 1e6
-    assert (len(rows), f"{rows.min():.2f}", f"{rows.max():.0f}") == found.groups()
+    assert (str(len(rows)), f"{rows.min():.2f}", f"{rows.max():.0f}") == found.groups()
     shown = re.findall(r"^ *\d+ +([\d.]+)% +(\S+) +(\S+)  (width=.*)$", text, re.MULTILINE)
     assert len(shown) == 5 and "all networks: depth=1" in text
     for _, macs, params, choices in shown:
