@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 Point = Sequence[float]
 
 
@@ -27,20 +25,6 @@ def non_dominated(points: Sequence[Point]) -> list[int]:
         if not any(all(a <= b for a, b in zip(points[kept], points[place])) for kept in reversed(front)):
             front.append(place)
     return sorted(front)
-
-
-def non_dominated_pairs(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return whether each of very many points of two coordinates is non-dominated; of equal points the first is.
-
-    Args:
-        x: (n,) first coordinates.
-        y: (n,) second coordinates.
-    """
-    order = np.lexsort((np.arange(len(x)), y, x))
-    least = np.minimum.accumulate(y[order])
-    kept = np.zeros(len(x), bool)
-    kept[order] = np.concatenate([[True], least[1:] < least[:-1]]) if len(x) else False
-    return kept
 
 
 def hypervolume(points: Sequence[Point], reference: Point) -> float:

@@ -128,16 +128,12 @@ def _config(values: Mapping[str, Any]) -> str:
     help="Print the manifest of a Kubernetes Job of such workers, and exit; --engine-option sets image, pods, cpu,"
     " memory, gpus, secret, key, claim, namespace and grace.",
 )
-@click.option("--log", envvar="EXPLORER_WORKER_LOG", default="", hidden=True)
-@click.option("--stop-seen", type=int, envvar="EXPLORER_STOP_SEEN", hidden=True)
 @as_json
 @storage
 def worker(
     study: str | None,
     storage: str,
     print_kubernetes: bool,
-    log: str,
-    stop_seen: int | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -148,7 +144,7 @@ def worker(
     if print_kubernetes:
         _print_kubernetes(study, as_json, options)
         return
-    options["role"] = Role("worker", log, stop_seen)
+    options["role"] = Role.of_worker()
     _report(_run_with_progress(join_search, storage, study or "", **options), as_json)
 
 

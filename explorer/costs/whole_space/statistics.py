@@ -213,7 +213,7 @@ def _sampled_costs(space: SearchSpace, columns: ChoiceColumns) -> Iterator[Costs
     """Yield the costs of uniform draws, until there are 10,000 or their units are as many as are derived quickly."""
     costs = NetworkCosts(space, columns)
     drawn = columns.drawn(min(COST_SAMPLE, columns.total), seed=0)
-    assert drawn is not None
+    drawn = np.arange(columns.total) if drawn is None else drawn
     drawn = drawn[np.random.default_rng(0).permutation(len(drawn))]  # so that the first ones are a uniform sample
     start, step = 0, max(10, min(COST_BATCH, 20_000 // (len(columns.columns) + 1)))
     before = 0

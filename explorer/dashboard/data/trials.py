@@ -13,7 +13,7 @@ import pandas
 
 from explorer.analysis.estimates import Estimate
 from explorer.analysis.noise import pooled_std, repeats_of
-from explorer.analysis.pareto import non_dominated_pairs
+from explorer.analysis.pareto_pairs import non_dominated_pairs
 from explorer.analysis.quantities import TRAINED, is_maximised, names
 from explorer.dashboard.data.columns import TrialTable, table_of_records
 from explorer.dashboard.quantities import unit_of

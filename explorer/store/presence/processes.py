@@ -6,6 +6,7 @@ killed stays for ``KEEP_SECONDS``, so that ``explorer status`` shows the loss.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ from explorer.store.rows import lock_study, now, read_row, to_row
 from explorer.store.schema import workers
 
 KEEP_SECONDS = 24 * 3600.0  # after the last sign of life of a process, until its row is removed
+# Set by the engine that starts a worker: ``Role.log`` and ``Role.stop_seen``.
+LOG_VARIABLE, STOP_SEEN_VARIABLE = "EXPLORER_WORKER_LOG", "EXPLORER_STOP_SEEN"
 SHORT_SECONDS = 5.0  # for which writing the row at the beginning, and removing it at the end, are retried
 
 
@@ -50,6 +53,12 @@ class Role:
     command: str
     log: str = ""
     stop_seen: int | None = None
+
+    @classmethod
+    def of_worker(cls) -> Role:
+        """Return the role of ``explorer worker``, with what the engine that started it says in the environment."""
+        seen = os.environ.get(STOP_SEEN_VARIABLE, "")
+        return cls("worker", os.environ.get(LOG_VARIABLE, ""), int(seen) if seen.isdecimal() else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 from submitit import JobEnvironment
 
+from explorer.store.presence.processes import LOG_VARIABLE, STOP_SEEN_VARIABLE
 from explorer.store.server.engine import with_password
 
 KILL_SECONDS = 300.0  # in which SLURM ends an element that it queues again
 ENDED = "worker ended with status "  # the last line of a log, before those of submitit
 SUCCESS = (0, 128 + signal.SIGTERM)  # it is ended by SIGTERM if it is cancelled
-LOG, STOP_SEEN = "EXPLORER_WORKER_LOG", "EXPLORER_STOP_SEEN"  # environment variables that ``explorer worker`` reads
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Element:
         return worker.wait(), timed_out
 
     def _facts(self) -> Mapping[str, str]:
-        return {LOG: str(JobEnvironment().paths.stdout), STOP_SEEN: str(self.stop_seen)}
+        return {LOG_VARIABLE: str(JobEnvironment().paths.stdout), STOP_SEEN_VARIABLE: str(self.stop_seen)}
 
 
 def _queue_again() -> None:

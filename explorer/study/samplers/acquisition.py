@@ -19,6 +19,7 @@ from explorer.analysis.expected_hypervolume import (
     log_distance,
 )
 from explorer.analysis.pareto import non_dominated
+from explorer.analysis.pareto_pairs import non_dominated_pairs
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.study.latency.predicted import error_distribution
@@ -246,10 +247,7 @@ def front_rows(values: Array) -> NDArray[np.intp]:
     """Return the rows of the non-dominated points of (N, K), as ``non_dominated`` does, for many points."""
     if values.shape[1] != 2 or len(values) < 2:
         return np.array(non_dominated(values.tolist()), dtype=np.intp)
-    order = np.lexsort((values[:, 1], values[:, 0]))  # a stable sort: of equal points the first comes first
-    second = values[order, 1]
-    before = np.minimum.accumulate(np.concatenate([[np.inf], second[:-1]]))
-    return np.sort(order[second < before])
+    return np.flatnonzero(non_dominated_pairs(values[:, 0], values[:, 1]))
 
 
 def _random_order(count: int, seed: int) -> NDArray[np.intp]:

@@ -24,6 +24,8 @@ LINES = {
     "effects": ["study"],
     "compare": ["study", "other"],
     "reproduce": ["wrn"],
+    "status": ["study"],
+    "stop": ["study"],
     "clean": ["study"],
     "report": ["study", "-o", "r.html"],
     "export": [ARCH, "-o", "net"],

@@ -9,7 +9,15 @@ from explorer.cli import COMMANDS
 from tests.command_line import run
 
 TAKE_NOTHING = {"studies", "worker", "dashboard", "doctor", "data", "latency", "scores"}  # required arguments
-STUDY_COMMANDS = {"trials", "frontier", "confirm", "effects", "clean"}  # STUDY is optional if there is only one study
+STUDY_COMMANDS = {
+    "trials",
+    "frontier",
+    "confirm",
+    "effects",
+    "clean",
+    "status",
+    "stop",
+}  # STUDY is optional if there is only one study
 
 
 @pytest.mark.parametrize("command", COMMANDS)
