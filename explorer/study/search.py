@@ -125,6 +125,8 @@ def run_as(
     if isinstance(progress, bool):
         with progress_of(progress) as report:
             return run_as(role, space, settings, report)
+    if progress is not None and not callable(progress):
+        raise StudyError(f"'progress' is True, False or a function that is called with each event; found {progress!r}")
     exit_while_importing()
     began = time.monotonic()
     if isinstance(space, str | PathLike):

@@ -75,7 +75,7 @@ class Limits(Kind):
 
     def check(self, name: str, value: Any) -> tuple[Limit, ...]:
         given = [value] if isinstance(value, (str, Limit)) else value
-        if not isinstance(given, Iterable):
+        if not isinstance(given, Iterable) or isinstance(given, Mapping):
             raise SettingError(f"{name} must be limits, as in 'macs<=50M', found {value!r}")
         texts = list(given)
         if NO_LIMITS not in texts:

@@ -70,7 +70,7 @@ def _why_no_script() -> str:
     except (OSError, SyntaxError, ValueError):
         return "its script cannot be read"
     guarded = any(isinstance(each, ast.If) and "__name__" in ast.unparse(each.test) for each in body)
-    return "" if guarded else "its script has no line: if __name__ == '__main__':"
+    return "" if guarded else "its script does not guard its main code with if __name__ == '__main__'"
 
 
 def _changes_globals(function: Callable[..., Any]) -> bool:

@@ -5,6 +5,7 @@ All are plain values that can be pickled.
 
 from __future__ import annotations
 
+import inspect
 import math
 import numbers
 import traceback
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.analysis.quantities import LATENCY
-from explorer.errors import ArchitectureError, ExplorerError, TrainingError
+from explorer.errors import ArchitectureError, ExplorerError, StudyError, TrainingError
 from explorer.networks.architecture import Architecture
 from explorer.records import Environment, Epoch, GradientFlow, TrainingResult, TrialRecord
 from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint
@@ -213,6 +214,17 @@ class Evaluation:
     epochs: int | None
     expected: tuple[str, ...]
     measure_latency: MeasureLatency | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            inspect.signature(self.evaluate).bind(None, choices={}, epochs=self.epochs, seed=0)
+        except ValueError:
+            pass  # a function of C code without a known signature
+        except TypeError as error:
+            raise StudyError(
+                f"'evaluate' cannot be called as evaluate(architecture, choices=..., epochs=..., seed=...): {error}; "
+                "add **_ for arguments that it does not use"
+            ) from error
 
     def __call__(self, job: Job, report: Report) -> Outcome:
         architecture = Architecture.from_json(job.architecture, job.digest)

@@ -103,10 +103,11 @@ def test_coverage_takes_at_most_a_quarter_of_the_trials(rare):
     assert informed(Coverage(rare, None, 4 * len(levels) - 1, "frontier"), begun(50)).level_for(1_000) is None
     coverage = Coverage(rare, None, 400, "frontier")
     assert informed(coverage, begun(98)).level_for(98) is None and informed(coverage, begun(101)).level_for(101) is None
-    trials, wanted = begun(100), Counter()
-    while (level := coverage.level_for(2 * len(trials), trials)) is not None:
+    count, wanted = 101, Counter()
+    while (level := coverage.level_for(2 * count)) is not None:
         wanted[level] += 1
-        trials.append(TrialRecord(len(trials), "complete", choices=dict([level])))
+        coverage.learn(TrialRecord(count, "complete", choices=dict([level])))
+        count += 1
     assert set(wanted.values()) == {2} and wanted.total() <= 400 / 4
     assert set(wanted) == set(missing_levels(levels, [begun(1)[0].choices]))
 

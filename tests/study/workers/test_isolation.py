@@ -104,4 +104,4 @@ def test_a_script_needs_a_guard_for_a_child(tmp_path, environment, end, where):
     script.write_text(SCRIPT + end)
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
     assert done.stdout == f"{where}\n", done.stderr
-    assert ("its script has no line" in done.stderr) == (where == "here")
+    assert ("does not guard its main code" in done.stderr) == (where == "here")
