@@ -184,7 +184,7 @@ class TrialRecord:
     def __setstate__(self, state: Sequence[Any]) -> None:
         """Restore a pickled record. One of an earlier version has no values of the fields that were added later."""
         names = [each.name for each in fields(self)]
-        for later in ("counterpart", "expected", "duration", "failure")[: len(names) - len(state)]:
+        for later in ("tags", "note", "counterpart", "expected", "duration", "failure")[: len(names) - len(state)]:
             names.remove(later)
         self.__init__(**dict(zip(names, state)))  # type: ignore[misc]
 

@@ -7,15 +7,19 @@ import random
 from explorer.analysis.limits import parse_limit
 from explorer.space.search_space import parse_space
 from explorer.study.candidates import Candidates
-from explorer.study.samplers.candidate_pool import MAX_LISTED, CandidatePool, _indices
+from explorer.study.samplers import candidate_pool
+from explorer.study.samplers.candidate_pool import CandidatePool, _order
 
 
-def test_a_space_of_up_to_the_limit_is_listed_without_repetition():
-    """Every index of a space of ``MAX_LISTED`` derivations occurs once, first the ends; a larger space does not end."""
-    indices = list(_indices(MAX_LISTED, random.Random(0)))
-    assert indices[:2] == [0, MAX_LISTED - 1] and sorted(indices) == list(range(MAX_LISTED))
-    endless = _indices(MAX_LISTED + 1, random.Random(0))
-    assert len([next(endless) for _ in range(MAX_LISTED + 10)]) == MAX_LISTED + 10
+def test_a_space_of_up_to_the_limit_is_listed_without_repetition(space, monkeypatch):
+    """Every derivation of a space of ``MAX_LISTED`` occurs once, first the ends; a larger space does not end."""
+    total = space.count()
+    monkeypatch.setattr(candidate_pool, "MAX_LISTED", total)
+    ranks = list(map(space.rank, _order(space, random.Random(0))))
+    assert ranks[:2] == [0, total - 1] and sorted(ranks) == list(range(total))
+    monkeypatch.setattr(candidate_pool, "MAX_LISTED", total - 1)
+    endless = _order(space, random.Random(0))
+    assert len([next(endless) for _ in range(total + 10)]) == total + 10
 
 
 def test_studies_share_networks_that_depend_on_the_space_alone(space):
