@@ -14,7 +14,7 @@ def answers(workplace, count: int) -> dict[int, Outcome | Failure]:
     found = {}
     end = time.monotonic() + 60
     while len(found) < count and time.monotonic() < end:
-        found |= dict(workplace.messages(0.2))
+        found |= {number: each for number, each in workplace.messages(0.2) if isinstance(each, Outcome | Failure)}
     return found
 
 

@@ -48,7 +48,8 @@ class TestEveryEngine:
         workers = place.room
         place.start(job(3))
         assert place.room == workers - 1
-        assert answers(place, 1) == {3: Outcome({"accuracy": evaluations.score(job(3).choices)})}
+        (outcome,) = answers(place, 1).values()
+        assert replace(outcome, seconds=None) == Outcome({"accuracy": evaluations.score(job(3).choices)})
         assert place.room == workers
 
     def test_a_failure_has_a_reason_and_the_next_job_runs(self, executor, job):

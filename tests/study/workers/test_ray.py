@@ -25,6 +25,7 @@ from explorer.study.workers.jobs import Job, Outcome
 from explorer.training.settings import TrainingSettings
 from tests.extensions.page import shown
 from tests.polling import wait_until
+from tests.study.evaluations import good
 from tests.study.workers.children import answers
 
 pytestmark = pytest.mark.slow
@@ -157,11 +158,25 @@ def test_an_address_without_a_cluster_is_rejected(tmp_path):
     with pytest.raises(StudyError, match=r"no Ray cluster was reached at 127\.0\.0\.1:9"):
         run_search(
             load_space("he2016_orders.yaml"),
-            evaluate=os.getpid,
+            evaluate=good,
             storage=None,
             engine="ray",
             engine_address="127.0.0.1:9",
         )
+
+
+def test_the_status_shows_the_nodes_of_the_tasks(begin, tmp_path):
+    """``explorer status`` names the node and device of each task."""
+    start, starts = begin
+    process = start(trials=3, seconds=200)
+    wait_until(lambda: len(starts()) >= 3)
+    study = open_study(f"sqlite:///{tmp_path}/explorer.db")
+
+    def shown() -> list[tuple[str, str, str]]:
+        return [(each.host, each.device, each.state) for each in read_status(study).workers]
+
+    wait_until(lambda: shown().count((os.uname().nodename, "cpu", "training")) == 3)
+    process.kill()
 
 
 def test_trials_of_a_killed_node_run_on_another(begin, ray_nodes, tmp_path):
@@ -177,17 +192,3 @@ def test_trials_of_a_killed_node_run_on_another(begin, ray_nodes, tmp_path):
     started = Counter(seed for seed, _ in lines())
     assert sum(started.values()) > 8 and all(count <= attempts[seed] for seed, count in started.items())
     wait_until(lambda: not any(runs(pid) for _, pid in lines()))
-
-
-def test_the_status_shows_the_nodes_of_the_tasks(begin, tmp_path):
-    """``explorer status`` names the node and device of each task."""
-    start, starts = begin
-    process = start(trials=3, seconds=200)
-    wait_until(lambda: len(starts()) >= 3)
-    study = open_study(f"sqlite:///{tmp_path}/explorer.db")
-
-    def shown() -> list[tuple[str, str, str]]:
-        return [(each.host, each.device, each.state) for each in read_status(study).workers]
-
-    wait_until(lambda: shown().count((os.uname().nodename, "cpu", "training")) == 3)
-    process.kill()
