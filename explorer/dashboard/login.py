@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 COOKIE = "explorer_login"
 PATH = "/login"
-OPEN_PATHS = ("/_stcore/health",)  # answers "ok" to whoever asks, and nothing else
+OPEN_PATHS = ("/_stcore/health",)  # the health check of Streamlit; its answer contains no data
 MAX_BODY = 10_000  # bytes of the form
 # Without a referrer a browser sends a form with the origin "null", which the server refuses.
 _HEADERS = {"Referrer-Policy": "same-origin", "Cache-Control": "no-store"}

@@ -98,8 +98,8 @@ class SearchSpace(Derivations):
     """A search space, parsed and checked. Made by ``load_space`` or ``parse_space``.
 
     A space is a sequence of its derivations: ``len``, indices, slices, ``in`` and iteration work, in rank order. If
-    counting the derivations would take more than some 0.2 s, they are not counted: ``size`` is an estimate, and some
-    indices belong to no derivation. ``draw``, ``sample`` and ``rank`` work on every space.
+    counting the derivations would take more than a fixed amount of work, they are not counted: ``size`` is an estimate,
+    and some indices belong to no derivation. ``draw``, ``sample`` and ``rank`` work on every space.
 
     Attributes:
         validated: "all" if every combination of block, input shape and choices was built on loading, "sampled" if

@@ -71,7 +71,7 @@ class Decisions:
 
     @cached_property
     def is_counted(self) -> bool:
-        """Whether the derivations are counted. They are if that takes some 0.2 s at most, on any machine.
+        """Whether the derivations are counted: if that takes at most ``QUICK_WORK``, the same on every machine.
 
         Raises:
             SpaceError: As ``count``.
