@@ -34,7 +34,7 @@ SHORTER = {  # added to any command with this option
     "--calibrate": ("-n", "20"),
     "--frontier": ("--formats", "yaml"),
     "--repeats": ("--repeats", "2"),
-    "--batch": ("--batch", "1"),
+    "--batch": ("--batch", "2"),
     "-n": ("-n", "5"),
 }
 # What pages leave to the reader, and the value that it has here.
