@@ -54,6 +54,11 @@ def rows_of(file: Path) -> dict[str, list]:
         return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
 
 
+def connect_unchanging(file: Path) -> sqlite3.Connection:
+    """Open one of ``DATABASES`` where it lies: SQLite writes no ``-wal`` and ``-shm`` file beside it."""
+    return sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)
+
+
 def version_of(file: Path) -> int:
     """Return the version of the tables."""
     return rows_of(file)["explorer_schema"][0][0]
@@ -92,7 +97,7 @@ def old_postgresql(request) -> str:
                     renamed = f"{change.column} TO {change.renamed_from}"
                     connection.exec_driver_sql(f"ALTER TABLE {change.table} RENAME COLUMN {renamed}")
         connection.exec_driver_sql("UPDATE explorer_schema SET version = 1")
-        with closing(sqlite3.connect(DATABASES / "version_1_full.db")) as source:
+        with closing(connect_unchanging(DATABASES / "version_1_full.db")) as source:
             source.row_factory = sqlite3.Row
             known = {name for (name,) in source.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             for table in (table for table in metadata.sorted_tables if table.name != "explorer_schema"):
