@@ -192,7 +192,10 @@ class TrialRecord:
         return hash((self.number, self.digest, self.state, self.revision))
 
     def __repr__(self) -> str:
-        values = [f"{name}={value:.6g}" for name, value in self.objectives.items()]
+        values = [
+            f"{name}={int(value)}" if value.is_integer() else f"{name}={value:.6g}"
+            for name, value in ((name, float(value)) for name, value in self.objectives.items())
+        ]
         choices = [f"{name}={text}" for name, text in self.choices.items()]
         return f"TrialRecord({', '.join([str(self.number), self.state, *values, *choices])})"
 

@@ -108,6 +108,16 @@ class SearchSpace(Derivations):
 
     validated: str = field(default="", compare=False)
 
+    def __eq__(self, other: object) -> bool:
+        """Spaces of the same text, image size and classes are equal, also after pickling or copying."""
+        return isinstance(other, SearchSpace) and self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def _identity(self) -> tuple[Any, ...]:
+        return self.text, self.input, self.classes
+
     def __repr__(self) -> str:
         return f"SearchSpace({self.name!r}: {self.size}, {self.input_text} images, {self.classes} classes)"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 
 import pytest
@@ -59,6 +60,14 @@ def test_a_space_can_be_pickled_after_counting():
     assert len(pickle.dumps(made)) == bare
     assert (again.count(), again.digest, again.unrank(index)) == (made.count(), made.digest, made.unrank(index))
     assert again.architecture(index) == made.architecture(index)
+
+
+def test_spaces_of_one_text_are_equal():
+    """A space equals its pickled and its deep copy and another one read from its file, but no changed one."""
+    made = load_space("preact_variants.yaml")
+    same = [pickle.loads(pickle.dumps(made)), copy.deepcopy(made), load_space("preact_variants.yaml")]
+    assert all(each == made and hash(each) == hash(made) for each in same)
+    assert made != parse_space(made.text.replace("silu", "gelu")) and made != made.text
 
 
 def test_program_is_a_deprecated_name():
