@@ -22,6 +22,7 @@ MAX_SAMPLED_WORK = 25_000  # some 0.06 s
 SAMPLES = 1_000
 WHOLE_SAMPLES = 10
 WORK_OF_DROPPED = 20  # of a random walk that is no network
+WORK_OF_STATE = 5  # of a state that a random walk visits first
 EXACT_SAMPLES = 100_000  # without a bound on work, if conditions exclude units that cannot be built
 MAX_PROBLEMS = 20
 
@@ -111,9 +112,10 @@ def _sample(
     """
     source = random.Random(0)
     is_all = decisions.is_counted and decisions.indices <= count
-    work = 0
+    work, walked = 0, decisions.automaton.work
     for number, derivation in enumerate(decisions.all() if is_all else _draws(decisions, count, source)):
-        if work + WORK_OF_DROPPED * decisions.dropped > most and number >= WHOLE_SAMPLES:
+        drawing = WORK_OF_DROPPED * decisions.dropped + WORK_OF_STATE * (decisions.automaton.work - walked)
+        if work + drawing > most and number >= WHOLE_SAMPLES:
             return False
         choices = derivation.choices
         work += len(choices)
