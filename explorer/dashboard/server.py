@@ -25,6 +25,7 @@ from streamlit.starlette import App
 from explorer.dashboard.hosts import refusal
 from explorer.dashboard.launch import TOKEN_VARIABLE, pages_folder
 from explorer.dashboard.login import Login
+from explorer.dashboard.warm_up import start_warm_up
 
 
 def page_script_hashes() -> list[str]:
@@ -98,6 +99,7 @@ def main(argument: str) -> None:
     address = given["config"]["server.address"]
     for interrupt in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops the server, then raises the signal again
         signal.signal(interrupt, lambda *_: sys.exit(0))
+    start_warm_up()
     try:
         app.run(config=given["config"])
     except OSError as error:
