@@ -288,7 +288,7 @@ ERRORS: dict[str, list[Error]] = {
     ],
     "Stages, input and classes": [
         Error(
-            "4:49: stage 3 has no stride: 'stride' has 2 entries for 3 stages",
+            "4:49: stage 3 has no stride: 'stride' has 2 entries, 'width' has 3",
             {"stages": "{blocks: 2, width: [8, 16, 32], stride: [1, 2]}"},
             {"stages": "{blocks: 2, width: [8, 16, 32], stride: [1, 2, 2]}"},
         ),

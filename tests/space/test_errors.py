@@ -80,7 +80,7 @@ def test_faults_of_names_lists_and_numbers_are_reported_together():
     with pytest.raises(SpaceError) as caught:
         parse_space(bad, "preact_variants.yaml")
     assert str(caught.value).splitlines() == [
-        "preact_variants.yaml:10:54: stage 3 has no stride: 'stride' has 2 entries for 3 stages;"
+        "preact_variants.yaml:10:54: stage 3 has no stride: 'stride' has 2 entries, 'width' has 3;"
         " write `stages: {blocks: depth, width: [16, 32, 64], stride: [1, 2, 2]}`",
         "preact_variants.yaml:21:49: unknown name 'dill' in conv3x3(d=dill); did you mean 'dil'?"
         " write `  original:          conv3x3 norm act conv3x3(d=dil) norm attn + act`",

@@ -47,7 +47,8 @@ def check_place(meanings: Meanings, means: Meaning, text: str, at: str, offset: 
     last = len(meanings.grammar.stages)
     if means.scope == "network":
         edit = Edit(offset, offset + len(text), name)
-        raise ExpressionError(offset, f"{name!r} is one choice for the network; write {name!r}", edit)
+        vary = f"write {name!r}, or 'vary: {{{name}: stage}}' for one choice for each stage"
+        raise ExpressionError(offset, f"{name!r} is one choice for the network; {vary}", edit)
     place = offset + len(name) + 1
     found = re.fullmatch(r"stage([0-9]{1,4})(\.block[0-9]{1,4}|\.transition)?", at)
     if found is None and (at not in ("stem", "head") or means.kind == "stage"):

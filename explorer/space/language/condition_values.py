@@ -26,6 +26,7 @@ _WORDS = ("and", "or", "not", "implies", "divides")
 # Signs of other languages -> how they are written here.
 _FOREIGN = {"=": "==", "≤": "<=", "≥": ">=", "≠": "!=", "&&": "and", "||": "or", "!": "not", "=<": "<=", "=>": ">="}
 _FOREIGN |= {"&": "and", "|": "or", "->": "implies"}
+_COMPARED = re.compile(r"[=!<>]=|[<>]|\b(?:divides|in)\b")
 _TOKEN = re.compile(
     r"(?P<number>\d+(?:\.\d+)?(?![\w.]))"
     r"|(?P<name>[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*(?:@[A-Za-z0-9.]*)?)"
@@ -54,7 +55,7 @@ class ValueParser:
             raise ExpressionError(start, f"{found!r} is no sign of a condition{hint}")
         kind, text = match.lastgroup or "", match[0]
         if kind == "sign" and text in _FOREIGN:
-            new = _FOREIGN[text]
+            new = "implies" if text == "=>" and self._is_compared(start) else _FOREIGN[text]
             blank = "" if self.text[match.end() : match.end() + 1] == " " else " "
             before = "" if start and self.text[start - 1] == " " else " "
             edit = Edit(start, match.end(), f"{before}{new}{blank}" if new.isalpha() else new)
@@ -65,9 +66,23 @@ class ValueParser:
                 raise ExpressionError(start, f"found {text!r}; write {text.lower()!r}", edit)
             kind = "word"
         name = text.split("@")[0]
+        if kind == "name" and text in ("if", "then") and text not in self.meanings.grammar.rules:
+            raise ExpressionError(start, "'if a then b' is written 'a implies b'", *self._implied(start))
         if kind == "name" and "-" in text and name not in {**self.meanings.points, **self.meanings.grammar.rules}:
             text = text[: text.index("-")]  # a difference, unless it is the name of a rule
         return kind, text, start
+
+    def _is_compared(self, end: int) -> bool:
+        """Whether the part of the condition that ends here is compared already, so that no comparison follows."""
+        part = re.split(r"\b(?:and|or|not|implies)\b|\(", self.text[:end])[-1]
+        return _COMPARED.search(part) is not None
+
+    def _implied(self, start: int) -> list[Edit]:
+        """Return the edits that write ``if a then b`` as ``a implies b``; none without a ``then``."""
+        found = re.match(r"if\s+(.*?)\s+then\b", self.text[start:])
+        if found is None:
+            return []
+        return [Edit(start, start + found.start(1), ""), Edit(start + found.end(1) + 1, start + found.end(), "implies")]
 
     def take(self, *texts: str) -> str:
         """Read the next token if it is one of these signs and words; return "" if it is not."""

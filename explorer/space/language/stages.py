@@ -114,7 +114,9 @@ class _StagesReader:
             if not items:
                 sections.gap(entries[key], f"{key!r} is an empty list; a network has at least one stage")
             elif len(items) < count:
-                message = f"stage {len(items) + 1} has no {key}: {key!r} has {len(items)} entries for {count} stages"
+                found = f"{len(items)} {'entry' if len(items) == 1 else 'entries'}"
+                longest = next(name for name, others in lists.items() if len(others) >= count)
+                message = f"stage {len(items) + 1} has no {key}: {key!r} has {found}, {longest!r} has {count}"
                 entry = entries[key]
                 new = ""
                 if isinstance(entry, Sequence) and key != "width":

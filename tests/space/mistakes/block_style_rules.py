@@ -298,7 +298,12 @@ MISTAKES = [
         ("width", "width: 16 * 2^i"),
     ),
     Mistake("7:10", "not YAML: '[' is not closed", "  width: [16, 16*2, 16*4]", ("width", "width: [16, 16*2, 16*4")),
-    Mistake("7:11", "the variable 'w' is not defined here", "", ("width", "width: [w, 2*w, 4*w]")),
+    Mistake(
+        "7:11",
+        "the variable 'w' is not defined here; no variable is; write numbers",
+        "",
+        ("width", "width: [w, 2*w, 4*w]"),
+    ),
     Mistake("7:3", "unknown key 'channels' in stages", "  width: [16, 32, 64]", ("width", "channels: [16, 32, 64]")),
     Mistake(
         "7:3", "unknown key 'out_channels' in stages", "  width: [16, 32, 64]", ("width", "out_channels: [16, 32, 64]")
@@ -307,7 +312,7 @@ MISTAKES = [
     Mistake("8:3", "unknown key 'strides' in stages", "  stride: [1, 2, 2]", ("stride", "strides: 1,2,2"), errors=2),
     Mistake(
         "8:11",
-        "stage 3 has no stride: 'stride' has 2 entries for 3 stages",
+        "stage 3 has no stride: 'stride' has 2 entries, 'width' has 3",
         "  stride: [1, 2, 2]",
         ("stride", "stride: [1, 2]"),
     ),

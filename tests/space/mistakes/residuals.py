@@ -207,8 +207,14 @@ MISTAKES = [
     Mistake(
         "5:8",
         "'block' gives a block with more than one merge; a block has exactly one of +, cat, gate(b),",
-        "block: conv3x3 bn relu conv3x3 bn + relu",
+        "block: conv3x3 bn + relu ; conv3x3 bn + relu",
         {"block": "conv3x3 bn + relu conv3x3 bn + relu"},
+    ),
+    Mistake(
+        "5:8",
+        "'block' gives a block with more than one merge; a block has exactly one of +, cat, gate(b),",
+        "block: (conv3x3 bn) relu conv1x1 + relu ; conv3x3 bn +",
+        {"block": "(conv3x3 bn) relu conv1x1 + relu conv3x3 bn +"},
     ),
     Mistake(
         "5:8",

@@ -90,6 +90,9 @@ MISTAKES = [
         "limits: {params: <= 2M}",
         {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "relu | silu"}, "limits": "{params: 2M}"},
     ),
+    Mistake("7:18", "'2MM' is not a bound", "limits: {params: <= 2M}", {"limits": "{params: 2MM}"}),
+    Mistake("7:16", "'2 MMACs' is not a bound", "limits: {macs: <= 2M}", {"limits": "{macs: 2 MMACs}"}),
+    Mistake("7:16", "'<= 2 GFLOPs' is not a bound on macs", "", {"limits": "{macs: <= 2 GFLOPs}"}),
     Mistake("7:10", "unknown key 'max_params' in limits", "limits: {params: <= 2M}", {"limits": "{max_params: <= 2M}"}),
     Mistake(
         "7:9",

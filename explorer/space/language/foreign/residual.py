@@ -200,6 +200,19 @@ def one_merge(text: str, rules: Container[str]) -> str:
     return " | ".join(blocks)
 
 
+def _one_of_two(scan: Scan, first: int, second: int, rules: Container[str]) -> Edit:
+    """Return the edit that ends a unit after a merge and its activations, or leaves the merge out.
+
+    A unit ends there if a convolution is between the two merges, unless a rule, perhaps an activation, is first.
+    """
+    roles = [role(scan.at(k).text, rules) for k in range(first + 1, second)]
+    activations = next((k for k, each in enumerate(roles) if each != "activation"), len(roles))
+    if {"conv", "linear"} & set(roles[activations:]) and roles[activations] != "rule":
+        end = scan.at(first + activations).end
+        return Edit(end, end, " ;")
+    return Edit(scan.at(first).start, scan.at(first).end, "")
+
+
 def _with_one_merge(text: str, rules: Container[str]) -> str:
     scan = Scan(text, "layers", rules)
     merges = [
@@ -209,7 +222,9 @@ def _with_one_merge(text: str, rules: Container[str]) -> str:
     ]
     top = [k for k in merges if scan.outer[k] < 0]
     if len(top) > 1:
-        return " ".join(applied(text, [Edit(scan.at(k).start, scan.at(k).end, "") for k in top[:-1]]).split())
+        return " ".join(
+            applied(text, [_one_of_two(scan, first, second, rules) for first, second in pairwise(top)]).split()
+        )
     alone = len(scan.lexemes) == 1 and scan.at(0).text in rules
     if merges or alone or not scan.lexemes:
         return text

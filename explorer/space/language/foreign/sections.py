@@ -161,10 +161,12 @@ def bound(text: str, unit: str = "") -> str:
         text: The bound.
         unit: The suffix of a number that has none, for keys such as ``gflops``.
     """
-    numbers = re.findall(r"\d+(?:[.,_]\d+)*\s*(?:[kKMGT]\b|million|billion|thousand|[kKMGT]i?[bB]\b|m\b|g\b)?", text)
-    if not numbers:
+    suffix = r"[kKMGT](?:M|MACs?|params?)?\b|million|billion|thousand|[kKMGT]i?[bB]\b|m\b|g\b"
+    numbers = re.findall(rf"\d+(?:[.,_]\d+)*\s*(?:{suffix})?", text)
+    if not numbers or "flop" in text.lower():  # a MAC is two FLOPs
         return ""
     spelled = re.sub(r"(?<=[kKMGT])i?[bB]$", "", numbers[-1].strip())
+    spelled = re.sub(r"(?<=[kKMGT])(M|MACs?|params?)$", "", spelled)
     spelled = re.sub(r"\s*(million|m)$", "M", spelled)
     spelled = re.sub(r"\s*(billion|g)$", "G", spelled)
     spelled = re.sub(r"\s*thousand$", "k", spelled).replace(",", "").replace(" ", "")
