@@ -185,11 +185,8 @@ class Resolver:
             return number.numerator if number.denominator == 1 else number
         if isinstance(node, Variable):
             if node.name not in self.variables:
-                others = sorted(self.variables.keys() - {"stage"})
-                hint = (
-                    f"known here: {', '.join(others)}" if others else "no variable is; write numbers or names of rules"
-                )
-                raise Fault(node.place, f"the variable {node.name!r} is not defined here; {hint}")
+                others = ", ".join(sorted(self.variables.keys() - {"stage"})) or "none; write numbers or names of rules"
+                raise Fault(node.place, f"the variable {node.name!r} is not defined here; known here: {others}")
             self._read.add(node.name)
             known = self.variables[node.name]
             if isinstance(known, tuple):

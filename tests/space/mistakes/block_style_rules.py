@@ -300,7 +300,7 @@ MISTAKES = [
     Mistake("7:10", "not YAML: '[' is not closed", "  width: [16, 16*2, 16*4]", ("width", "width: [16, 16*2, 16*4")),
     Mistake(
         "7:11",
-        "the variable 'w' is not defined here; no variable is; write numbers",
+        "the variable 'w' is not defined here; known here: none; write numbers",
         "",
         ("width", "width: [w, 2*w, 4*w]"),
     ),
