@@ -24,6 +24,8 @@ _PUBLIC = {
     "delete_study": ("explorer.store.managing.changes", "delete_study"),
     "merge_studies": ("explorer.study.exchange.merging", "merge_studies"),
     "rename_study": ("explorer.store.managing.changes", "rename_study"),
+    "stop_study": ("explorer.store.presence.stops", "stop_study"),
+    "study_status": ("explorer.store.presence.status", "study_status"),
     "Argument": ("explorer.networks.ops.base", "Argument"),
     "Call": ("explorer.networks.ops.base", "Call"),
     "Op": ("explorer.networks.ops.base", "Op"),

@@ -32,6 +32,8 @@ from explorer.store.managing.changes import annotate_study as annotate_study
 from explorer.store.managing.changes import delete_study as delete_study
 from explorer.store.managing.changes import rename_study as rename_study
 from explorer.store.managing.copies import copy_study as copy_study
+from explorer.store.presence.status import study_status as study_status
+from explorer.store.presence.stops import stop_study as stop_study
 from explorer.store.studies import open_study as open_study
 from explorer.store.study import Study as Study
 from explorer.study.compare import compare_spaces as compare_spaces
@@ -98,6 +100,8 @@ __all__ = [
     "rename_study",
     "score",
     "search",
+    "stop_study",
+    "study_status",
     "to_optuna",
     "train",
     "train_pairs",

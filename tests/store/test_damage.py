@@ -20,8 +20,8 @@ from explorer.store.database import open_for_writing
 from explorer.store.gradient_flows import save_gradient_flow
 from explorer.store.lease import new_worker
 from explorer.store.presence.processes import Presence, Process, Role, Task
-from explorer.store.presence.status import read_status
-from explorer.store.presence.stops import request_stop
+from explorer.store.presence.status import study_status
+from explorer.store.presence.stops import stop_study
 from explorer.store.rows import Ending, Proposal
 from explorer.store.schema import metadata
 from explorer.store.studies import create_study, list_studies, open_study
@@ -81,9 +81,9 @@ def whole(tmp_path_factory):
     confirming.claim([wanted])
     confirming.finish(wanted, test={"accuracy": 0.5, "top5": 1.0, "loss": 1.0}, result=RESULT, environment=ENVIRONMENT)
     presence = Presence(study, Process(writer.worker, "search", tasks=(Task(3, "node", "cpu"),)), Role("search"))
-    request_stop(study)
+    stop_study(study)
     presence.join()
-    request_stop(study, at_once=True)
+    stop_study(study, at_once=True)
     study.database.close()
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.execute("PRAGMA writable_schema=1")
@@ -123,7 +123,7 @@ def read_all(url: str) -> None:
         study.gradient_flow(record.digest)
         study.weights(record)
     removable_files(study)
-    read_status(study)
+    study_status(study)
 
 
 def test_the_undamaged_database_is_read(whole):

@@ -71,6 +71,9 @@ def test_methods_mirror_the_commands(study, tmp_path):
     assert sorted(number for numbers in drawn for number in numbers) == [0, 1, 2]
     folder = study.export(study.frontier()[0].number, tmp_path / "net", formats=["yaml"])
     assert "not trained" in (folder / "README.md").read_text().lower()
+    status = explorer.study_status(study)
+    assert (status.processes, status.trials["complete"]) == (0, 3)
+    assert [explorer.stop_study(study).at_once, explorer.stop_study(study, at_once=True).number] == [False, 2]
     for call in (study.confirm, lambda: study.compare("other")):
         with pytest.raises(StoreError, match="is in memory"):
             call()

@@ -12,8 +12,8 @@ from explorer.store.lease import new_worker
 from explorer.store.managing.changes import delete_study
 from explorer.store.presence import processes
 from explorer.store.presence.processes import Presence, Process, Role, Task, read_logs, read_processes
-from explorer.store.presence.status import read_status
-from explorer.store.presence.stops import request_stop
+from explorer.store.presence.status import study_status
+from explorer.store.presence.stops import stop_study
 from explorer.store.rows import Ending
 from explorer.store.schema import stops, workers
 from explorer.store.writer import StudyWriter
@@ -57,7 +57,7 @@ def test_the_row_of_a_process_with_a_log_stays(writer):
     present(writer, role=Role("worker", log="/logs/1.out")).leave()
     (row,) = rows(writer)
     assert row.ended is not None and read_logs(writer.study) == {writer.worker: "/logs/1.out"}
-    assert read_status(writer.study).workers == ()
+    assert study_status(writer.study).workers == ()
 
 
 def test_rows_of_processes_that_ended_long_ago_are_removed(writer):
@@ -74,7 +74,7 @@ def test_rows_of_processes_that_ended_long_ago_are_removed(writer):
 def test_a_request_to_stop_concerns_processes_that_had_begun(writer, at_once):
     """A process obeys the next request, once; one that begins later does not, however often it renews its row."""
     before = present(writer)
-    request = request_stop(writer.study, at_once)
+    request = stop_study(writer.study, at_once)
     assert (request.number, before.stop) == (1, None)
     after = present(writer, ELSEWHERE)
     for presence in (before, after):
@@ -87,8 +87,8 @@ def test_a_request_to_stop_concerns_processes_that_had_begun(writer, at_once):
 def test_the_strictest_request_is_obeyed(writer):
     """A later request to finish does not weaken an earlier one to leave at once."""
     presence = present(writer)
-    request_stop(writer.study, at_once=True)
-    request_stop(writer.study)
+    stop_study(writer.study, at_once=True)
+    stop_study(writer.study)
     writer.renew(presence.beat)
     assert (presence.stop.number, presence.stop.at_once) == (2, True)
 
@@ -97,7 +97,7 @@ def test_a_process_goes_on_where_its_role_ended(writer):
     """A search that trains repeats after its trials obeys a request that was made in between."""
     role = Role("search")
     present(writer, role=role).leave()
-    request_stop(writer.study)
+    stop_study(writer.study)
     assert present(writer, role=role).stop is not None
     assert present(writer, ELSEWHERE, Role("worker", stop_seen=0)).stop is not None  # it waited in a queue meanwhile
 
@@ -106,7 +106,7 @@ def test_confirmations_renew_the_row_too(writer):
     """A confirmation sees a request with the renewal of its leases."""
     confirming = ConfirmationWriter(writer.study, new_worker())
     presence = present(writer, confirming.worker, Role("confirm"))
-    request_stop(writer.study)
+    stop_study(writer.study)
     confirming.renew(presence.beat)
     assert presence.stop is not None
 
@@ -122,7 +122,7 @@ def test_the_status_says_who_computes_what(writer):
     confirming.claim([Wanted("v1-a", 2, 5)])
     present(writer, ELSEWHERE, Role("confirm"))
     present(writer, GONE, Role("worker"))
-    status = read_status(writer.study)
+    status = study_status(writer.study)
     assert [(each.host, each.command, each.state, each.training) for each in status.workers] == [
         (presence.process.host, "search", "training", "trial 2"),
         ("elsewhere", "confirm", "training", "v1-a with seed 5"),
@@ -133,8 +133,8 @@ def test_the_status_says_who_computes_what(writer):
     assert (host.host, host.ended, host.failed, status.failure_rate) == (presence.process.host, 2, 1, 0.5)
     assert status.trials_per_hour > 0 and 0 < status.utilisation <= 1
     assert status.expected_end > status.moment and status.stop is None
-    request_stop(writer.study)
-    assert read_status(writer.study).stop is not None
+    stop_study(writer.study)
+    assert study_status(writer.study).stop is not None
 
 
 def test_the_status_names_the_nodes_of_an_engine(writer):
@@ -144,7 +144,7 @@ def test_the_status_names_the_nodes_of_an_engine(writer):
     presence = present(writer, engine="ray", device="cuda", slots=2)
     presence.show(2, [Task(0, "node-1", "GPU 3"), Task(1, "", "")])
     writer.renew(presence.beat)
-    shown = read_status(writer.study).workers
+    shown = study_status(writer.study).workers
     assert [(each.host, each.device, each.state, each.trial) for each in shown] == [
         ("node-1", "GPU 3", "training", 0),
         ("", "", "waiting", 1),
@@ -156,23 +156,23 @@ def test_a_process_without_a_sign_of_life_is_lost(writer):
     own = dataclasses.replace(writer, worker=ELSEWHERE)
     own.begin(0, proposal("a"))
     present(writer, ELSEWHERE)
-    assert [each.state for each in read_status(writer.study).workers] == ["training"]
+    assert [each.state for each in study_status(writer.study).workers] == ["training"]
     change(writer, ELSEWHERE, beat=rows(writer)[0].beat - 61)
-    (shown,) = read_status(writer.study).workers
-    assert (shown.state, shown.trial, read_status(writer.study).processes) == ("lost", 0, 0)
+    (shown,) = study_status(writer.study).workers
+    assert (shown.state, shown.trial, study_status(writer.study).processes) == ("lost", 0, 0)
 
 
 def test_trainings_without_a_row_are_shown(writer):
     """A worker of an earlier version has leases, but no row."""
     writer.begin(0, proposal("a"))
-    (shown,) = read_status(writer.study).workers
+    (shown,) = study_status(writer.study).workers
     assert (shown.state, shown.trial, shown.command) == ("training", 0, "")
 
 
 def test_a_deleted_study_takes_its_rows_along(writer):
     """Deleting a study removes the rows of its processes and its requests to stop."""
     present(writer, GONE)
-    request_stop(writer.study)
+    stop_study(writer.study)
     delete_study(writer.study)
     left = [select(func.count()).select_from(table) for table in (workers, stops)]
     assert writer.study.database.read(lambda connection: [connection.scalar(query) for query in left]) == [0, 0]

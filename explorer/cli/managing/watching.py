@@ -19,8 +19,8 @@ from explorer.analysis.amounts import plural
 from explorer.cli.options import as_json, console, plain, print_json, program, repeated_options, storage, table_of
 from explorer.store import open_study
 from explorer.store.lease import renew_seconds
-from explorer.store.presence.status import Activity, StudyStatus, read_status
-from explorer.store.presence.stops import request_stop
+from explorer.store.presence.status import Activity, StudyStatus, study_status
+from explorer.store.presence.stops import stop_study
 
 WATCH_SECONDS = 2.0  # between two readings of the database
 COLUMNS = {
@@ -45,12 +45,12 @@ def status(study: str, watch: bool, as_json: bool, storage: str) -> None:
     """
     opened = open_study(storage, study)
     if not watch:
-        found = read_status(opened)
+        found = study_status(opened)
         print_json(found.to_json()) if as_json else console().print(_shown(found))
         return
     with _display(as_json) as show:
         while True:
-            show(read_status(opened))
+            show(study_status(opened))
             time.sleep(WATCH_SECONDS)
 
 
@@ -140,8 +140,8 @@ def stop(study: str, at_once: bool, as_json: bool, storage: str) -> None:
     They exit with status 0. A process that begins later is not concerned. The same commands resume the study.
     """
     opened = open_study(storage, study)
-    request = request_stop(opened, at_once)
-    found = read_status(opened)
+    request = stop_study(opened, at_once)
+    found = study_status(opened)
     training = sum(each.state == "training" for each in found.workers)
     if as_json:
         print_json({"study": opened.name, "number": request.number, "now": at_once, "processes": found.processes})

@@ -11,14 +11,14 @@ from explorer.dashboard.panels.tables import draw_table
 from explorer.dashboard.session import show_message
 from explorer.errors import StoreError
 from explorer.store import Study
-from explorer.store.presence.status import StudyStatus, read_status
+from explorer.store.presence.status import StudyStatus, study_status
 
 
 def draw_processes(study: Study) -> None:
     """Draw who works on a study, how fast, and until when."""
     st.subheader("Processes", anchor=False)
     try:
-        status = read_status(study)
+        status = study_status(study)
     except StoreError as error:
         show_message(f"{error}.")
         return

@@ -140,7 +140,7 @@ class _Training:
     counts: bool  # whether it is a complete or stopped trial
 
 
-def read_status(study: Study) -> StudyStatus:
+def study_status(study: Study) -> StudyStatus:
     """Return who works on a study now. Raises StoreError if the database cannot be read, or a row is damaged."""
 
     def work(connection: Connection) -> StudyStatus:

@@ -67,7 +67,7 @@ class StopRequest:
         return is_own and (loop.interrupted or why.startswith(self.reason))
 
 
-def request_stop(study: Study, at_once: bool = False) -> StopRequest:
+def stop_study(study: Study, at_once: bool = False) -> StopRequest:
     """Ask all processes that work on a study to stop. They notice it when they next renew their leases.
 
     Args:

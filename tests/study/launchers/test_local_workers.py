@@ -12,7 +12,7 @@ import pytest
 
 from explorer.errors import StudyError
 from explorer.space.search_space import load_space
-from explorer.store.presence.stops import request_stop
+from explorer.store.presence.stops import stop_study
 from explorer.store.studies import open_study
 from explorer.study.search import preview_launch, run_search
 from explorer.study.settings import SearchSettings
@@ -53,7 +53,7 @@ def test_a_worker_near_its_time_limit_begins_again(tmp_path, explorer):
     wait_until(lambda: study.trial(0).state == "running" and study.trial(0).worker != first.worker, PATIENCE)
     second = study.trial(0)
     assert (second.attempt, second.seed) == (1, first.seed)
-    request_stop(study, at_once=True)
+    stop_study(study, at_once=True)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert "stopped by 'explorer stop --now'" in out and study.trial(0).state == "interrupted"

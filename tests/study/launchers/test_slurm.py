@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.store.presence.status import read_status
+from explorer.store.presence.status import study_status
 from explorer.store.studies import open_study
 from tests.polling import wait_until
 from tests.study.launchers.conftest import PASSWORD
@@ -64,7 +64,7 @@ def test_workers_of_a_job_array_finish_a_study(search, slurm, storage, tmp_path)
     assert any(file.suffix == ".pkl" for file in files) and any(file.suffix == ".sh" for file in files)
     assert not [file for file in files if PASSWORD.encode() in file.read_bytes()]
     assert PASSWORD not in shown + out + err
-    assert read_status(open_study(storage, "one")).workers == ()
+    assert study_status(open_study(storage, "one")).workers == ()
 
 
 def test_a_worker_near_its_time_limit_is_queued_again(search, slurm, storage, tmp_path):

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from explorer.store import lease
-from explorer.store.presence.status import read_status
-from explorer.store.presence.stops import request_stop
+from explorer.store.presence.status import study_status
+from explorer.store.presence.stops import stop_study
 from explorer.store.studies import open_study
 from explorer.study.confirm.run import run_confirmation
 from explorer.study.pairs.run import run_pairs
@@ -38,7 +38,7 @@ def stopping(url: str, at_once: bool, kind: str = "started"):
         if event.kind == kind:
             seen.append(event)
             if len(seen) == 2:
-                request_stop(open_study(url, "one"), at_once)
+                stop_study(open_study(url, "one"), at_once)
 
     return progress
 
@@ -53,7 +53,7 @@ def test_a_search_finishes_what_it_has(space, url, workers):
         found.ended.startswith("stopped by 'explorer stop' of ") and (found.failed, found.interrupted) == (False,) * 2
     )
     assert 1 < counts["complete"] < 20 and counts["interrupted"] == counts["running"] == 0
-    assert read_status(open_study(url)).workers == ()
+    assert study_status(open_study(url)).workers == ()
     again = run_search(space, trials=counts["complete"] + 2, **given)
     assert again.study.counts()["complete"] == counts["complete"] + 2 and "stop" not in again.ended
 
@@ -79,7 +79,7 @@ def stuck(architecture, *, choices, epochs, seed):
 
 def stuck_after_asking(url):
     def evaluate(architecture, *, choices, epochs, seed):
-        request_stop(open_study(url, "one"), at_once=True)
+        stop_study(open_study(url, "one"), at_once=True)
         time.sleep(1000)
 
     return evaluate

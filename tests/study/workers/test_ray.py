@@ -14,7 +14,7 @@ import pytest
 from explorer.errors import StudyError
 from explorer.space.search_space import load_space
 from explorer.store.artifacts import weights_file
-from explorer.store.presence.status import read_status
+from explorer.store.presence.status import study_status
 from explorer.store.studies import open_study
 from explorer.study.plan import make_plan
 from explorer.study.search import run_search
@@ -173,7 +173,7 @@ def test_the_status_shows_the_nodes_of_the_tasks(begin, tmp_path):
     study = open_study(f"sqlite:///{tmp_path}/explorer.db")
 
     def shown() -> list[tuple[str, str, str]]:
-        return [(each.host, each.device, each.state) for each in read_status(study).workers]
+        return [(each.host, each.device, each.state) for each in study_status(study).workers]
 
     wait_until(lambda: shown().count((os.uname().nodename, "cpu", "training")) == 3)
     process.kill()
