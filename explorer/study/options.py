@@ -31,7 +31,7 @@ class SearchOptions(TrainingOptions, total=False):
     retry_failed: bool
     record_gradients: bool
     limits: Iterable[Limit | str] | Limit | str | None
-    objectives: Mapping[str, str]
+    objectives: Mapping[str, str] | Iterable[str]
     workers: int | None
     workers_per_device: int | None
     engine: str

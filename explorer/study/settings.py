@@ -34,19 +34,20 @@ SEEDS = -(2**63), 2**63 - 1  # the integers that SQLite and PostgreSQL store
 
 
 class Objectives(Kind):
-    """A mapping of objective to "max" or "min". As text: names separated by commas, whose directions are known."""
+    """A mapping of objective to "max" or "min". As text, or a list: names, whose directions are known."""
 
     def read(self, name: str, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return self.check(name, value)
-        names = value.split(",") if isinstance(value, str) else value
-        if not isinstance(names, (list, tuple)) or not all(isinstance(each, str) for each in names):
-            raise SettingError(f"{name} must be names, as in accuracy,macs, found {value!r}")
-        return self.check(name, _directions(name, [each.strip() for each in names if each.strip()]))
+        return self.check(name, value)
 
     def check(self, name: str, value: Any) -> dict[str, str]:
         if not isinstance(value, Mapping):
-            raise SettingError(f"objectives map names to 'max' or 'min', as in {EXAMPLE}; found {value!r}")
+            names = value.split(",") if isinstance(value, str) else value
+            if not isinstance(names, (list, tuple)) or not all(isinstance(each, str) for each in names):
+                raise SettingError(f"{name} must be names, as in accuracy,macs, or {EXAMPLE}; found {value!r}")
+            names = [each.strip() for each in names if each.strip()]
+            if not all(re.fullmatch(r"[\w.-]+", each) for each in names):
+                raise SettingError(f"{name} must be names between commas, as in accuracy,macs, found {value!r}")
+            value = _directions(name, names)
         if not value:
             raise SettingError(f"a search needs at least one objective, as in {EXAMPLE}")
         for objective, direction in value.items():
@@ -245,9 +246,10 @@ class SearchSettings(Settings):
         OBJECTIVES,
         f"Objectives to trade off: {', '.join(TRAINED)}, {LATENCY}, and any cost: {', '.join(COSTS)}.",
         Objectives(),
-        in_python="A mapping of each to 'max' or 'min'.",
+        in_python="A mapping of each to 'max' or 'min', or their names as one text or a list.",
         metavar="NAMES",
         in_fingerprint=True,
+        accepts="Mapping[str, str] | Iterable[str]",
     )
     workers: int | None = setting(
         None,

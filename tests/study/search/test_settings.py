@@ -83,7 +83,15 @@ def test_a_study_is_named_after_its_space(space):
     "settings, message",
     [
         ({"objectives": {}}, "at least one objective"),
-        ({"objectives": "accuracy,macs"}, "objectives map names to 'max' or 'min', as in .*; found 'accuracy,macs'"),
+        (
+            {"objectives": 3},
+            "objectives must be names, as in accuracy,macs, or {'accuracy': 'max', 'macs': 'min'}; found 3",
+        ),
+        (
+            {"objectives": "max accuracy, min macs"},
+            "objectives must be names between commas, as in accuracy,macs, found",
+        ),
+        ({"objectives": "accuracy,macs,accuracy"}, "objectives 'accuracy,macs,accuracy' names one twice"),
         ({"evaluate": {"accuracy": 0.5}}, "evaluate must be a function, found {'accuracy': 0.5}"),
         ({"costs": {"joules": 3.0}}, "the cost joules must be a function, found 3.0"),
         ({"objectives": {"accuracy": "up"}}, "a direction is 'max' or 'min', found 'up'"),
