@@ -27,7 +27,7 @@ from explorer.dashboard.data.trials import (
     trials_at,
 )
 from explorer.dashboard.figures.frontier import CAPTION, DENSITY_CAPTION, SEEDS_CAPTION, frontier_figure
-from explorer.dashboard.panels.budget import budget_key, pick_budget, pick_earlier
+from explorer.dashboard.panels.budget import budget_key, nearest_cost, pick_budget, pick_earlier
 from explorer.dashboard.panels.budget_line import follow_budget_line
 from explorer.dashboard.panels.charts import draw_selectable
 from explorer.dashboard.panels.estimated import estimated, estimates_of
@@ -251,8 +251,10 @@ def _figure(study: Study, plane: Plane, marked: int) -> go.Figure:
 
 
 def _set_bound(study: Study, plane: Plane, place: float) -> None:
-    """Set the budget to a place on the x axis."""
-    st.session_state[budget_key(study, plane.x)] = place * unit_of(plane.x, plane.points.x).divisor
+    """Set the budget to the cost of the network that is nearest to a place on the x axis, which is then within it."""
+    bound = nearest_cost(plane.points.x, place * unit_of(plane.x, plane.points.x).divisor, plane.log_x)
+    if bound is not None:
+        st.session_state[budget_key(study, plane.x)] = bound
 
 
 def _marked(plane: Plane, chosen: int) -> int:

@@ -41,6 +41,23 @@ def test_budget_and_earlier_front(url, study, monkeypatch):
     assert not at.exception
 
 
+def test_a_budget_of_a_link_stays_as_given(url, study, monkeypatch):
+    """The best network under a budget fits it, also between the costs of two networks that look alike when rounded."""
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+    macs = sorted({record.costs["macs"] for record in study.trials() if record.state == "complete"})
+    for bound in ((macs[1] + macs[2]) / 2, macs[1], macs[2] - 1, macs[0] - 1, macs[-1] + 1):
+        at = AppTest.from_file(APP, default_timeout=60)
+        at.query_params.update({"study": study.name, "under": f"{bound:.17g}"})
+        at.run()
+        assert not at.exception
+        assert float(at.query_params["under"]) == bound
+        fitting = [r for r in study.trials() if r.state == "complete" and r.costs["macs"] <= bound]
+        best = max(fitting, key=lambda record: record.objectives["accuracy"], default=None)
+        shown = next(text.value for text in at.text if text.value.startswith(("Best under", "No complete")))
+        expected = "No complete trial is within this budget." if best is None else f": trial {best.number},"
+        assert expected in shown
+
+
 def test_latencies_of_two_machines_are_mixed_only_on_request(url, monkeypatch):
     """Latencies of two environments are drawn together only on request, with a warning."""
     write_timed(url, "two machines", *({"digest": f"d{n}", "device_name": f"card {n}"} for n in (0, 1)))
