@@ -88,7 +88,7 @@ def result_text(
     digits = 4 if bound is None else unit_of(x, [bound]).digits_around(bound, points.x)
     limit = f" {'from' if maximised[0] else 'under'} {_shown(x, bound, digits)}" if bound is not None else ""
     cost = _shown(x, best.x, digits)
-    first = f"Best{limit}: trial {int(best.trial)}, {_value(best, y, estimates, certainty)} at {cost}"
+    first = f"Best{limit}: trial {int(best.trial)}, {_value(best, y, estimates)} at {cost}"
     if certainty is not None and int(best.trial) in certainty.probabilities:
         first += f"; stays on the frontier with probability {certainty.probabilities[int(best.trial)]:.2g}"
     second = _cheaper(order, x, y, maximised[0])
@@ -109,18 +109,14 @@ def by_quality(points: pandas.DataFrame, maximised: tuple[bool, bool], bound: fl
     return front.sort_values("y", ascending=not maximised[1], kind="stable")
 
 
-def _value(best: Any, y: str, estimates: Mapping[int, Estimate] | None, certainty: FrontierCertainty | None) -> str:
+def _value(best: Any, y: str, estimates: Mapping[int, Estimate] | None) -> str:
     """Return the value of y with its interval and its source."""
     estimate = (estimates or {}).get(int(best.trial))
     title = unit_of(y, []).title.removeprefix("validation ")
     if estimate is not None and not estimate.is_own:
         return f"{estimate.interval} {title} ({estimate.source})"
-    noise = ""
-    if certainty is not None and certainty.noise.std:
-        half = 1.96 * certainty.noise.std
-        noise = f" ± {100 * half:.1f}" if y in FRACTIONS else f" ± {half:.2g}"
     source = f" ({estimate.source})" if estimate is not None else ""
-    return f"{unit_of(y, [best.y]).of(best.y)}{noise} {title}{source}"
+    return f"{unit_of(y, [best.y]).of(best.y)} {title}{source}"
 
 
 def _cheaper(order: pandas.DataFrame, x: str, y: str, x_is_maximised: bool) -> str:

@@ -15,6 +15,7 @@ from explorer.analysis.frontier_certainty import FrontierCertainty, certainty_te
 from explorer.analysis.quantities import LATENCY, is_maximised
 from explorer.dashboard.data.columns import TrialTable, table_of_records
 from explorer.dashboard.data.storage import certainty_of, latency_environments
+from explorer.dashboard.data.summary import by_quality
 from explorer.dashboard.data.trials import (
     SPENT,
     Progress,
@@ -99,6 +100,12 @@ class Plane:
     def front(self) -> list[int]:
         """The numbers of the trials on the frontier, by ascending cost."""
         return [int(number) for number in self.points.trial[self.points.frontier]]
+
+    @property
+    def best(self) -> int | None:
+        """The best trial within the budget; None if there is none."""
+        order = by_quality(self.points, self.maximised, self.bound)
+        return None if order.empty else int(order.trial.iloc[0])
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -227,8 +234,8 @@ def _certainty(study: Study, x: str, y: str) -> FrontierCertainty | None:
 def _figure(study: Study, plane: Plane, marked: int) -> go.Figure:
     seeds = earlier = None
     if plane.seeds:
-        done = plane.trials.records(np.flatnonzero(plane.trials.complete), [plane.x, plane.y])
-        seeds = seed_points(confirmed_of(study), done, plane.x, plane.y, study.fingerprint.get("epochs"))
+        done = plane.trials.number[plane.trials.complete].tolist()
+        seeds = seed_points(plane.trials, estimates_of(study, plane.y, done), plane.x)
     if plane.before:
         ended = np.flatnonzero(plane.trials.complete)
         ended = ended[np.argsort(plane.trials.finished[ended], kind="stable")][: plane.before]
