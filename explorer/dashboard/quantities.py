@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from explorer.analysis.quantities import FRACTIONS, quantity_named
 from explorer.dashboard.text import safe_text
 
-
 MAX_DIGITS = 17  # of a float
 
 

@@ -47,8 +47,8 @@ def draw_slider(
     last = len(values) - 1
     stops: list[Number] = list(values) if last < STOPS else [values[k * last // (STOPS - 1)] for k in range(STOPS)]
     wanted = st.session_state.get(key, start)
-    if keeps_any:
-        stops = sorted({*stops, wanted})
+    if keeps_any and wanted not in stops:
+        stops = sorted([*stops, wanted])
     st.session_state[key] = min(stops, key=lambda stop: abs(stop - wanted))
     return st.select_slider(title, stops, format_func=label, key=key)
 
