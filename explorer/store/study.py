@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from explorer.analysis.estimates import Estimate, best_estimates, with_estimates
+from explorer.analysis.estimates import Estimate, best_estimates, estimated, with_estimates
 from explorer.analysis.frontier_certainty import FrontierCertainty, Trainings, all_trainings, frontier_certainty
 from explorer.analysis.latency_environments import mixed_environments
 from explorer.analysis.limits import Limit
@@ -371,11 +371,11 @@ class Study(StudyCommands):
         return with_estimates(self._complete(), self.confirmations(), names, self.fingerprint.get("epochs"))
 
     def _with_details(self, light: list[TrialRecord]) -> list[TrialRecord]:
-        """Return the same trials with architecture, training curve and environment."""
+        """Return the same trials, also their estimates, with architecture, training curve and environment."""
         numbers = [record.number for record in light]
         found = read_trials(self, self.objectives, trials.c.number.in_(numbers), full=True)
         full = {each.number: each for each in found}
-        return [full[number] for number in numbers]
+        return [estimated(full[each.number], each.estimates) for each in light]
 
     def sign(self, name: str) -> int:
         """Return -1 for a quantity that is maximised and 1 for one that is minimised; objectives as in the study."""
