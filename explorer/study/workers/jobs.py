@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -299,10 +300,15 @@ def finite_number(source: str, value: Any) -> float:
     Raises:
         ValueError: The value is not a real number, or its magnitude is more than ``LARGEST``.
     """
-    if isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) <= LARGEST:
-        return float(value)
-    is_large = isinstance(value, numbers.Real) and LARGEST < abs(value) < math.inf
-    expected = f"number of magnitude up to {LARGEST:g}" if is_large else "finite number"
+    number = math.nan
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:  # an integer beyond the range of floats
+            number = sys.float_info.max
+    if abs(number) <= LARGEST:
+        return number
+    expected = f"number of magnitude up to {LARGEST:g}" if abs(number) < math.inf else "finite number"
     raise ValueError(f"{source} is {_format_value(value)}, expected a {expected}")
 
 
