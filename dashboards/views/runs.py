@@ -54,6 +54,7 @@ def draw() -> None:
     if found is None:
         return
     study, records = found
+    listed = only_selected(study, records, "The list of trials")
     _draw_summary(study, records)
     draw_processes(study)
     _draw_leases(study, records)
@@ -61,7 +62,7 @@ def draw() -> None:
     _draw_failures(study, records)
     st.subheader("Hypervolume of the frontier", anchor=False)
     draw_hypervolume(study)
-    _draw_trials(study, records)
+    _draw_trials(study, listed)
     _draw_studies(study)
     st.subheader("Note and tags of the study", anchor=False)
     draw_notes(study)
@@ -131,7 +132,7 @@ def _draw_trials(study: Study, records: list[TrialRecord]) -> None:
     st.subheader("Trials", anchor=False)
     present = state_counts(table_of(study))
     state = st.selectbox("State", [EVERY, *(name for name in STATES if name in present)], key="state", width=200)
-    shown = [record.number for record in only_selected(study, records) if state in (EVERY, record.state)]
+    shown = [record.number for record in records if state in (EVERY, record.state)]
     try:
         environments = read_environments(study)
         draw_pages(
