@@ -293,4 +293,4 @@ def read_place(query: Mapping[str, Sequence[str]]) -> tuple[Place, str]:
 
     trials, networks = numbers("trial"), numbers("network")
     place = Place(next(iter(query.get("study", ())), ""), tuple(trials), networks[0] if networks else None)
-    return place, f"The address names {', '.join(problems)}, which is not a number." if problems else ""
+    return place, f"The address names {', '.join(problems)}, which is not a whole number from 0." if problems else ""
