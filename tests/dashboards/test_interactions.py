@@ -282,3 +282,19 @@ def test_the_budget_line_is_dragged(browser, address):
         page.mouse.up()
         page.get_by_text("Best under").wait_for()
         page.wait_for_url("**under=*")  # the address follows the page
+
+
+def test_a_point_under_the_budget_line_is_clicked(browser, storage, address):
+    """The line, which is at first on the most expensive network, leaves it the mouse: it can be hovered and clicked."""
+    front = open_study(storage, "drawn").frontier()
+    cheap, expensive = front[0].number, front[-1].number
+    with visiting(browser, f"{address}/?study=drawn&trial={cheap}") as page:
+        page.locator(".js-plotly-plot .point").first.wait_for()
+        rest(page)
+        page.wait_for_function("() => document.querySelector('.js-plotly-plot').hasBudgetListener")
+        x, y = page.wait_for_function(PLACE, arg=expensive).json_value()
+        page.mouse.move(x, y + 60)
+        page.mouse.move(x, y)
+        page.locator(".hoverlayer .hovertext").filter(has_text=f"trial {expensive}").wait_for()
+        page.mouse.click(x, y)
+        page.get_by_test_id("stText").get_by_text(f"trial {expensive} · complete").wait_for()
