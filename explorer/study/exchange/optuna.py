@@ -6,7 +6,7 @@ import datetime
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from explorer.analysis.limits import parse_limit
 from explorer.costs.analytic import count_cost
 from explorer.errors import SpaceError, StoreError, StudyError, did_you_mean, one_line
+from explorer.networks.architecture import DIGEST_VERSION
 from explorer.records import TrialRecord
 from explorer.space.choices import Choice, Derivation
 from explorer.space.search_space import SearchSpace, parse_space
@@ -37,6 +38,7 @@ from explorer.store.studies import check_name, create_study, open_study
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
 from explorer.study.fingerprint.fingerprint import make_fingerprint
+from explorer.study.recorded_space import recorded_space
 from explorer.study.settings import SearchSettings
 
 ATTRIBUTE = "explorer"  # the user attribute of an Optuna study, and the prefix of those of its trials
@@ -103,7 +105,7 @@ def to_optuna(study: Study, storage: str | BaseStorage | None = None, name: str 
     Raises:
         StoreError: The storage has an Optuna study of this name, or cannot be written to.
     """
-    space = parse_space(study.space_text, f"the space of study {study.name!r}")
+    space = recorded_space(study)
     directions = [
         StudyDirection.MAXIMIZE if way == "max" else StudyDirection.MINIMIZE for way in study.objectives.values()
     ]
@@ -112,6 +114,7 @@ def to_optuna(study: Study, storage: str | BaseStorage | None = None, name: str 
         made = optuna.create_study(study_name=name or study.name, storage=_storage(storage), directions=directions)
         made.set_metric_names(list(study.objectives))
         about = {"space_name": study.space_name, "space_text": study.space_text, "seed": study.seed}
+        about |= {"input": list(space.input), "classes": space.classes}
         made.set_user_attr(ATTRIBUTE, {**about, "fingerprint": dict(study.fingerprint), "limits": list(study.limits)})
         for record in study.trials():
             excess = {str(each): each.excess(record.costs) for each in limits}
@@ -192,7 +195,7 @@ def from_optuna(
     Args:
         source: An Optuna storage, its URL, or the path of an SQLite file.
         name: The name of the Optuna study; may be empty if the storage has one.
-        space: The space; None for a study that ``to_optuna`` wrote.
+        space: The space, with the input and classes of the networks; None for a study that ``to_optuna`` wrote.
         objectives: The names of the objectives in Optuna's order; by default Optuna's metric names.
         storage: The database of the new study.
         study: The name of the new study; by default that of the Optuna study.
@@ -219,6 +222,8 @@ def from_optuna(
     if space is None and about is None:
         raise StudyError(f"Optuna study {found.study_name!r} records no space; name it with --space SPACE")
     space = space or parse_space(str((about or {})["space_text"]), f"the space of Optuna study {found.study_name!r}")
+    if about is not None and "input" in about:
+        space = space.with_input(about["input"], about["classes"])
     if len(metrics) != len(directions):
         count = f"{len(directions)} objective{'s' if len(directions) > 1 else ''}"
         raise StudyError(
@@ -227,6 +232,8 @@ def from_optuna(
     ways = {each: "max" if way == StudyDirection.MAXIMIZE else "min" for each, way in zip(metrics, directions)}
     ended = [trial for trial in trials if trial.state.is_finished()]
     derived = {trial.number: _derivation(space, trial) for trial in ended}
+    if about is not None and about["fingerprint"].get("digests") == DIGEST_VERSION:
+        _require_networks(space, ended, derived)
     new_name = check_name(study or found.study_name)
     if (present := open_if_present(storage)) is not None:
         present.read(lambda connection: require_free_name(connection, new_name, present.shown))
@@ -284,6 +291,18 @@ def _derivation(space: SearchSpace, trial: FrozenTrial) -> Derivation:
             f" {', '.join(sorted(used))}"
         )
     return derivation
+
+
+def _require_networks(space: SearchSpace, trials: Iterable[FrozenTrial], derived: Mapping[int, Derivation]) -> None:
+    """Raise StudyError if the space does not give the trials the networks whose digests they record."""
+    for trial in trials:
+        digest = trial.user_attrs.get(f"{ATTRIBUTE}:digest")
+        if digest is not None and space.architecture(derived[trial.number]).digest != digest:
+            raise StudyError(
+                f"Optuna trial {trial.number} has the network {digest}, and another one in the space {space.name} with"
+                f" input {space.input_text} and {space.classes} classes; name the space with the input and classes of"
+                " the study: --space SPACE --data NAME, in Python space.with_input(shape, classes)"
+            )
 
 
 def _write(study: Study, space: SearchSpace, number: int, trial: FrozenTrial, derivation: Derivation) -> bool:

@@ -16,6 +16,7 @@ from explorer.store.lease import new_worker
 from explorer.store.rows import Ending, Proposal
 from explorer.store.studies import create_study
 from explorer.store.writer import StudyWriter
+from explorer.study.recorded_space import recorded_space
 from tests.command_line import run
 from tests.study.evaluations import SPACE_TEXT, good, score
 
@@ -112,6 +113,36 @@ def test_a_study_returns_from_optuna(study, tmp_path):
     with pytest.raises(StoreError, match="there is an Optuna study of this name already"):
         study.to_optuna(f"sqlite:///{tmp_path}/optuna.db")
     assert study.to_optuna(f"sqlite:///{tmp_path}/optuna.db", "two").study_name == "two"
+
+
+def test_networks_keep_the_input_of_the_study(tmp_path, capsys):
+    """A study whose data have another shape than the space file gets the same networks back, at every place that
+    reads its space; an export without its input is refused instead of read as other networks."""
+    space, target = SPACE.with_input((3, 16, 16), 5), f"sqlite:///{tmp_path}/back.db"
+    study = explorer.search(space, evaluate=good, trials=4, workers=1, progress=False)
+    assert recorded_space(study).digest == space.digest != SPACE.digest
+    optuna_file = f"sqlite:///{tmp_path}/optuna.db"
+    made = study.to_optuna(optuna_file)
+    back = explorer.from_optuna(optuna_file, storage=target).study
+    for before, after in zip(study.trials(), back.trials(), strict=True):
+        assert (after.digest, after.costs, after.architecture) == (before.digest, before.costs, before.architecture)
+    resumed = explorer.search(
+        space, evaluate=good, trials=6, study=back.name, storage=target, workers=1, progress=False
+    )
+    assert {trial.architecture.input for trial in resumed.trials()} == {space.input}
+    about = {**made.user_attrs["explorer"]}
+    del about["input"], about["classes"]  # as earlier versions wrote it
+    made.set_user_attr("explorer", about)
+    for given in (None, SPACE):
+        with pytest.raises(StudyError, match="name the space with the input and classes of the study"):
+            explorer.from_optuna(optuna_file, space=given, storage=target, study="other")
+    assert explorer.from_optuna(optuna_file, space=space, storage=target, study="other").study.trials()[0].digest
+    (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
+    line = ("import-optuna", str(tmp_path / "optuna.db"), "--storage", target, "--study", "third")
+    status, _, err = run(capsys, *line, "--input", "3x16x16", "--classes", "5")
+    assert status == 2 and "name the space" in err
+    assert run(capsys, *line, "--space", str(tmp_path / "tiny.yaml"), "--input", "3x16x16", "--classes", "5")[0] == 0
+    assert explorer.open_study(target, "third").trial(0).digest == study.trial(0).digest
 
 
 def own_study(url: str | None = None) -> optuna.Study:
