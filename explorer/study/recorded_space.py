@@ -14,6 +14,7 @@ from explorer.errors import ExplorerError
 from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
 from explorer.space.search_space import SearchSpace, parse_space
+from explorer.store.managing.extensions import require_ops
 from explorer.store.study import Study
 
 
@@ -58,12 +59,13 @@ def space_networks(
 
     Returns:
         The networks, up to the number that effects use; None if the cost is not analytic, the space of the study
-        cannot be read, or it does not have the choices of the trials.
+        cannot be read, one of its ops has changed, or it does not have the choices of the trials.
     """
     complete = next((record for record in records if record.state == "complete"), None)
     if cost not in COSTS or complete is None:
         return None
     try:
+        require_ops(study)  # a changed op has other costs
         listed = list_networks(recorded_space(study, [complete]), cost, MAX_NETWORKS)
     except ExplorerError:
         return None

@@ -23,6 +23,7 @@ from explorer.records import TrialRecord
 from explorer.space.search_space import SearchSpace
 from explorer.store.database import check_storage, open_for_writing
 from explorer.store.lease import new_worker
+from explorer.store.managing.extensions import require_ops
 from explorer.store.presence.processes import Role
 from explorer.store.rows import Proposal
 from explorer.store.study import Study
@@ -220,6 +221,7 @@ def run_pairs(
 
 def _dry_run(study: Study, question: Question, pairs: int, costs: Mapping[str, OwnCost]) -> Pairs:
     """Return the proposal for a study that is only read."""
+    require_ops(study)
     space = _space(study)
     limits = [limit for limit in (*space.limits, *map(parse_limit, study.limits)) if limit.cost in {*COSTS, *costs}]
     stored = question.counterparts(study.trials(full=False))[:pairs]
