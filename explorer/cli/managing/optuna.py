@@ -51,12 +51,14 @@ def import_optuna(
     )
     counts = imported.study.counts()
     if as_json:
-        left = {"unfinished": imported.unfinished, "repeated": imported.repeated}
+        left = {"unfinished": imported.unfinished, "repeated": imported.repeated, "recounted": imported.recounted}
         print_json({"study": imported.study.name, "storage": imported.study.storage, "trials": counts, **left})
         return
     click.echo(f"imported {plural(sum(counts.values()), 'trial')} as study {imported.study.name!r}")
     if imported.repeated:
         click.echo(f"{plural(imported.repeated, 'trial')} of networks that had a trial before: repeats of it")
+    if imported.recounted:
+        click.echo(f"{plural(imported.recounted, 'trial')} had other costs in Optuna: counted again from the networks")
     if imported.unfinished:
         click.echo(f"{plural(imported.unfinished, 'trial')} left out: not finished")
 

@@ -171,11 +171,13 @@ class Imported:
         study: The study that was created.
         unfinished: Running and waiting trials, which were left out.
         repeated: Trials of a network that an earlier trial has: their values are repeats of it.
+        recounted: Trials of which a cost had another value in Optuna than their network has.
     """
 
     study: Study
     unfinished: int
     repeated: int
+    recounted: int = 0
 
 
 def from_optuna(
@@ -260,7 +262,9 @@ def from_optuna(
             raise
     finally:
         database.close()
-    return Imported(open_study(storage, new_name), len(trials) - len(ended), repeated)
+    back = open_study(storage, new_name)
+    recounted = sum(_contradicts(record, trial, ways) for record, trial in zip(back.trials(full=False), ended))
+    return Imported(back, len(trials) - len(ended), repeated, recounted)
 
 
 def _absent(architecture: Any, *, choices: Any, epochs: Any, seed: Any) -> Any:
@@ -318,7 +322,7 @@ def _write(study: Study, space: SearchSpace, number: int, trial: FrozenTrial, de
         writer.refuse(number, proposal, "rejected", reason)
         return False
     state = writer.begin(number, proposal).state
-    values = dict(zip(study.objectives, trial.values or ()))
+    values = {name: costs.get(name, value) for name, value in zip(study.objectives, trial.values or ())}
     extra = {
         name: value for name, value in attributes.items() if name not in costs and _is_number(value) and ":" not in name
     }
@@ -338,6 +342,12 @@ def _write(study: Study, space: SearchSpace, number: int, trial: FrozenTrial, de
         if repeats.claim([wanted]) is not None:
             repeats.finish(wanted, measured=values)
     return not is_copy
+
+
+def _contradicts(record: TrialRecord, trial: FrozenTrial, names: Iterable[str]) -> bool:
+    """Return whether a cost among the objectives has another value in Optuna than the network has."""
+    known = ((record.costs[name], value) for name, value in zip(names, trial.values or ()) if name in record.costs)
+    return any(not math.isclose(counted, value, rel_tol=1e-6) for counted, value in known)
 
 
 def _is_number(value: Any) -> bool:

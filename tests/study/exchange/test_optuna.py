@@ -48,8 +48,8 @@ def study(tmp_path):
         return Proposal(network.digest, network.to_json(), dict(derivation.choices), costs, index)
 
     endings = [
-        Ending("complete", {"accuracy": 0.2, "macs": 200_000.0, "top5": 0.9}, RESULT),
-        Ending("complete", {"accuracy": 0.3, "macs": 400_000.0}, RESULT),
+        Ending("complete", {"accuracy": 0.2, "macs": proposal(0).costs["macs"], "top5": 0.9}, RESULT),
+        Ending("complete", {"accuracy": 0.3, "macs": proposal(1).costs["macs"]}, RESULT),
         Ending("stopped", result=RESULT, reason="place 9 of 9"),
         Ending("failed", reason="no luck"),
     ]
@@ -70,7 +70,7 @@ def test_every_trial_becomes_one_of_optuna(study):
     names = [trial.state.name for trial in trials]
     assert names == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL", "COMPLETE", "FAIL", "RUNNING"]
     assert [trial.params for trial in trials] == [dict(record.choices) for record in records]
-    assert trials[0].values == [0.2, 200_000.0] and trials[4].values == trials[0].values
+    assert trials[0].values == [0.2, records[0].costs["macs"]] and trials[4].values == trials[0].values
     assert trials[2].intermediate_values == {1: 0.1, 2: 0.2}
     assert trials[0].user_attrs["params"] == records[0].costs["params"] and trials[0].user_attrs["top5"] == 0.9
     assert trials[3].user_attrs["explorer:reason"] == "no luck" and trials[4].user_attrs["explorer:same_as"] == 0
@@ -181,6 +181,29 @@ def test_a_users_optuna_study_becomes_a_study(tmp_path):
     assert repeat.digest == study.trial(1).digest
     assert repeat.measured["accuracy"] == pytest.approx(score({"depth": "2", "act": "relu"}) + 0.003)
     assert len(study.frontier("macs", "accuracy")) > 0 and len(study.effects("depth")) > 0
+
+
+def test_costs_are_counted_again(tmp_path, capsys):
+    """A cost that is an objective is that of the network, whatever value a trial or its repeat has in Optuna."""
+    made = optuna.create_study(
+        study_name="mine", storage=f"sqlite:///{tmp_path}/optuna.db", directions=["maximize", "minimize"]
+    )
+    networks = [SPACE.unrank(index) for index in (0, 1, 1)]
+    counted = [explorer.cost(SPACE.architecture(network)).macs for network in networks]
+    options = {name: optuna.distributions.CategoricalDistribution(texts) for name, texts in SPACE.choices()}
+    for network, macs in zip(networks, (counted[0], 12_345, 12_346), strict=True):
+        spaces = {name: options[name] for name in network.choices}
+        params = dict(network.choices)
+        made.add_trial(optuna.trial.create_trial(params=params, distributions=spaces, values=[0.5, macs]))
+    (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
+    line = ("import-optuna", str(tmp_path / "optuna.db"), "--objectives", "accuracy,macs", "--study", "a")
+    line += ("--space", str(tmp_path / "tiny.yaml"), "--storage", f"sqlite:///{tmp_path}/explorer.db")
+    status, out, _ = run(capsys, *line)
+    assert status == 0 and "2 trials had other costs in Optuna: counted again from the networks" in out
+    study = explorer.open_study(f"sqlite:///{tmp_path}/explorer.db", "a")
+    assert [trial.objectives["macs"] for trial in study.trials()] == counted
+    assert [trial.costs["macs"] for trial in study.trials()] == counted
+    assert [each.measured["macs"] for each in study.confirmations()] == counted[2:]
 
 
 def test_parameters_that_are_no_choices_are_named(tmp_path):
