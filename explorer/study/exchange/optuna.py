@@ -37,6 +37,7 @@ from explorer.store.storage_url import parse_storage, shown_storage, sqlite_file
 from explorer.store.studies import check_name, create_study, open_study
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
+from explorer.study.exchange.estimates import CONFIRMATIONS, estimate_attributes, write_confirmations
 from explorer.study.fingerprint.fingerprint import make_fingerprint
 from explorer.study.recorded_space import recorded_space
 from explorer.study.settings import SearchSettings
@@ -91,8 +92,9 @@ def to_optuna(study: Study, storage: str | BaseStorage | None = None, name: str 
 
     The trials keep their numbers, start and end times. The choices are categorical parameters. Stopped trials are
     pruned; failed, rejected and interrupted ones have failed, with their reason as a user attribute. Limits are
-    constraints. Costs, further metrics, digest, seed and state are user attributes of the trials; the space and the
-    settings are user attributes of the study, so that ``from_optuna`` needs no others.
+    constraints. Costs, further metrics, digest, seed, state, best estimates and the further trainings of the network
+    are user attributes of the trials; the space and the settings are user attributes of the study, so that
+    ``from_optuna`` needs no others. The values are those of the search.
 
     Args:
         study: The study.
@@ -116,13 +118,17 @@ def to_optuna(study: Study, storage: str | BaseStorage | None = None, name: str 
         about = {"space_name": study.space_name, "space_text": study.space_text, "seed": study.seed}
         about |= {"input": list(space.input), "classes": space.classes}
         made.set_user_attr(ATTRIBUTE, {**about, "fingerprint": dict(study.fingerprint), "limits": list(study.limits)})
-        for record in study.trials():
+        records = study.trials()
+        extra = estimate_attributes(study, records)
+        for record in records:
             excess = {str(each): each.excess(record.costs) for each in limits}
-            made.add_trial(_to_trial(record, study, space, excess))
+            made.add_trial(_to_trial(record, study, space, excess, extra[record.number]))
     return made
 
 
-def _to_trial(record: TrialRecord, study: Study, space: SearchSpace, excess: Mapping[str, float]) -> FrozenTrial:
+def _to_trial(
+    record: TrialRecord, study: Study, space: SearchSpace, excess: Mapping[str, float], extra: Mapping[str, Any]
+) -> FrozenTrial:
     """Return a trial as a trial of Optuna."""
     state = STATES.get(record.state, TrialState.FAIL)
     values = [record.objectives[name] for name in study.objectives] if state == TrialState.COMPLETE else None
@@ -130,7 +136,7 @@ def _to_trial(record: TrialRecord, study: Study, space: SearchSpace, excess: Map
     curve = record.result.curve if record.result is not None and measured is not None else ()
     attributes: dict[str, Any] = record.quantities
     facts = {"state": record.state, "digest": record.digest, "seed": record.seed, "reason": record.reason}
-    facts |= {"same_as": record.same_as, "seconds": record.seconds, "worker": record.worker}
+    facts |= {"same_as": record.same_as, "seconds": record.seconds, "worker": record.worker, **extra}
     attributes |= {f"{ATTRIBUTE}:{name}": value for name, value in facts.items() if value not in (None, "")}
     trial = create_trial(
         state=state,
@@ -256,6 +262,10 @@ def from_optuna(
         try:
             repeated = sum(
                 _write(made, space, number, trial, derived[trial.number]) for number, trial in enumerate(ended)
+            )
+            further = ((trial, trial.user_attrs.get(f"{ATTRIBUTE}:{CONFIRMATIONS}", ())) for trial in ended)
+            write_confirmations(
+                made, ((space.architecture(derived[trial.number]).digest, each) for trial, each in further)
             )
         except BaseException:
             delete_study(made)

@@ -11,10 +11,11 @@ import pytest
 import explorer
 from explorer.errors import StoreError, StudyError
 from explorer.records import Epoch, TrainingResult
+from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
 from explorer.store.rows import Ending, Proposal
-from explorer.store.studies import create_study
+from explorer.store.studies import create_study, list_studies
 from explorer.store.writer import StudyWriter
 from explorer.study.recorded_space import recorded_space
 from tests.command_line import run
@@ -113,6 +114,41 @@ def test_a_study_returns_from_optuna(study, tmp_path):
     with pytest.raises(StoreError, match="there is an Optuna study of this name already"):
         study.to_optuna(f"sqlite:///{tmp_path}/optuna.db")
     assert study.to_optuna(f"sqlite:///{tmp_path}/optuna.db", "two").study_name == "two"
+
+
+def test_estimates_and_confirmations_travel(study, tmp_path):
+    """The best estimates are user attributes, and a study that returns has the same further trainings and front."""
+    writer = ConfirmationWriter(study, new_worker())
+    for number, accuracies in ((0, (0.5, 0.54)), (1, (0.1, 0.12, None))):
+        for seed, accuracy in enumerate(accuracies):
+            wanted = Wanted(study.trial(number).digest, 2, seed)
+            writer.claim([wanted])
+            test = None if accuracy is None else {"accuracy": accuracy, "top5": 0.9, "loss": 1.0}
+            writer.finish(wanted, test=test, result=None if test is None else RESULT, reason="" if test else "no luck")
+    made = study.to_optuna(f"sqlite:///{tmp_path}/optuna.db")
+    estimate, attributes = study.estimates()[0], made.trials[0].user_attrs
+    assert attributes["explorer:estimate:accuracy"] == estimate.value == pytest.approx(0.52)
+    assert attributes["explorer:ci95:accuracy"] == estimate.ci95 > 0
+    assert attributes["explorer:source:accuracy"] == "test, 2 fresh seeds"
+    assert made.trials[4].user_attrs["explorer:estimate:accuracy"] == estimate.value  # cached
+    assert "explorer:estimate:macs" not in attributes
+    back = explorer.from_optuna(f"sqlite:///{tmp_path}/optuna.db", storage=f"sqlite:///{tmp_path}/back.db").study
+
+    def ended(of):
+        names = ("digest", "seed", "epochs", "state", "reason", "test", "measured")
+        return [tuple(getattr(each, name) for name in names) for each in of.confirmations()]
+
+    assert ended(back) == ended(study) and len(ended(back)) == 5
+    assert back.estimates() == study.estimates() and back.estimates("top5") == study.estimates("top5")
+    assert [trial.number for trial in back.frontier()] == [trial.number for trial in study.frontier()]
+    key = "explorer:confirmations"
+    for wrong in ("words", [{"seed": 1}], 3):
+        broken = study.to_optuna()
+        trial_id = broken._storage.get_all_trials(broken._study_id)[0]._trial_id
+        with pytest.raises(StudyError, match="are not those that 'explorer export-optuna' wrote"):
+            broken._storage._get_trial(trial_id).user_attrs[key] = wrong
+            explorer.from_optuna(broken._storage, storage=f"sqlite:///{tmp_path}/broken.db")
+    assert list_studies(f"sqlite:///{tmp_path}/broken.db") == []
 
 
 def test_networks_keep_the_input_of_the_study(tmp_path, capsys):
