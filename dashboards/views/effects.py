@@ -41,8 +41,8 @@ from explorer.dashboard.session import cached, identity, only_selected, selected
 from explorer.dashboard.text import safe_text
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
+from explorer.study.recorded_space import space_networks
 from explorer.study.results.levels import unknown_levels_text
-from explorer.study.space_networks import space_networks
 
 MAX_CHOICES = 6  # in parallel categories; ribbons through more are not readable
 SHOWN_CHOICES = 3  # at first: the names of their levels fit the width of a phone
