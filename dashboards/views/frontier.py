@@ -25,7 +25,9 @@ TRIALS, GROWTH = "Trials", "Growth of the frontier"
 def _draw_page(study: Study) -> None:
     """Draw the page. As a fragment, a click reruns it without reading the studies again."""
     try:
-        follow_address(study)
+        problem = follow_address(study)
+        if problem:
+            show_message(problem)
         result = st.container(key="result")
         plane = pick_plane(study)
         left, right = st.columns([3, 2], gap="medium")
@@ -36,7 +38,7 @@ def _draw_page(study: Study) -> None:
                 show_message(f"Latencies were measured in {plane.mixed}; they compare machines, not networks.")
                 st.toggle("Draw them in one plane anyway", key="mix_environments")
         with right:
-            number = pick_trial(study, plane.front if plane else [])
+            number = pick_trial(study, plane.front if plane else [], plane.best if plane else None)
             draw_detail(study, number)
         if plane is not None and not plane.refused:
             with result:

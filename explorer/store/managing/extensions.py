@@ -54,10 +54,11 @@ def require_data(study: Study) -> None:
     Args:
         study: The study.
     """
-    entry = f"data {study.fingerprint['data']}"
+    name = study.fingerprint["data"]
+    entry = f"data {name}"
     origin = study.fingerprint.get(ENTRY, {}).get(entry)
     if origin is not None and not _present([entry]):
-        raise _missing(study, *entry.split(" ", 1), origin)
+        raise _missing(study, "data", name, origin)
 
 
 def _present(entries: Iterable[str]) -> dict[str, str]:
