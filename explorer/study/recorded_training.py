@@ -13,7 +13,7 @@ from explorer.data.catalogue import EMBEDDED, KNOWN, data_place, locate
 from explorer.data.dataset import Dataset, load_data
 from explorer.errors import DataError, StudyError
 from explorer.extensions.lookup import names
-from explorer.store.managing.extensions import require_present
+from explorer.store.managing.extensions import require_data, require_present
 from explorer.store.study import Study
 from explorer.training.recipe import Recipe
 
@@ -51,8 +51,10 @@ def find_data(study: Study, data_dir: str | Path | None) -> dict[str, str]:
 
     Raises:
         DataError: The data are in none of these places.
+        StudyError: The data are an extension, which this process lacks.
     """
     name, kept = study.fingerprint["data"], study.data_places
+    require_data(study)
     given = [] if data_dir is None else [str(data_dir)]
     if name in EMBEDDED or (name not in KNOWN and name in names("data")):
         return {"name": name}

@@ -133,7 +133,11 @@ def test_the_dashboard_draws_a_study_with_the_file(folder):
 
 def test_a_missing_file_is_named(folder):
     """Without the file, a worker and an export name the op, the file and the option."""
-    for line in (("worker", "--study", "parts-stripes"), ("export", "parts-stripes:0", "-o", "other")):
+    for line in (
+        ("worker", "--study", "parts-stripes"),
+        ("export", "parts-stripes:0", "-o", "other"),
+        ("confirm", "parts-stripes"),
+    ):
         message = error_of(run(folder, *line))
         assert "my parts.py" in message and "add --import my parts.py, or name the file in EXPLORER_IMPORT" in message
 
@@ -146,6 +150,18 @@ def test_a_worker_with_the_file_joins(folder):
     assert done.returncode == 0, done.stderr
     counts = json.loads(done.stdout)["trials"]
     assert counts["complete"] + counts["stopped"] == 5
+
+
+def test_pairs_use_the_cost_of_the_file(folder):
+    """``effects --pairs`` computes the study's registered cost, without a function of the caller's."""
+    done = run(
+        folder, "effects", "parts-stripes", "--pairs", "1", "--workers", "1", "--json", "--import", "my parts.py"
+    )
+    assert done.returncode == 0, done.stderr
+    (training,) = json.loads(done.stdout)["trainings"]
+    assert training["state"] == "complete"
+    trials = {each["number"]: each for each in json.loads(run(folder, "trials", "--json").stdout)}
+    assert 0 < trials[training["trial"]]["costs"]["joules"] < 1e-3
 
 
 def test_reading_needs_no_file(folder):

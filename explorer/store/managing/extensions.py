@@ -48,6 +48,19 @@ def require_ops(study: Study, architecture: Architecture | None = None) -> None:
     _require_equal(study, entries, _present(entries))
 
 
+def require_data(study: Study) -> None:
+    """Raise StudyError if the data set of a study is an extension that this process lacks.
+
+    Args:
+        study: The study.
+    """
+    name = study.fingerprint["data"]
+    entry = f"data {name}"
+    origin = study.fingerprint.get(ENTRY, {}).get(entry)
+    if origin is not None and not _present([entry]):
+        raise _missing(study, "data", name, origin)
+
+
 def _present(entries: Iterable[str]) -> dict[str, str]:
     """Return those of the entries that this process has, each with where it is from here."""
     split = [entry.partition(" ")[::2] for entry in entries]

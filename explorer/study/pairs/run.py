@@ -19,11 +19,12 @@ from explorer.analysis.effects import Narrowing
 from explorer.analysis.limits import parse_limit
 from explorer.analysis.quantities import COSTS
 from explorer.errors import SearchFailed, StudyError
+from explorer.extensions.lookup import find
 from explorer.records import TrialRecord
 from explorer.space.search_space import SearchSpace
 from explorer.store.database import check_storage, open_for_writing
 from explorer.store.lease import new_worker
-from explorer.store.managing.extensions import require_ops
+from explorer.store.managing.extensions import ENTRY, require_ops, require_present
 from explorer.store.presence.processes import Role
 from explorer.store.rows import Proposal
 from explorer.store.study import Study
@@ -222,6 +223,7 @@ def run_pairs(
 def _dry_run(study: Study, question: Question, pairs: int, costs: Mapping[str, OwnCost]) -> Pairs:
     """Return the proposal for a study that is only read."""
     require_ops(study)
+    costs = {**_registered_costs(study), **costs}
     space = _space(study)
     limits = [limit for limit in (*space.limits, *map(parse_limit, study.limits)) if limit.cost in {*COSTS, *costs}]
     stored = question.counterparts(study.trials(full=False))[:pairs]
@@ -285,6 +287,7 @@ def _settings(study: Study, given: Mapping[str, Any], data_dir: str | Path | Non
     Raises:
         StudyError: The study needs a function that is not given, or it has no use for one.
     """
+    given = {**given, "costs": {**_registered_costs(study), **(given["costs"] or {})} or None}
     is_trained = study.fingerprint["evaluate"] == "training"
     if is_trained and given["evaluate"] is not None:
         raise StudyError(f"study {study.name!r} trains its networks; leave out evaluate")
@@ -297,6 +300,15 @@ def _settings(study: Study, given: Mapping[str, Any], data_dir: str | Path | Non
             f"cannot call; call explorer.train_pairs(study, N, {needed}) in Python; --dry-run shows the proposal"
         )
     return SearchSettings.make({**recorded_settings(study, data_dir), **given})
+
+
+def _registered_costs(study: Study) -> dict[str, OwnCost]:
+    """Return the study's costs that are extensions. Raises StudyError if one is missing or has changed."""
+    entries = [entry for entry in study.fingerprint.get(ENTRY, {}) if entry.startswith("cost ")]
+    if entries:
+        require_present(study)
+    found = {name: find("cost", name) for name in (entry.partition(" ")[2] for entry in entries)}
+    return {name: each.value for name, each in found.items() if each is not None}
 
 
 def _space(study: Study) -> SearchSpace:
