@@ -98,10 +98,9 @@ def test_one_network_has_one_accuracy_with_one_interval(url, study, monkeypatch)
     own = f"{best.objectives['accuracy']:.1%}"
     assert f"trial {best.number} · complete · {known.interval} (test, 2 fresh seeds; in the search {own})" in texts(at)
     traces = [trace for chart in at.get("plotly_chart") for trace in json.loads(chart.proto.spec)["data"]]
-    seeds = next(trace for trace in traces if trace.get("name") == "fresh seeds")
+    hovers = "\n".join(text for trace in traces for text in trace.get("text") or ())
     one = study.estimates()[study.frontier()[0].number]
-    hovers = {f"trial {best.number}, {known}", f"trial {study.frontier()[0].number}, {one}"}
-    assert set(seeds["text"]) == hovers and "± 0.0" not in str(one)
+    assert str(known) in hovers and str(one) in hovers and "± 0.0" not in hovers
     at.button(key="prepare_csv").click().run()
     csv = pandas.read_csv(io.StringIO(saved[-1]))
     table = table_with(at, "fresh seeds")
