@@ -23,7 +23,11 @@ def has_no_final_norm(network: Architecture) -> bool:
     branch = [step.op for step in (*block.parts.pre, *block.parts.branch)]
     opening = _opening(branch)
     rest = [step.op for step in block.parts.after] + [layer.op for layer in head.layers()]
-    return "norm" in opening and len(opening) < len(branch) and not any(isinstance(op, Op) and op.role == "norm" for op in rest)
+    return (
+        "norm" in opening
+        and len(opening) < len(branch)
+        and not any(isinstance(op, Op) and op.role == "norm" for op in rest)
+    )
 
 
 def has_linear_stem(network: Architecture) -> bool:

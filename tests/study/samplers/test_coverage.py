@@ -12,6 +12,7 @@ from explorer.records import TrialRecord
 from explorer.space.levels import Level, levels_of, missing_levels
 from explorer.space.search_space import load_space, parse_space
 from explorer.study.results.levels import (
+    excluded_levels,
     stopped_levels,
     stopped_text,
     unknown_levels_text,
@@ -164,3 +165,27 @@ def test_a_level_outside_the_limits_is_given_up(rare):
     settings = {"evaluate": shallow, "workers": 1, "storage": None, "trials": 15, "limits": "macs<=300k"}
     study = run_search(rare, cover=1, **settings).study
     assert study.counts()["complete"] == 15 and Level("depth", "8") in untried_levels(study)
+    untried = untried_levels(study)
+    excluded = excluded_levels(study, untried)
+    cheapest = {depth: min(costs) for depth, costs in macs_by_depth(rare).items()}
+    assert {level.option for level in excluded if level.choice == "depth"} == {
+        depth for depth, macs in cheapest.items() if macs > 300_000
+    }
+    text = untried_text(untried, excluded)
+    assert "depth=8" in text.partition("because the limits exclude all networks with it: ")[2]
+    assert "depth=8" not in text.partition("not tried, because")[0]
+    assert "because the limits exclude" in unknown_levels_text(study, study.trials())
+
+
+def macs_by_depth(space):
+    """Return the MACs of all networks of a space by their depth."""
+    found = {}
+    for derivation in space:
+        found.setdefault(derivation.choices["depth"], []).append(count_cost(space.architecture(derivation)).macs)
+    return found
+
+
+def test_limits_exclude_nothing_that_cannot_be_known(rare):
+    """Without a limit on a computed cost no level is excluded."""
+    study = run_search(rare, cover=0, evaluate=shallow, workers=1, storage=None, trials=2).study
+    assert excluded_levels(study, levels_of(rare)) == []
