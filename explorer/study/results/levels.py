@@ -51,22 +51,24 @@ def _levels_without(study: Study, states: Collection[State], records: Iterable[T
 
 
 def excluded_levels(study: Study, levels: Iterable[Level]) -> list[Level]:
-    """Return the levels that no network within the study's limits on computed costs has.
+    """Return the levels that no network within the limits of space and study on computed costs has.
 
-    None if the space has more than 200,000 derivations or is not counted, since costs are then not computed for all.
+    Empty if the space has more than 200,000 derivations or is not counted, since costs are then not computed for all.
 
     Args:
         study: The study.
         levels: The levels in question.
     """
     levels = list(levels)
-    limits = [limit for limit in map(parse_limit, study.limits) if limit.cost in COSTS]
     trial = next(iter(study.trials(full=False)), None)
-    if not levels or not limits or trial is None:
+    if not levels or trial is None:
         return []
     try:
         network = study.trial(trial.number).architecture
         space = parse_space(study.space_text, f"the space of study {study.name!r}")
+        limits = [limit for limit in (*space.limits, *map(parse_limit, study.limits)) if limit.cost in COSTS]
+        if not limits:
+            return []
         left = set(levels_within(space.with_input(network.input, network.classes), limits))
     except (ExplorerError, TooManyUnits):
         return []
