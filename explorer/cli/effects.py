@@ -96,17 +96,25 @@ def effects(
 def _estimate(study: Study, x: str, y: str, factor: str | None, between: bool, as_json: bool) -> None:
     """Print the effects, or the interactions."""
     from explorer.study.results.effects import fit_effects
-    from explorer.study.results.levels import stopped_levels, stopped_text, untried_levels, untried_text
+    from explorer.study.results.levels import (
+        excluded_levels,
+        stopped_levels,
+        stopped_text,
+        untried_levels,
+        untried_text,
+    )
 
     model = fit_effects(study, x, y)
     if as_json:
         print_json([each.to_json() for each in (model.interactions(factor) if between else model.effects(factor))])
         return
     _print_effects(model.effects(factor), x, y)
-    for levels, text in ((untried_levels(study), untried_text), (stopped_levels(study), stopped_text)):
-        asked = [level for level in levels if factor in (None, level.choice, level.choice.split("@")[0])]
-        if asked:
-            click.echo(text(asked))
+    untried, stopped = (
+        [level for level in levels if factor in (None, level.choice, level.choice.split("@")[0])]
+        for levels in (untried_levels(study), stopped_levels(study))
+    )
+    for text in filter(None, (untried_text(untried, excluded_levels(study, untried)), stopped_text(stopped))):
+        click.echo(text)
     if between:
         _print_interactions(model.interactions(factor), y)
 

@@ -26,7 +26,7 @@ from explorer.settings.file import read_settings, write_settings
 from explorer.settings.kinds import Text
 from explorer.settings.settings import Setting
 from explorer.store.passwords import has_password
-from explorer.study.results.levels import untried_levels, untried_text
+from explorer.study.results.levels import excluded_levels, untried_levels, untried_text
 from explorer.study.search import SearchResult
 from explorer.study.settings import SearchSettings
 from explorer.system.signals import raise_interrupted
@@ -187,6 +187,7 @@ def _report(result: SearchResult, as_json: bool, more: Mapping[str, Any] | None 
     frontier = study.frontier(x, y, mix_environments=True)
     certainty = study.frontier_certainty(x, y, mix_environments=True)
     estimates = study.estimates(y)
+    untried = untried_levels(study)
     if as_json:
         print_json(
             {
@@ -198,7 +199,8 @@ def _report(result: SearchResult, as_json: bool, more: Mapping[str, Any] | None 
                 "hypervolume": study.hypervolume(),
                 "seconds": result.seconds,
                 "ended": result.ended,
-                "untried": [level._asdict() for level in untried_levels(study)],
+                "untried": [level._asdict() for level in untried],
+                "excluded_by_limits": [level._asdict() for level in excluded_levels(study, untried)],
                 **study.savings(),
                 **(more or {}),
             }
@@ -236,8 +238,9 @@ def _print_result(
         return
     out.print(plain(f"\nfrontier of {y} versus {x}, {plural(len(frontier), 'network')}:\n"))
     print_frontier(study, frontier, x, y, certainty, estimates)
-    if untried := untried_text(untried_levels(study)):
-        out.print(plain(untried))
+    untried = untried_levels(study)
+    if untried:
+        out.print(plain(untried_text(untried, excluded_levels(study, untried))))
     named = shlex.quote(study.name)
     where, name = repeated_options(study.storage), program()
     best = frontier[-1].number

@@ -126,6 +126,7 @@ def _write_space(architecture: Architecture) -> str | None:
         *_section("shortcut", shortcut),
         *([f"transition: {transition}"] if transition else []),
         f"head: {head or 'none'}",
+        "allow: one-network",
     ]
     return "\n".join(lines) + "\n"
 

@@ -153,7 +153,7 @@ class SearchSpace(Derivations):
     @cached_property
     def warnings(self) -> tuple[Lint, ...]:
         """What is valid but probably not meant, by its place in the file, without what the file allows."""
-        return find_lints(self, lambda: self.architecture(0), self.decisions)
+        return find_lints(self, self.architecture, self.decisions)
 
     def rank(self, which: Which) -> int:
         """Return the index of a derivation, or of anything that ``derivation`` accepts.

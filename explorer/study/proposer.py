@@ -11,6 +11,7 @@ from explorer.analysis.noise import repeats_of, validation_value
 from explorer.analysis.quantities import LARGEST, LATENCY
 from explorer.errors import ExplorerError
 from explorer.records import ConfirmationRecord, TrialRecord
+from explorer.space.choices import Derivation
 from explorer.space.levels import Level
 from explorer.store.trials import read_sampler_notes
 from explorer.store.writer import StudyWriter
@@ -24,6 +25,7 @@ from explorer.study.trial_index import TrialIndex
 
 MAX_TOO_SLOW = 200  # measured networks in a row that exceed a limit on latency, after which a search ends
 MAX_SET_ASIDE = 500  # untried networks of too high expected latency, after which the best of them is measured
+MAX_LEVELS = 5  # levels in a row that no untried network has, after which the sampler is free
 MAX_REPEATS = 4  # proposals in a row without a new network, after which an untried one is drawn
 _log = logging.getLogger(__name__)
 
@@ -87,9 +89,9 @@ class Proposer:
             return None, {}
         candidate: Candidate | None = None
         notes: Mapping[str, Any] = {}
-        level = self._coverage.level_for(number)
-        if level is not None:
-            candidate, notes = self._ask_with_level(number, level)
+        for _ in range(MAX_LEVELS):
+            if candidate is None and (level := self._coverage.next_level()) is not None:
+                candidate, notes = self._ask_with_level(number, level)
         if candidate is None and self._trials.repeats < MAX_REPEATS:
             candidate, notes = self._ask_sampler(number)
         if candidate is None:
@@ -187,23 +189,30 @@ class Proposer:
             return None, {}
 
     def _ask_with_level(self, number: int, level: Level) -> Proposed | tuple[None, Mapping[str, Any]]:
-        """Return the sampler's proposal among networks with a level; None if it has none within the limits."""
+        """Return the sampler's proposal among networks with a level, or a network similar to it that has the level.
+
+        None if neither is untried and within the limits; the level is given up then.
+        """
         derivation, notes = self._sampler.ask(number, level)
-        if derivation.choices.get(level.choice) != level.option:
-            self._sampler.forget(number)
-            changed = self._coverage.with_level(derivation, level)
-            notes = {} if changed is None else self._sampler.adopt(number, changed)
-            derivation = changed or derivation
+        if derivation.choices.get(level.choice) == level.option:
+            candidate = self._untried_candidate(derivation)
+            if candidate is not None:
+                return candidate, notes
+        self._sampler.forget(number)
+        for changed in self._coverage.with_level(derivation, level):
+            candidate = self._untried_candidate(changed)
+            if candidate is not None:
+                return candidate, self._sampler.adopt(number, changed)
+        self._coverage.give_up(level)
+        return None, {}
+
+    def _untried_candidate(self, derivation: Derivation) -> Candidate | None:
+        """Return the candidate of a derivation; None if it is tried, cannot be built, or violates a limit."""
         try:
             candidate = self._candidates.make(derivation)
-        except ExplorerError:  # it cannot be built
-            candidate = None
-        if candidate is None or candidate.refusal or derivation.choices.get(level.choice) != level.option:
-            self._coverage.give_up(level)
-            if number in self._sampler:
-                self._sampler.forget(number)
-            return None, {}
-        return candidate, notes
+        except ExplorerError:
+            return None
+        return None if candidate.refusal or candidate.architecture.digest in self._trials.digests else candidate
 
     def _next_untried(self) -> Candidate | None:
         """Return an untried network; those expected to exceed a limit on latency come last.

@@ -222,8 +222,8 @@ def test_a_transition_takes_the_stride_of_a_map_of_one_pixel():
 def test_warnings_read_places_and_units():
     """Warnings of a block see the layers of by_block and the merge of each unit."""
     plain = "by_block(conv3x3 bn, conv5x5 bn) conv1x1 + ; conv3x3 conv1x1 +"
-    assert not space(block=plain).warnings
-    found = space(block=f"{plain} ; none + bn", shortcut="{same: identity}").warnings
+    assert not space(block=plain, allow="one-network").warnings
+    found = space(block=f"{plain} ; none + bn", shortcut="{same: identity}", allow="one-network").warnings
     assert [warning.name for warning in found] == ["nothing-before-merge"]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from explorer.space.count.constrained import ConstrainedDecisions
-from explorer.space.grammar import Place, Point
+from explorer.space.grammar import WHOLE, Grammar, Place, Point
 
 MAX_SHOWN = 8  # alternatives in one warning
 
@@ -35,7 +35,11 @@ def unused_alternatives(decisions: ConstrainedDecisions) -> Iterator[tuple[Place
         left = [text for number, text in enumerate(point.options) if number not in taken.get(point, range(number + 1))]
         if left:
             shown = " | ".join(left[:MAX_SHOWN]) + (f" and {len(left) - MAX_SHOWN} more" if left[MAX_SHOWN:] else "")
-            owner = point.name.split(".")[0]
-            place = grammar.places.get(f"grammar.{owner}") or grammar.places.get(owner, grammar.places["where"])
             message = f"the conditions allow no network that takes {shown} of {point.name!r}"
-            yield place, message, "remove the alternative, or correct the conditions"
+            yield place_of(grammar, point), message, "remove the alternative, or correct the conditions"
+
+
+def place_of(grammar: Grammar, point: Point) -> Place:
+    """Return the place of the rule or section that owns a choice point."""
+    owner = point.name.split(".")[0]
+    return grammar.places.get(f"grammar.{owner}") or grammar.places.get(owner, WHOLE)

@@ -7,17 +7,23 @@ file silences it by its name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 from explorer.networks.architecture import Architecture
+from explorer.networks.ops.base import Op
+from explorer.networks.ops.conv import Conv, DepthwiseConv
 from explorer.networks.ops.merge import Concatenate, Gate
+from explorer.networks.ops.squeeze_excitation import SqueezeExcitation
 from explorer.networks.ops.zero import Zero
+from explorer.space.choices import Derivation
 from explorer.space.condition import names_in
 from explorer.space.constants import constants
 from explorer.space.count.constrained import ConstrainedDecisions
 from explorer.space.count.decisions import Decisions
 from explorer.space.grammar import (
     IDENTITY,
+    WHOLE,
     Copied,
     Grammar,
     MergeItem,
@@ -29,9 +35,18 @@ from explorer.space.grammar import (
     reachable,
     walk,
 )
-from explorer.space.lint.conditions import unused_alternatives, without_effect
+from explorer.space.lint.conditions import MAX_SHOWN, place_of, unused_alternatives, without_effect
 from explorer.space.lint.names import LINTS
 from explorer.space.lint.paths import Path, PathReader
+from explorer.space.lint.sample import NetworkSample, groups_of
+from explorer.space.lint.structure import (
+    dilates_beyond_map,
+    first_layer,
+    has_linear_stem,
+    has_no_final_norm,
+    squeezes_to_one,
+    where_found,
+)
 
 
 class Lint(NamedTuple):
@@ -61,15 +76,17 @@ class Lint(NamedTuple):
         return {"file" if key == "source" else key: value for key, value in self._asdict().items()}
 
 
-def find_lints(grammar: Grammar, first: Callable[[], Architecture], decisions: Decisions) -> tuple[Lint, ...]:
+def find_lints(
+    grammar: Grammar, architecture: Callable[[Derivation | int], Architecture], decisions: Decisions
+) -> tuple[Lint, ...]:
     """Return the warnings of a space by their place, without those that the file allows.
 
     Args:
         grammar: The space.
-        first: Returns the network of index 0.
+        architecture: Returns the network of a derivation or an index.
         decisions: Its derivations.
     """
-    finder = _Finder(grammar, first, decisions)
+    finder = _Finder(grammar, architecture, decisions)
     assert finder.checks.keys() == LINTS.keys()
     found = [
         Lint(name, grammar.source, *place, message, fix)
@@ -86,8 +103,10 @@ Found = Iterator[tuple[Place, str, str]]  # place, message, fix
 class _Finder:
     """The checks of one space."""
 
-    def __init__(self, grammar: Grammar, first: Callable[[], Architecture], decisions: Decisions):
-        self.grammar, self.first, self.decisions = grammar, first, decisions
+    def __init__(
+        self, grammar: Grammar, architecture: Callable[[Derivation | int], Architecture], decisions: Decisions
+    ):
+        self.grammar, self.architecture, self.decisions = grammar, architecture, decisions
         self.checks: dict[str, Callable[[], Found]] = {
             "input-order": self.input_order,
             "unused-rule": self.unused_rules,
@@ -97,7 +116,18 @@ class _Finder:
             "condition-without-effect": lambda: self.of_conditions(without_effect),
             "unused-alternative": lambda: self.of_conditions(unused_alternatives),
             "copied-from-zero": self.copied_from_zero,
+            "no-final-norm": self.no_final_norm,
+            "linear-stem": self.linear_stem,
+            "squeeze-to-one": self.squeeze_to_one,
+            "dilation-beyond-map": self.dilation_beyond_map,
+            "equal-alternatives": self.equal_alternatives,
+            "one-network": self.one_network,
         }
+
+    @cached_property
+    def sample(self) -> NetworkSample:
+        """Some networks of the space."""
+        return NetworkSample(self.grammar, self.decisions, self.architecture)
 
     def input_order(self) -> Found:
         """Find an input that has its channels last, as images have in files."""
@@ -160,7 +190,7 @@ class _Finder:
             elif shortcut.changed is None:
                 opening.add(number)
         if opening:
-            for number, (rule, made) in enumerate(zip(self.grammar.stages, self.first().stages), 1):
+            for number, (rule, made) in enumerate(zip(self.grammar.stages, self.architecture(0).stages), 1):
                 if number in opening and made.blocks[0].shortcut == ():
                     what = f"stage {number} opens with a block that keeps its shape: it adds the identity, the default"
                     yield rule.place, f"{what}, although 'changed' is none", fix
@@ -190,6 +220,68 @@ class _Finder:
                 of = "first" if part == "stem" else "last"
                 message = f"{copied.which!r} copies norms and activations of the {of} block, which may be zero"
                 yield copied.place, f"{message} and have none", f"write the layers out in the {part}"
+
+    def no_final_norm(self) -> Found:
+        """Find pre-activation blocks whose sum reaches the classifier without a norm."""
+        if found := where_found(self.sample.examples, has_no_final_norm):
+            message = f"the blocks{found[1]} normalise their input, but no norm follows the last block"
+            reason = (
+                "the sum of all blocks reaches the classifier as it is (He et al. 2016 end with norm and activation)"
+            )
+            yield self.grammar.places["head"], f"{message}: {reason}", "write 'pre' or 'bn relu' first in the head"
+
+    def linear_stem(self) -> Found:
+        """Find a stem without norm and activation before blocks that start with a convolution."""
+        if found := where_found(self.sample.examples, has_linear_stem):
+            message = f"the stem ends with a convolution, and the first block{found[1]} starts with one"
+            reason = "without norm and activation between them, both are one linear map"
+            fix = "write 'post' or 'bn relu' last in the stem, or start the block with norm and activation"
+            yield self.grammar.places["stem"], f"{message}: {reason}", fix
+
+    def squeeze_to_one(self) -> Found:
+        """Find squeeze-and-excitation with one channel in its squeeze."""
+        found = where_found(self.sample.examples, lambda network: first_layer(network, squeezes_to_one) is not None)
+        if found and (layer := first_layer(found[0].network, squeezes_to_one)):
+            channels = layer.x.channels
+            place = self._place_of((SqueezeExcitation,), "ratio", channels // 2 + 1)
+            message = f"se squeezes {channels} channels to one{found[1]}: one number decides about all of them"
+            yield place, message, f"write a smaller ratio, for instance se({max(2, channels // 4)})"
+
+    def dilation_beyond_map(self) -> Found:
+        """Find dilated convolutions whose outer weights read only padding."""
+        found = where_found(self.sample.examples, lambda network: first_layer(network, dilates_beyond_map) is not None)
+        if found and (layer := first_layer(found[0].network, dilates_beyond_map)):
+            _, height, width = layer.x
+            dilation = getattr(layer.op, "dilation", 1)
+            place = self._place_of((Conv, DepthwiseConv), "dilation", dilation)
+            message = f"the dilation {dilation} of {layer.op.spelling} on a map of {height}x{width} pixels{found[1]}"
+            fix = f"write a dilation below {max(height, width)}, or give the network a larger input or smaller strides"
+            yield place, f"{message}: all weights but the central ones read only padding", fix
+
+    def equal_alternatives(self) -> Found:
+        """Find alternatives that give the same networks."""
+        for point, pairs in self.sample.alike.items():
+            for group in groups_of(point.options, pairs):
+                message = f"the alternatives {' | '.join(group[:MAX_SHOWN])} of {point.name!r} give the same networks"
+                if len(group) == len(point.options):
+                    message = f"the choice {point.name!r} ({' | '.join(group[:MAX_SHOWN])}) changes no network"
+                yield place_of(self.grammar, point), message, f"keep {group[0]} only, or correct the others"
+
+    def one_network(self) -> Found:
+        """Find a space of one network."""
+        if self.decisions.is_counted and self.decisions.indices == 1:
+            fix = "write alternatives with '|', or 'allow: one-network' if it describes one network"
+            yield WHOLE, "the space has one network, so a search has nothing to choose", fix
+
+    def _place_of(self, ops: tuple[type[Op], ...], field: str, least: int) -> Place:
+        """Return the place of an op with an argument that may be this large, else of any such op."""
+        items = [node for node in self._nodes() if isinstance(node, OpItem) and node.op in ops]
+
+        def may_be_large(item: OpItem) -> bool:
+            values = [value for arg, value in item.arguments if arg.field == field]
+            return any(max(constants(value, self.grammar.rules), default=least) >= least for value in values)
+
+        return next((item.place for item in [*filter(may_be_large, items), *items]), WHOLE)
 
     def _paths(self) -> Iterator[tuple[int, StageRule, Path]]:
         """Yield the paths of the blocks that can keep their shape, with the number of the stage."""

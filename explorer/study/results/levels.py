@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from explorer.analysis.limits import parse_limit
+from explorer.analysis.quantities import COSTS
+from explorer.costs.whole_space.costs import TooManyUnits
+from explorer.costs.whole_space.within import levels_within
 from explorer.errors import ExplorerError
 from explorer.records import State, TrialRecord
 from explorer.space.levels import Level, levels_of, missing_levels
@@ -46,15 +50,44 @@ def _levels_without(study: Study, states: Collection[State], records: Iterable[T
     return list(missing_levels(levels, tried))
 
 
-def untried_text(levels: list[Level]) -> str:
+def excluded_levels(study: Study, levels: Iterable[Level]) -> list[Level]:
+    """Return the levels that no network within the limits of space and study on computed costs has.
+
+    Empty if the space has more than 200,000 derivations or is not counted, since costs are then not computed for all.
+
+    Args:
+        study: The study.
+        levels: The levels in question.
+    """
+    levels = list(levels)
+    trial = next(iter(study.trials(full=False)), None)
+    if not levels or trial is None:
+        return []
+    try:
+        network = study.trial(trial.number).architecture
+        space = parse_space(study.space_text, f"the space of study {study.name!r}")
+        limits = [limit for limit in (*space.limits, *map(parse_limit, study.limits)) if limit.cost in COSTS]
+        if not limits:
+            return []
+        left = set(levels_within(space.with_input(network.input, network.classes), limits))
+    except (ExplorerError, TooManyUnits):
+        return []
+    return [level for level in levels if level not in left]
+
+
+def untried_text(levels: list[Level], excluded: Collection[Level] = ()) -> str:
     """Return in words which levels were not tried; empty if none.
 
     Args:
         levels: As ``untried_levels`` returns them.
+        excluded: Those of them that ``excluded_levels`` returns.
     """
-    if not levels:
-        return ""
-    return f"not tried: {_named(levels)}; more trials with --cover K try every level at least K times"
+    texts = []
+    if others := [level for level in levels if level not in excluded]:
+        texts.append(f"not tried: {_named(others)}; more trials with --cover K try every level at least K times")
+    if outside := [level for level in levels if level in excluded]:
+        texts.append(f"not tried, because the limits exclude all networks with it: {_named(outside)}")
+    return "; ".join(texts)
 
 
 def stopped_text(levels: list[Level]) -> str:
@@ -76,7 +109,8 @@ def unknown_levels_text(study: Study, records: Iterable[TrialRecord]) -> str:
         records: Its trials.
     """
     records = list(records)
-    texts = untried_text(untried_levels(study, records)), stopped_text(stopped_levels(study, records))
+    untried = untried_levels(study, records)
+    texts = untried_text(untried, excluded_levels(study, untried)), stopped_text(stopped_levels(study, records))
     return "; ".join(filter(None, texts))
 
 

@@ -7,7 +7,10 @@ networks with the least tried level; among them the sampler still chooses.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 
+from explorer.errors import SpaceError
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.space.edits import change_choice
@@ -15,9 +18,10 @@ from explorer.space.levels import Level, levels_of
 from explorer.space.search_space import SearchSpace
 
 MOST_BY_DEFAULT = 2  # times that each level is tried by default
-TRIALS_PER_LEVEL = 4  # of the budget for each time by default, so that coverage takes at most a quarter of the trials
 FIRST_SHARE = 4  # the sampler is not restricted in the first quarter of the trials, which cover most levels anyway
-SAMPLES = 300  # random networks among which one with a level is sought that needs other choices
+DEFAULT_SHARE = 4  # by default the sampler is restricted in at most a quarter of the trials
+SAMPLES = 300  # random networks among which similar ones are sought, if a network cannot have a level
+MAX_CHANGED = 20  # of them get the level
 TRIED = ("complete", "stopped", "running", "cached", "failed", "interrupted")
 
 
@@ -34,11 +38,14 @@ class Coverage:
     def __init__(self, space: SearchSpace, times: int | None, trials: int, sampler: str):
         self._space = space
         self._trials = trials
-        self._levels = levels_of(space) if times != 0 else []
-        if times is None:  # a random sample stays unbiased
-            most = trials // (TRIALS_PER_LEVEL * max(1, len(self._levels)))
-            times = 0 if sampler == "random" else min(MOST_BY_DEFAULT, most)
+        self._first = trials // FIRST_SHARE
+        self._is_promised = times is not None
+        self._last = trials  # the number of begun trials from which on the sampler is free again
+        if times is None:
+            self._last = self._first + 2 * (trials // DEFAULT_SHARE)  # of these trials every second one
+            times = 0 if sampler == "random" else MOST_BY_DEFAULT  # a random sample stays unbiased
         self._times = times
+        self._levels = levels_of(space) if times else []
         self._unreachable: set[Level] = set()
         self._begun: set[int] = set()  # the trials that count
         self._counts: Counter[tuple[str, str]] = Counter()  # choice and option -> trials
@@ -57,36 +64,50 @@ class Coverage:
                 self._begun.remove(record.number)
                 self._counts.subtract(record.choices.items())
 
-    def level_for(self, number: int) -> Level | None:
-        """Return the level that trial ``number`` should have; None if the sampler is free.
+    def next_level(self) -> Level | None:
+        """Return the level that the next trial should have; None if the sampler is free.
 
-        Args:
-            number: Number of the next trial.
+        It is the level that was tried least; of several, the one whose alternative was tried least in all places of
+        its choice, because ``attn@stage1=eca`` is partly known from ``attn@stage2=eca``.
         """
-        if not self._times:
-            return None
         counts, begun = self._counts, len(self._begun)
         missing = [level for level in self._levels if counts[level] < self._times and level not in self._unreachable]
-        left = self._trials - begun
-        due = begun >= self._trials // FIRST_SHARE and number % 2 == 0
-        if not missing or not (due or left <= len(missing)):
+        due = self._first <= begun < self._last and begun % 2 == 0
+        if self._is_promised:
+            needed = sum(self._times - counts[level] for level in missing)  # trials, if each has one of them
+            due = due or self._trials - begun <= needed
+        if not missing or not due:
             return None
-        return min(missing, key=lambda level: counts[level])
+        anywhere = Counter[tuple[str, str]]()
+        for (choice, option), number in counts.items():
+            anywhere[_without_place(choice), option] += number
+        return min(missing, key=lambda level: (counts[level], anywhere[_without_place(level.choice), level.option]))
 
     def give_up(self, level: Level) -> None:
-        """Leave a level out: no network within the limits has it."""
+        """Leave a level out: no untried network within the limits was found that has it."""
         self._unreachable.add(level)
 
-    def with_level(self, derivation: Derivation, level: Level) -> Derivation | None:
-        """Return a network with a level, as similar to another one as possible; None if none is found.
+    def with_level(self, derivation: Derivation, level: Level) -> Iterator[Derivation]:
+        """Yield networks with a level, the one that is most similar to another network first.
 
         Args:
             derivation: The other network.
             level: The level.
         """
-        if level.choice in derivation.choices:
-            return change_choice(self._space, derivation, *level)
-        having = [each for each in self._space.sample(SAMPLES) if level.choice in each.choices]
+        yield from self._changed(derivation, level)
         shared = set(derivation.choices.items())
-        nearest = max(having, key=lambda each: len(shared & set(each.choices.items())), default=None)
-        return None if nearest is None else change_choice(self._space, nearest, *level)
+        others = [each for each in self._space.sample(SAMPLES) if level.choice in each.choices]
+        others.sort(key=lambda each: len(shared & set(each.choices.items())), reverse=True)
+        for other in others[:MAX_CHANGED]:
+            yield from self._changed(other, level)
+
+    def _changed(self, derivation: Derivation, level: Level) -> Iterator[Derivation]:
+        """Yield the network with the level in place of its own; none if it lacks the choice or conditions forbid it."""
+        if level.choice in derivation.choices:
+            with suppress(SpaceError):
+                yield change_choice(self._space, derivation, *level)
+
+
+def _without_place(choice: str) -> str:
+    """Return the name of a choice without its place: ``attn`` for ``attn@stage1``."""
+    return choice.partition("@")[0]

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from explorer.costs.analytic import count_cost
 from explorer.records import TrialRecord
 from explorer.space.levels import Level, levels_of, missing_levels
-from explorer.space.search_space import parse_space
+from explorer.space.search_space import load_space, parse_space
 from explorer.study.results.levels import (
+    excluded_levels,
     stopped_levels,
     stopped_text,
     unknown_levels_text,
@@ -80,8 +82,8 @@ def test_a_level_whose_trials_were_all_stopped_is_named(rare):
 
 def test_a_random_sample_is_not_restricted(rare):
     """The sampler random proposes a uniform sample unless coverage is asked for."""
-    assert Coverage(rare, None, 1_000, "random").level_for(500) is None
-    assert informed(Coverage(rare, 1, 1_000, "random"), begun(250)).level_for(500) is not None
+    assert informed(Coverage(rare, None, 1_000, "random"), begun(250)).next_level() is None
+    assert informed(Coverage(rare, 1, 1_000, "random"), begun(250)).next_level() is not None
 
 
 def begun(count: int) -> list[TrialRecord]:
@@ -96,20 +98,66 @@ def informed(coverage: Coverage, trials: list[TrialRecord]) -> Coverage:
     return coverage
 
 
-def test_coverage_takes_at_most_a_quarter_of_the_trials(rare):
-    """By default levels are covered after the first quarter of the budget, at every second trial, at most twice, and
-    not at all if the budget is small."""
-    levels = levels_of(rare)
-    assert informed(Coverage(rare, None, 4 * len(levels) - 1, "frontier"), begun(50)).level_for(1_000) is None
-    coverage = Coverage(rare, None, 400, "frontier")
-    assert informed(coverage, begun(98)).level_for(98) is None and informed(coverage, begun(101)).level_for(101) is None
-    count, wanted = 101, Counter()
-    while (level := coverage.level_for(2 * count)) is not None:
-        wanted[level] += 1
-        coverage.learn(TrialRecord(count, "complete", choices=dict([level])))
-        count += 1
-    assert set(wanted.values()) == {2} and wanted.total() <= 400 / 4
-    assert set(wanted) == set(missing_levels(levels, [begun(1)[0].choices]))
+@pytest.mark.parametrize("budget", [3, 4, 30, 61, 400])
+def test_coverage_takes_at_most_a_quarter_of_the_trials(rare, budget):
+    """By default every second trial after the first quarter of the budget has a wanted level, at most twice the same,
+    and never more than a quarter of all trials."""
+    coverage = Coverage(rare, None, budget, "frontier")
+    wanted, first = Counter(), None
+    for trial in begun(budget):
+        level = coverage.next_level()
+        if level is not None:
+            wanted[level] += 1
+            first = trial.number if first is None else first
+            trial = replace(trial, choices=dict([level]))
+        coverage.learn(trial)
+    assert wanted.total() <= budget // 4 and max(wanted.values(), default=0) <= 2
+    if budget >= 4:
+        assert first in (budget // 4, budget // 4 + 1)
+    if budget == 400:
+        assert set(wanted) == set(missing_levels(levels_of(rare), [begun(1)[0].choices]))
+
+
+def test_a_promise_takes_as_many_trials_as_it_needs(rare):
+    """With cover=3 the last trials all have wanted levels, as many as levels are left to try, and none is left out."""
+    coverage, levels = Coverage(rare, 3, 60, "frontier"), levels_of(rare)
+    for trial in begun(60):
+        level = coverage.next_level()
+        coverage.learn(trial if level is None else replace(trial, choices=dict([level])))
+    assert all(coverage._counts[level] >= 3 for level in levels)
+
+
+def test_the_default_tries_every_level_of_the_shipped_space():
+    """Without ``cover`` a search of 30 trials tries each level of each choice of preact_variants."""
+
+    def likes_one_order(architecture, *, choices, epochs, seed):
+        return {"accuracy": 0.5 + 0.1 * (choices["order"] == "original")}
+
+    variants = load_space("search_spaces/preact_variants.yaml")
+    settings = {"evaluate": likes_one_order, "workers": 1, "storage": None, "trials": 30}
+    study = run_search(variants, **settings).study
+    assert untried_levels(study) == []
+
+
+def test_of_untried_levels_the_one_that_is_tried_nowhere_comes_first():
+    """A level that is tried in another stage is wanted after those that are tried in no stage."""
+    variants = load_space("search_spaces/preact_variants.yaml")
+    coverage = Coverage(variants, 1, 8, "frontier")
+    tried = {"depth": "1", "order": "original", "act": "relu", "dil@stage1": "1", "attn@stage2": "se(r=4)"}
+    for number, depth in enumerate("1231"):
+        coverage.learn(
+            TrialRecord(number, "complete", choices={**tried, "depth": depth, "dil@stage1": str(1 + number % 2)})
+        )
+    assert coverage.next_level() == Level("order", "bn_after_add")
+
+
+def test_a_level_needs_other_choices_to_be_within_the_limits(rare):
+    """A level that no change of the sampler's proposal brings within the limits is sought among other networks."""
+    large = max(rare, key=lambda derivation: count_cost(rare.architecture(derivation)).macs)
+    others = list(Coverage(rare, 1, 8, "tpe").with_level(large, Level("attn", "none")))
+    assert others[0].choices["depth"] == large.choices["depth"]
+    assert {each.choices["attn"] for each in others} == {"none"}
+    assert len({each.choices["depth"] for each in others}) > 1
 
 
 def test_a_level_outside_the_limits_is_given_up(rare):
@@ -117,3 +165,27 @@ def test_a_level_outside_the_limits_is_given_up(rare):
     settings = {"evaluate": shallow, "workers": 1, "storage": None, "trials": 15, "limits": "macs<=300k"}
     study = run_search(rare, cover=1, **settings).study
     assert study.counts()["complete"] == 15 and Level("depth", "8") in untried_levels(study)
+    untried = untried_levels(study)
+    excluded = excluded_levels(study, untried)
+    cheapest = {depth: min(costs) for depth, costs in macs_by_depth(rare).items()}
+    assert {level.option for level in excluded if level.choice == "depth"} == {
+        depth for depth, macs in cheapest.items() if macs > 300_000
+    }
+    text = untried_text(untried, excluded)
+    assert "depth=8" in text.partition("because the limits exclude all networks with it: ")[2]
+    assert "depth=8" not in text.partition("not tried, because")[0]
+    assert "because the limits exclude" in unknown_levels_text(study, study.trials())
+
+
+def macs_by_depth(space):
+    """Return the MACs of all networks of a space by their depth."""
+    found = {}
+    for derivation in space:
+        found.setdefault(derivation.choices["depth"], []).append(count_cost(space.architecture(derivation)).macs)
+    return found
+
+
+def test_limits_exclude_nothing_that_cannot_be_known(rare):
+    """Without a limit on a computed cost no level is excluded."""
+    study = run_search(rare, cover=0, evaluate=shallow, workers=1, storage=None, trials=2).study
+    assert excluded_levels(study, levels_of(rare)) == []
