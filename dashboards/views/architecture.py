@@ -241,8 +241,9 @@ def _draw_untried(study: Study, records: list[TrialRecord], trial: TrialRecord, 
     space = space_of(study, architecture)
     if isinstance(space, str):
         show_message(space)
-    else:
-        draw_untried(study, records, space, network, trial)
+    elif not draw_untried(study, records, space, network, trial):
+        st.session_state[NETWORK] = None
+        _draw_trial(study, records, trial)
 
 
 def _draw_gradients(study: Study, trial: TrialRecord) -> None:

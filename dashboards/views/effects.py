@@ -77,8 +77,8 @@ def draw() -> None:
     found = current_trials(may_be_empty=True)
     if found is None:
         return
-    study, records = found
-    records = only_selected(study, records)
+    study, every = found
+    records = only_selected(study, every)
     ups, downs = quantities(records, study.objectives, study.plane)
     if not ups or not downs:
         show_message("No trial of this study is complete yet. Effects appear here when networks can be compared.")
@@ -106,7 +106,7 @@ def draw() -> None:
         return
     unit = unit_of(objective, [quantity(record, objective) for record in known])
     asked = Asked(key, known, objective, cost, unit, model, maximised)
-    untried = cached((*key, "untried"), lambda: unknown_levels_text(study, records))
+    untried = cached((*key, "untried"), lambda: unknown_levels_text(study, every))
     factors = cached((*key, "factors"), lambda: varying_choices(known))
     answers, over_cost, together, spread = st.tabs(
         ["Effects", "Over cost", "Interactions", "Distributions"], on_change="rerun", key="question"
