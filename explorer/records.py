@@ -144,11 +144,10 @@ class TrialRecord:
             was ``contended``, the ``notes`` on other load, and on a GPU the ``device_state`` of ``Latency``.
         failure: The kind of failure, a key of ``FAILURES``; empty if the trial of the same network failed before.
         weights: SHA-256 of the file of its weights; empty if they were not saved.
-        started: Start time in seconds since 1970.
-        finished: End time in seconds since 1970.
+        started, finished: Start and end time in seconds since 1970.
         revision: Increases with every change to a trial of the study.
         duration: Seconds of the last attempt by a monotonic clock; None in older records.
-        expected: The predicted final objectives of a stopped trial, for samplers; empty if unknown.
+        expected: The predicted final objectives of a stopped trial, for samplers.
         counterpart: Of a trial that ``explorer effects --pairs`` proposed: its ``twin``, a trial that differs only in
             ``factor`` and has the same seed and ``precision``; then the ``objective`` and the ``asked`` choice.
         note: What a user wrote down about the trial, one line.
@@ -268,8 +267,7 @@ class ConfirmationRecord:
         reason: Why the training failed.
         test: ``accuracy``, ``top5`` and ``loss`` on the test split; empty until complete.
         result: The result of the training, with its validation metrics.
-        measured: The values that a caller's ``evaluate`` returned; empty for a training, whose values are in ``test``
-            and ``result``.
+        measured: The values that a caller's ``evaluate`` returned; empty for a training (``test``, ``result``).
         attempt: The number of times that the training was started.
         worker: The name of the worker.
         environment: The machine and versions of the training.
@@ -321,8 +319,8 @@ class Confirmed:
         test_std: The standard deviation of one training (K - 1 in the denominator); None for fewer than two.
         validation_mean: The mean of the same trainings on the validation split.
         failed: The number of failed trainings.
-        frontier_probability: The probability that no confirmed network of at most this cost has a better mean
-            (``explorer.analysis.noise``); None if no network has two seeds, since the noise is then unknown.
+        frontier_probability: The probability that no confirmed network of at most this cost has a better mean; None if
+            no network has two seeds, since the noise (``explorer.analysis.noise``) is then unknown.
     """
 
     trial: int

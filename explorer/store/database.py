@@ -49,6 +49,7 @@ from explorer.store.storage_url import parse_storage, shown_storage, sqlite_file
 from explorer.system.files import remove
 
 RETRY_SECONDS = 600  # for which a process that writes retries: a training may have taken hours
+ONCE_SECONDS = 10  # for which a command that writes once retries: its user waits, and can call it again
 READ_RETRY_SECONDS = 30  # for which a process that only reads retries: a server restarts in this time
 OPEN_RETRY_SECONDS = 60  # for which a server that answers, but cannot serve yet, is asked again
 FIRST_PAUSE = 0.1  # seconds before the first retry; each later pause is twice as long
@@ -76,7 +77,7 @@ class Database:
         earlier: Whether the tables were of an earlier schema version when the database was opened for reading.
         reached: Whether this process has used it before, so that its address is valid.
         granted: Whether its user was found to have all privileges that a search needs.
-        retry_seconds: For how long a failed read is retried.
+        retry_seconds: For how long a failed operation is retried by default.
     """
 
     engine: Engine = field(repr=False)  # its representation may contain a password in the URL's query
@@ -94,7 +95,7 @@ class Database:
         if self.in_memory:
             raise TypeError(
                 "a study in memory cannot be sent to another process or written to a file;"
-                " search with storage='sqlite:///FILE'"
+                " explorer.copy_study(study, 'kept.db') keeps it in a file"
             )
         return _reopen, (self.url if self.file is not None else portable_storage(self.engine.url),)
 
@@ -129,7 +130,7 @@ class Database:
     def write(
         self,
         work: Callable[[Connection], T],
-        retry_seconds: float = RETRY_SECONDS,
+        retry_seconds: float | None = None,
         on_failure: Callable[[], None] = lambda: None,
     ) -> T:
         """Run a function in one writing transaction.
@@ -139,7 +140,7 @@ class Database:
 
         Args:
             work: Writes to the database with the given connection. It may run several times, also after it was applied.
-            retry_seconds: For how long a failed transaction is retried.
+            retry_seconds: For how long a failed transaction is retried; that of the database by default.
             on_failure: Called once, after the first failure, unless a value cannot be stored.
 
         Returns:
@@ -155,7 +156,8 @@ class Database:
             self._require_same_file()
             return result
 
-        return self._retried("write to", transaction, retry_seconds, on_failure)
+        seconds = self.retry_seconds if retry_seconds is None else retry_seconds
+        return self._retried("write to", transaction, seconds, on_failure)
 
     def _retried(
         self, verb: str, transaction: Callable[[], T], retry_seconds: float, on_failure: Callable[[], None]
@@ -296,13 +298,14 @@ def _unchecked(url: URL) -> Database:
     return Database(reading_engine(file, without_locks(file, shown)), shown, file)
 
 
-def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
+def open_for_writing(storage: str | os.PathLike[str] | None, retry_seconds: float = RETRY_SECONDS) -> Database:
     """Open a database for writing. Missing tables are created, tables of an earlier schema version are migrated.
 
     A command makes its checks before this call, so that a refused command does not change the database.
 
     Args:
         storage: A URL or a path, as for ``open_for_reading``. None: a new database in memory.
+        retry_seconds: For how long a failed operation is retried by default.
 
     Raises:
         StoreError: The file is not a database, the tables are of a later version, or a worker of the tables' earlier
@@ -330,7 +333,7 @@ def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
         use_explicit_transactions(database.engine)
     _make_tables(database)
     opened = identity(database.file) if database.file else None
-    return replace(database, opened=opened, reached=True, granted=True, retry_seconds=RETRY_SECONDS)
+    return replace(database, opened=opened, reached=True, granted=True, retry_seconds=retry_seconds)
 
 
 def _make_tables(database: Database) -> None:

@@ -75,5 +75,11 @@ def test_methods_mirror_the_commands(study, tmp_path):
     assert (status.processes, status.trials["complete"]) == (0, 3)
     assert [explorer.stop_study(study).at_once, explorer.stop_study(study, at_once=True).number] == [False, 2]
     for call in (study.confirm, lambda: study.compare("other")):
-        with pytest.raises(StoreError, match="is in memory"):
+        with pytest.raises(StoreError, match=r"is in memory; keep it with explorer.copy_study\(study, 'kept.db'\)"):
             call()
+    with pytest.raises(TypeError, match=r"explorer.copy_study\(study, 'kept.db'\) keeps it in a file"):
+        pickle.dumps(study)
+    kept = explorer.copy_study(study, tmp_path / "kept.db")
+    assert kept.compare(kept.name) and pickle.loads(pickle.dumps(kept)).counts() == study.counts()
+    with pytest.raises(explorer.ExplorerError, match="evaluated by a function"):
+        kept.confirm()

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, select
 from explorer.errors import StoreError
 from explorer.records import TrialRecord
 from explorer.store.checking import MAX_NOTE_LENGTH, MAX_TAG_LENGTH
-from explorer.store.database import StudyIdentity, open_for_writing
+from explorer.store.database import ONCE_SECONDS, StudyIdentity, open_for_writing
 from explorer.store.lease import LEASE_SECONDS, is_gone
 from explorer.store.managing.files import copy_files, move_folder, remove_files
 from explorer.store.remote.files import FolderFiles
@@ -37,7 +37,7 @@ OF_STUDY = (trials, claims, confirmations, gradients)  # the tables whose rows b
 
 @contextmanager
 def writable(study: Study) -> Iterator[Study]:
-    """Provide the same study, opened for writing.
+    """Provide the same study, opened for writing by a command that writes once.
 
     Args:
         study: A study that was opened for reading, or that is in memory.
@@ -48,7 +48,7 @@ def writable(study: Study) -> Iterator[Study]:
     if study.database.in_memory:
         yield study
         return
-    database = open_for_writing(study.database.url)
+    database = open_for_writing(study.database.url, ONCE_SECONDS)
     try:
         yield find_study(database, study.name)
     finally:

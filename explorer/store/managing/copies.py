@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, Table, select
 from explorer.errors import StoreError
 from explorer.store.artifacts import artifacts_folder
 from explorer.store.claims import WAITING
-from explorer.store.database import Database, open_for_writing, open_if_present
+from explorer.store.database import ONCE_SECONDS, Database, open_for_writing, open_if_present
 from explorer.store.managing.changes import OF_STUDY, require_free_name, writable
 from explorer.store.managing.files import copy_files
 from explorer.store.remote.files import Files, FolderFiles
@@ -97,7 +97,7 @@ def copy_study(
     if present is not None:
         present.read(lambda connection: require_free_name(connection, name, present.shown))
     content = read_rows(study)  # a study that cannot be read creates no database
-    target = open_for_writing(storage)
+    target = open_for_writing(storage, ONCE_SECONDS)
     try:
         _insert_copy(study, content, target, name, artifacts)
     finally:

@@ -32,7 +32,7 @@ class StudyCommands(StudyFiles):
     def _storage(self) -> str:
         """Return the URL of the database, for functions that open it themselves."""
         if self.database.in_memory:
-            raise StoreError(f"study {self.name!r} is in memory; search with storage='sqlite:///FILE' to keep it")
+            raise StoreError(f"study {self.name!r} is in memory; keep it with explorer.copy_study(study, 'kept.db')")
         return self.database.url
 
     def effects(self, factor: str | None = None, **options: Any) -> list[Effect]:

@@ -29,7 +29,7 @@ from explorer.records import TrialRecord
 from explorer.space.choices import Choice, Derivation
 from explorer.space.search_space import SearchSpace, parse_space
 from explorer.store.confirmations import ConfirmationWriter, Wanted
-from explorer.store.database import DEFAULT_STORAGE, open_for_writing, open_if_present
+from explorer.store.database import DEFAULT_STORAGE, ONCE_SECONDS, open_for_writing, open_if_present
 from explorer.store.lease import new_worker
 from explorer.store.managing.changes import delete_study, require_free_name
 from explorer.store.passwords import driver_message, hide_passwords
@@ -252,7 +252,7 @@ def from_optuna(
         present.read(lambda connection: require_free_name(connection, new_name, present.shown))
     settings = SearchSettings(evaluate=_absent, objectives=ways)
     fingerprint = {key: each for key, each in make_fingerprint(space, settings).items() if key != "code"}
-    database = open_for_writing(storage)
+    database = open_for_writing(storage, ONCE_SECONDS)
     try:
         made = create_study(
             database,

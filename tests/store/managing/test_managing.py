@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sqlite3
+from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import OperationalError
 
 from explorer.errors import StoreError
 from explorer.store.artifacts import checkpoint_file, weights_file
@@ -16,7 +20,7 @@ from explorer.store.managing.changes import annotate_study, delete_study, rename
 from explorer.store.managing.copies import copy_study
 from explorer.store.managing.merging import append_trials
 from explorer.store.rows import Ending
-from explorer.store.studies import find_study, list_studies, study_names
+from explorer.store.studies import find_study, list_studies, open_study, study_names
 from explorer.store.writer import StudyWriter
 from tests.command_line import run
 from tests.store.conftest import ENVIRONMENT, GONE, RESULT, make_study, proposal
@@ -66,6 +70,67 @@ def test_a_copy_has_all_of_the_study(writer, tmp_path):
             following = StudyWriter(find_study(database, "one"), new_worker())
             assert following.begin(5, proposal("net0")).state == "cached"  # its network is claimed
             database.close()
+
+
+@contextmanager
+def full_disk():
+    """Let every transaction that changed a row fail at its commit, as SQLite does on a full disk."""
+    changed = set()
+
+    def note(connection, cursor, statement, *others):
+        if statement.startswith(("INSERT", "UPDATE", "DELETE")):
+            changed.add(connection)
+
+    def refuse(connection):
+        if connection in changed:
+            changed.remove(connection)
+            cause = sqlite3.OperationalError("database or disk is full")
+            cause.sqlite_errorname, cause.sqlite_errorcode = "SQLITE_FULL", sqlite3.SQLITE_FULL
+            raise OperationalError("COMMIT", {}, cause)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    event.listen(Engine, "commit", refuse)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+        event.remove(Engine, "commit", refuse)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("note", "one", "what is known"),
+        ("note", "one:0", "what is known"),
+        ("tag", "one", "final"),
+        ("rename", "one", "two"),
+        ("copy", "one", "two"),
+        ("copy", "one", "--to", "other.db"),
+        ("merge", "one", "more"),
+        ("delete", "one", "--yes"),
+    ],
+    ids=" ".join,
+)
+def test_a_full_disk_ends_a_command_soon(tmp_path, monkeypatch, capsys, line):
+    """Where nothing can be written, each command ends with one error after a short while, and changes nothing."""
+    monkeypatch.chdir(tmp_path)
+    url = "sqlite:///a.db"
+    for name in ("one", "more"):
+        made = StudyWriter(make_study(url, name), new_worker())
+        made.begin(0, proposal(f"net{name}"))
+        made.finish(0, COMPLETE)
+        made.study.artifacts.mkdir(parents=True)
+        weights_file(made.study.artifacts, f"v1-net{name}").write_bytes(b"weights")
+        made.study.database.close()
+    before = [facts(open_study(url, name)) for name in ("one", "more")]
+    for module in ("changes", "copies"):
+        monkeypatch.setattr(f"explorer.store.managing.{module}.ONCE_SECONDS", 0.5)
+    with full_disk():
+        status, out, err = run(capsys, "studies", *line, "--storage", url)
+    assert (status, out) == (2, "") and "cannot write to this database" in err.splitlines()[-1], err
+    assert len([told for told in err.splitlines() if "trying again" not in told]) == 1, err
+    assert [facts(open_study(url, name)) for name in ("one", "more")] == before
+    assert {each.name for each in list_studies(url)} == {"one", "more"}
 
 
 def test_a_copy_between_servers_and_files_is_complete(postgresql_url, tmp_path, monkeypatch):
