@@ -195,12 +195,12 @@ def _training() -> Check:
 
 
 def _storage(storage: str) -> Check:
-    """Check whether the database can be opened and written. A missing database is not created."""
+    """Check whether the database can be opened and written by its user. A missing database is not created."""
     try:
         shown = _try_storage(storage)
     except (ExplorerError, OSError) as error:
         reason = f"{error.filename or ''}: {error.strerror}" if isinstance(error, OSError) else str(error)
-        return Check("storage", False, reason, True, "name another storage with --storage or EXPLORER_STORAGE")
+        return Check("storage", False, reason, True, "correct it, or name another with --storage or EXPLORER_STORAGE")
     except ImportError as error:
         return Check("storage", False, f"{error.name} is missing", True, pip_command(requirements("postgres")))
     except Exception as error:
@@ -216,6 +216,7 @@ def _try_storage(storage: str) -> str:
     from sqlalchemy.pool import NullPool
 
     from explorer.store.database import open_for_reading
+    from explorer.store.server.privileges import check_search
     from explorer.store.storage_url import parse_storage, shown_storage, sqlite_file
 
     url = parse_storage(storage)
@@ -223,7 +224,7 @@ def _try_storage(storage: str) -> str:
     if file is None:
         engine = sqlalchemy.create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 10})
         with engine.connect() as connection:
-            connection.execute(sqlalchemy.text("SELECT 1"))
+            check_search(connection, shown)
         return shown
     _write_in(file.parent)
     _lock_in(file.parent)

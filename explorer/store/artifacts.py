@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 from explorer.errors import StoreError
+from explorer.records import TrainingResult
 from explorer.store.checking import DIGEST, describe
 from explorer.store.remote.place import is_remote, place_folder
 from explorer.system.files import slug
@@ -53,6 +56,20 @@ def weights_file(folder: Path, digest: str) -> Path:
 def curve_file(folder: Path, number: int) -> Path:
     """Return the file of the training curve of a trial, in a study whose place of artifacts was chosen."""
     return folder / f"trial-{int(number)}.curve.json"
+
+
+def curve_content(number: int, digest: str, seed: int, state: str, result: TrainingResult) -> bytes:
+    """Return the content of the file of a training curve.
+
+    Args:
+        number: The trial's number.
+        digest: The digest of its network.
+        seed: Its seed.
+        state: How it ended.
+        result: The result of its training.
+    """
+    facts = {"trial": number, "network": digest, "seed": seed, "state": state}
+    return json.dumps({**facts, **asdict(result)}).encode()
 
 
 def checkpoint_file(folder: Path, digest: str) -> Path:

@@ -102,6 +102,20 @@ def test_a_process_goes_on_where_its_role_ended(writer):
     assert present(writer, ELSEWHERE, Role("worker", stop_seen=0)).stop is not None  # it waited in a queue meanwhile
 
 
+def test_a_released_training_is_not_lost(writer):
+    """A confirmation that ends in order leaves nothing in the status; one that is killed is lost."""
+    for worker, shown in ((new_worker(), []), (GONE, ["lost"])):
+        confirming = ConfirmationWriter(writer.study, worker)
+        confirming.keep_networks({"v1-a": '{"network": "a"}'})
+        presence = present(writer, worker, Role("confirm"))
+        assert confirming.claim([Wanted("v1-a", 2, seed=len(shown))]) is not None
+        if not shown:
+            confirming.release()
+            assert [each.state for each in study_status(writer.study).workers] == ["idle"]
+            presence.leave()
+        assert [each.state for each in study_status(writer.study).workers] == shown
+
+
 def test_confirmations_renew_the_row_too(writer):
     """A confirmation sees a request with the renewal of its leases."""
     confirming = ConfirmationWriter(writer.study, new_worker())

@@ -16,7 +16,7 @@ from explorer.store.artifacts import artifacts_folder
 from explorer.store.claims import WAITING
 from explorer.store.database import ONCE_SECONDS, Database, open_for_writing, open_if_present
 from explorer.store.managing.changes import OF_STUDY, require_free_name, writable
-from explorer.store.managing.files import copy_files
+from explorer.store.managing.files import copy_files, write_curves
 from explorer.store.remote.files import Files, FolderFiles
 from explorer.store.remote.place import PLACE, is_remote
 from explorer.store.rows import insert_once, now
@@ -136,6 +136,8 @@ def _insert_copy(study: Study, content: StudyRows, target: Database, name: str, 
 
     try:
         copy_files(study.files, files)
+        if place:
+            write_curves(study.trials(), files)
         target.write(work)
     except BaseException:
         with suppress(OSError, StoreError):

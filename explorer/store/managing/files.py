@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from explorer.errors import StoreError
-from explorer.store.artifacts import weights_file
+from explorer.records import TrialRecord
+from explorer.store.artifacts import curve_content, curve_file, weights_file
 from explorer.store.remote.files import Files
 
+_ENDED = ("complete", "stopped", "failed")  # states of trials whose results do not change
 COPIED = (".safetensors", ".checkpoint", ".json")  # suffixes of the files of a study that other studies can use
 
 
@@ -37,6 +39,27 @@ def copy_files(source: Files, target: Files, digests: Iterable[str] | None = Non
             raise StoreError(
                 f"{source.shown}/{name}: it cannot be copied to {target.shown}: {error.strerror}"
             ) from error
+
+
+def write_curves(records: Iterable[TrialRecord], files: Files) -> None:
+    """Write the files of training curves that are missing, from the results in the database.
+
+    Args:
+        records: The trials of the study, with their results.
+        files: Its files.
+
+    Raises:
+        StoreError: A file cannot be written.
+    """
+    present = files.names()
+    for record in records:
+        name = curve_file(Path(), record.number).name
+        if record.result is None or record.same_as is not None or record.state not in _ENDED or name in present:
+            continue
+        try:
+            files.write(name, curve_content(record.number, record.digest, record.seed, record.state, record.result))
+        except OSError as error:
+            raise StoreError(f"{files.shown}/{name}: it cannot be written: {error.strerror}") from error
 
 
 def move_folder(before: Path, after: Path) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Table, func, select
 from explorer.store.artifacts import weights_file
 from explorer.store.managing.changes import require_idle, writable
 from explorer.store.managing.copies import StudyRows, insert_shared, read_rows
-from explorer.store.managing.files import copy_files
+from explorer.store.managing.files import copy_files, write_curves
 from explorer.store.remote.files import FolderFiles
 from explorer.store.rows import next_revision
 from explorer.store.schema import claims, confirmations, gradients, trials
@@ -65,6 +65,8 @@ def append_trials(study: Study, source: Study) -> Merged:
 
         merged = opened.database.write(work)
         copy_files(source.files, opened.files, merged.weights)
+        if opened.place:
+            write_curves(opened.trials(), opened.files)
     return merged
 
 

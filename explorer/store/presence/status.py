@@ -195,7 +195,8 @@ def _trials(connection: Connection, study: StudyIdentity, moment: float) -> list
 def _confirmations(connection: Connection, study: StudyIdentity, moment: float) -> list[_Training]:
     c = confirmations.c
     columns = (c.digest, c.seed, c.worker, c.state, c.started, c.finished, c.lease_until)
-    wanted = (c.study_id == study.id, or_(c.state == "running", c.finished > moment - WINDOW_SECONDS))
+    running = and_(c.state == "running", c.lease_until.is_not(None))  # else its process released it as it ended
+    wanted = (c.study_id == study.id, or_(running, c.finished > moment - WINDOW_SECONDS))
     found = []
     for row in (row._asdict() for row in connection.execute(select(*columns).where(*wanted).order_by(c.started))):
         row = read_row("explorer_confirmations", confirmations, row)

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from explorer.errors import StoreError
-from explorer.store.schema import metadata, studies, workers
+from explorer.store.schema import metadata, studies, version, workers
 from explorer.store.server.outages import sqlstate
 
 _DENIED = "42501"  # the SQLSTATE of a missing privilege
 _NEEDED = [(table, privilege) for table in metadata.tables for privilege in ("SELECT", "INSERT", "UPDATE")]
+
+
+def check_search(connection: Connection, shown: str) -> None:
+    """Raise StoreError if a search cannot run as the user of a PostgreSQL connection.
+
+    Args:
+        connection: A connection.
+        shown: The database in messages.
+    """
+    if inspect(connection).has_table(version.name):
+        check_privileges(connection, shown)
+    else:
+        check_creation(connection, shown)
 
 
 def check_creation(connection: Connection, shown: str) -> None:
@@ -87,7 +100,10 @@ def _require(connection: Connection, needed: list[tuple[str, str]], shown: str) 
     deletable = [table for table, privilege in missing if privilege == "DELETE"]
     grants = [_grant(user)] if len(deletable) < len(missing) else []
     grants += [f"GRANT DELETE ON {', '.join(deletable)} TO {user}"] if deletable else []
-    raise StoreError(f"{shown}: the user may not {privilege} rows of the table {table}; {_granting('; '.join(grants))}")
+    kinds = {privilege for _, privilege in missing}
+    only = ", only read studies" if "INSERT" in kinds and "SELECT" not in kinds else ""
+    lacks = f"the user may not {privilege} rows of the table {table}{only}"
+    raise StoreError(f"{shown}: {lacks}; {_granting('; '.join(grants))}")
 
 
 def _grant(user: str) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 
 from explorer.records import TrialRecord
-from explorer.store.artifacts import checkpoint_file, curve_file, weights_file
+from explorer.store.artifacts import checkpoint_file, curve_content, curve_file, weights_file
 from explorer.store.rows import Ending
 from explorer.store.study import Study
 from explorer.system.files import remove, write_atomically
@@ -82,10 +80,11 @@ class TrialFiles:
 
     def _save_curve(self, record: TrialRecord, ending: Ending) -> Path | None:
         assert ending.result is not None
-        facts = {"trial": record.number, "network": record.digest, "seed": record.seed, "state": ending.state}
         path = curve_file(self._folder, record.number)
         try:
-            write_atomically(path, json.dumps({**facts, **asdict(ending.result)}).encode())
+            write_atomically(
+                path, curve_content(record.number, record.digest, record.seed, ending.state, ending.result)
+            )
         except OSError as error:
             _log.warning("the curve of trial %d could not be saved: %s", record.number, error)
             return None

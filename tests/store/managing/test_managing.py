@@ -260,6 +260,23 @@ def test_merged_trials_get_the_next_numbers(writer, tmp_path):
         append_trials(writer.study, other.study)
 
 
+def test_a_place_of_files_has_the_curves_of_copied_and_merged_trials(writer, tmp_path):
+    """A copy or a merged study whose place of files was chosen has the curve of each of its trials, by its number."""
+    target = f"sqlite:///{tmp_path}/copy.db"
+    copied = copy_study(writer.study, target, artifacts=str(tmp_path / "place"))
+    assert {name for name in copied.files.names() if "curve" in name} == {"trial-0.curve.json", "trial-2.curve.json"}
+    other = StudyWriter(make_study(f"sqlite:///{tmp_path}/o.db", "other"), new_worker())
+    other.begin(0, dataclasses.replace(proposal("net9"), seed=9))
+    other.finish(0, COMPLETE)
+    append_trials(copied, other.study)
+    curve = json.loads(copied.files.read("trial-5.curve.json"))
+    assert (curve["trial"], curve["network"], curve["val_loss"]) == (5, "v1-net9", RESULT.val_loss)
+    assert "trial-0.curve.json" in copied.files.names() and len(copied.trials()) == 6
+    copied.files.remove("trial-5.curve.json")  # as if it could not be written
+    append_trials(copied, other.study)
+    assert "trial-5.curve.json" in copied.files.names()
+
+
 def test_notes_and_tags_are_listed(writer, storage):
     """A note is one line, tags are a set; both can change while the study runs."""
     writer.begin(5, proposal("net5"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from explorer.cli.doctor import Check, examine
 from explorer.errors import StoreError
 from explorer.store.database import open_for_writing
 from explorer.store.managing.changes import delete_study
@@ -87,6 +88,25 @@ def test_a_missing_right_is_named_at_once(postgresql, postgresql_url, bare_role,
     finally:
         postgresql.execute(f"DROP OWNED BY {bare_role}", database=database)
     assert "trying again" not in caplog.text
+
+
+def test_the_doctor_says_what_a_role_lacks(roles, postgresql, bare_role):
+    """Only a role with which a search can run passes, also in a database without tables."""
+    database = roles["explorer_worker"].rpartition("/")[2]
+
+    def found(storage: str) -> Check:
+        return next(check for check in examine(storage) if check.name == "storage")
+
+    assert found(roles["explorer_worker"]).ok
+    for storage, lacks in (
+        (roles["explorer_dashboard"], ", only read studies; its owner grants this"),
+        (postgresql.url(database, bare_role), "may not SELECT rows"),
+    ):
+        check = found(storage)
+        assert (check.ok, check.needed) == (False, True) and lacks in check.found and "GRANT SELECT" in check.found
+    with postgresql.database() as empty:
+        assert "may not create them" in found(postgresql.url(empty, bare_role)).found
+        assert found(postgresql.url(empty)).ok
 
 
 def test_only_a_role_with_the_right_deletes_a_study(roles, space, caplog):
