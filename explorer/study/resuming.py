@@ -15,10 +15,13 @@ from explorer.store.lease import is_gone
 from explorer.store.managing.extensions import ENTRY, require_same_extensions
 from explorer.store.managing.files import move_folder
 from explorer.store.remote.place import PLACE, is_remote
+from explorer.store.storage_url import database_file
 from explorer.store.studies import change_study, check_name, create_study, find_study, study_names
 from explorer.store.study import Study
+from explorer.store.views.study_files import require_writable_place
 from explorer.study.fingerprint.fingerprint import code_differences, require_same
 from explorer.study.plan import Plan
+from explorer.study.workers.jobs import Training
 
 MAX_DATA_PLACES = 8  # recorded per study, the latest first: several machines may have the data in different folders
 _log = logging.getLogger(__name__)
@@ -47,6 +50,22 @@ def check_resumable(plan: Plan, database: Database | None) -> str:
         if plan.settings.limits is None:
             plan.under(map(parse_limit, study.limits))
     return name
+
+
+def check_place(plan: Plan, name: str, database: Database | None) -> None:
+    """Raise StoreError if the place for the files of a study cannot be written to, before it is stored in the study.
+
+    Args:
+        plan: The search.
+        name: The name of its study.
+        database: As for ``check_resumable``.
+    """
+    settings, place = plan.settings, ""
+    if database is not None and not settings.new_study and name in study_names(database):
+        place = find_study(database, name).place
+    if isinstance(plan.work, Training) or (settings.artifacts and not place):
+        file = database_file(settings.storage) if settings.storage is not None else None
+        require_writable_place(file, settings.artifacts or place)
 
 
 def _study_name(plan: Plan, database: Database) -> str:

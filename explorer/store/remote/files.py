@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from explorer.errors import StoreError
 from explorer.store.passwords import driver_message
-from explorer.system.files import open_regular, write_atomically
+from explorer.system.files import open_regular, write_atomically, write_in
 from explorer.system.installation import install_command
 
 T = TypeVar("T")
@@ -54,6 +54,10 @@ class Files(Protocol):
         """Remove all files, and what processes have left behind."""
         ...
 
+    def require_writable(self) -> None:
+        """Raise StoreError if a file cannot be written and removed again now. Nothing else changes."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class FolderFiles:
@@ -89,6 +93,18 @@ class FolderFiles:
     def remove_all(self) -> None:
         if self.folder.exists():
             shutil.rmtree(self.folder)
+
+    def require_writable(self) -> None:
+        """Write and remove a file in the folder; if it does not exist, in the folder in which it would be created."""
+        found = self.folder.absolute()
+        try:
+            while not _exists(found):
+                found = found.parent
+            if not found.is_dir():
+                raise StoreError(f"{self.folder}: files cannot be written there: {found} is not a folder")
+            write_in(found)
+        except OSError as error:
+            raise StoreError(f"{self.folder}: files cannot be written there: {error.strerror or error}") from None
 
 
 @dataclass(frozen=True)
@@ -154,7 +170,7 @@ class ObjectStore:
         self._tried("remove", work)
 
     def require_writable(self) -> None:
-        """Raise StoreError if a file cannot be written, read and removed again now."""
+        """Write, read and remove a file, without further attempts."""
         name, content = f".check-{secrets.token_hex(4)}", secrets.token_bytes(8)
         at_once = ObjectStore(self.url, retry_seconds=0.0)
         at_once.write(name, content)
@@ -200,6 +216,15 @@ class ObjectStore:
                 _log.warning("%s; trying again in %.1f s", message, pause)
             time.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE)
+
+
+def _exists(path: Path) -> bool:
+    """Return whether there is a file, a folder or a link of this name. Raises OSError if the name is not possible."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def failure_message(error: Exception) -> str:

@@ -14,7 +14,7 @@ from explorer.store.artifacts import weights_file
 from explorer.store.managing.changes import delete_study, rename_study
 from explorer.store.managing.copies import copy_study
 from explorer.store.remote.files import ObjectStore
-from explorer.store.studies import open_study
+from explorer.store.studies import list_studies, open_study
 from explorer.study.confirm.run import run_confirmation
 from explorer.study.results.exporting import export_trial
 from explorer.study.search import run_search
@@ -124,12 +124,44 @@ def test_a_place_that_cannot_be_written_ends_the_command(s3, url, tmp_path, caps
     (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
     search = ("search", "--space", str(tmp_path / "tiny.yaml"), "--data", "digits", "--trials", "1", "--storage", url)
     for place, message in (
-        ("s3://no-such-bucket-here/x", "s3://no-such-bucket-here/x/.*: cannot write"),
+        ("s3://no-such-bucket-here/x", "s3://no-such-bucket-here/x: cannot write"),
+        ("http://127.0.0.1:1/x", "http://127.0.0.1:1/x: cannot write"),
         ("s3://key:hunter2secret@bucket", "has a password, a key or a parameter"),
+        ("/proc/foo", "artifacts: /proc/foo: files cannot be written there"),
+        ("tiny.yaml", "tiny.yaml is not a folder"),
+        ("tiny.yaml/runs", "tiny.yaml is not a folder"),
+        ("n" * 300, "n: files cannot be written there: File name too long"),
     ):
         status, out, err = run(capsys, *search, "--artifacts", place)
         assert (status, out) == (2, "") and "hunter2" not in err and SECRET not in err
         assert re.search(message, err) and err.strip().count("\n") <= 1
+        assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["tiny.yaml"]
+    status, _, err = run(capsys, *search, "--artifacts", "runs/new")
+    assert status == 0, err
+    for place in ("/proc/foo", "s3://no-such-bucket-here/x"):
+        status, out, err = run(
+            capsys, "studies", "copy", "tiny-digits", "other", "--artifacts", place, "--storage", url
+        )
+        assert (status, out, err.count("\n")) == (2, "", 1) and place in err and "trying again" not in err
+        assert [each.name for each in list_studies(url)] == ["tiny-digits"]
+
+
+@pytest.mark.usefixtures("cache")
+def test_the_place_of_a_study_is_checked_again(space, url, tmp_path, capsys):
+    """A search or a confirmation of a study whose place can no longer be written to is refused; the doctor names it."""
+    run_search(space, storage=url, trials=1, workers=1, artifacts="runs", **SETTINGS)
+    shutil.rmtree(tmp_path / "runs")
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(StoreError, match="runs is not a folder"):
+        run_search(space, storage=url, trials=2, workers=1, **SETTINGS)
+    with pytest.raises(StoreError, match="runs is not a folder"):
+        run_confirmation(url, "digits", seeds=1, workers=1)
+    assert open_study(url).counts()["complete"] == 1
+    _, out, _ = run(capsys, "doctor", "--storage", url, "--json")
+    (check,) = (each for each in json.loads(out)["checks"] if each["name"] == "artifacts")
+    assert not check["ok"] and "runs is not a folder" in check["found"] and "studies copy" in check["fix"]
+    copied = copy_study(open_study(url), name="other", artifacts="others")
+    assert copied.counts()["complete"] == 1 and copied.place == "others"
 
 
 def test_the_doctor_tries_the_place(s3, url, capsys, monkeypatch):  # noqa: F811
