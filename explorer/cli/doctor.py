@@ -269,15 +269,15 @@ def _disk(storage: str) -> Check:
 
 def _places(storage: str) -> Iterator[Check]:
     """Check the places that the environment and the studies of the database name for their files."""
-    from explorer.store.remote.place import is_remote, parse_place
+    from explorer.store.remote.place import VARIABLE, is_remote, place_of_environment
     from explorer.store.storage_url import database_file
     from explorer.store.views.study_files import places_of, require_writable_place
 
     file = None
     try:
-        named = [parse_place(text)] if (text := os.environ.get("EXPLORER_ARTIFACTS", "")) else []
+        named = [place] if (place := place_of_environment()) else []
     except ExplorerError as error:
-        yield Check("artifacts", False, str(error), fix="correct EXPLORER_ARTIFACTS")
+        yield Check("artifacts", False, str(error), fix=f"correct {VARIABLE}")
         named = []
     with suppress(Exception):  # the check of the storage reports it
         file = database_file(storage)

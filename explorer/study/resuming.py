@@ -14,7 +14,7 @@ from explorer.store.database import Database
 from explorer.store.lease import is_gone
 from explorer.store.managing.extensions import ENTRY, require_same_extensions
 from explorer.store.managing.files import move_folder
-from explorer.store.remote.place import PLACE, is_remote
+from explorer.store.remote.place import PLACE, VARIABLE, is_remote, place_of_environment
 from explorer.store.storage_url import database_file
 from explorer.store.studies import change_study, check_name, create_study, find_study, study_names
 from explorer.store.study import Study
@@ -65,7 +65,7 @@ def check_place(plan: Plan, name: str, database: Database | None) -> None:
         place = find_study(database, name).place
     if isinstance(plan.work, Training) or (settings.artifacts and not place):
         file = database_file(settings.storage) if settings.storage is not None else None
-        require_writable_place(file, settings.artifacts or place)
+        require_writable_place(file, place or settings.artifacts or "")
 
 
 def _study_name(plan: Plan, database: Database) -> str:
@@ -120,8 +120,10 @@ def open_or_create_study(plan: Plan, name: str, database: Database) -> Study:
     )
     _require_resumable(study, plan)  # another process may have created it since ``check_resumable``
     fingerprint = _with_code(study, plan.fingerprint)
-    if settings.artifacts:
+    if settings.artifacts and not study.place:
         fingerprint[PLACE] = settings.artifacts
+    elif settings.artifacts and settings.artifacts != study.place:
+        _log.warning("study %r keeps its files in %s; %s is for other studies", study.name, study.place, VARIABLE)
     if limits is None:
         bounds = study.limits
     places = study.data_places
@@ -167,9 +169,9 @@ def require_place(study: Study, place: str | None) -> None:
 
     Args:
         study: The study. If no place was ever named for it, a search may name one.
-        place: The place that the search names.
+        place: The place that the search names. That of the environment is for all studies, so it may be another.
     """
-    if place and study.place and place != study.place:
+    if place and study.place and place not in (study.place, place_of_environment()):
         raise StoreError(
             f"study {study.name!r} keeps its files in {study.place}, found --artifacts {place}; leave it out, or copy "
             f"the study with its files: explorer studies copy {study.name} NEW --artifacts {place}"

@@ -15,7 +15,7 @@ from explorer.settings.frozen import FrozenDict
 from explorer.settings.kinds import Bytes, Flag, Kind, Name, Names, Seconds, Text, Whole
 from explorer.settings.settings import Settings, setting
 from explorer.store.database import DEFAULT_STORAGE
-from explorer.store.remote.place import parse_place
+from explorer.store.remote.place import VARIABLE, parse_place
 from explorer.study.candidates import OwnCost
 from explorer.study.events import Progress
 from explorer.study.samplers.registry import SAMPLERS
@@ -340,7 +340,7 @@ class SearchSettings(Settings):
         " explorer.artifacts beside the database. It is stored in the study.",
         Place(),
         metavar="PLACE",
-        envvar="EXPLORER_ARTIFACTS",
+        envvar=VARIABLE,
         accepts="str | PathLike[str] | None",
     )
     evaluate: Evaluate | None = setting(
