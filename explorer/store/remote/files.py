@@ -21,6 +21,8 @@ T = TypeVar("T")
 RETRY_SECONDS = 90.0  # for which a read is retried: an object store may be away for a minute
 MAX_PAUSE = 15.0  # seconds between two attempts
 MAX_BYTES = 1 << 36  # of a file in a folder that is read: no weights are larger
+# Errors that another attempt does not change: no such bucket, no permission, an operation that the store does not have.
+_LASTING = (FileNotFoundError, PermissionError, NotImplementedError, ValueError)
 # Stores that show a file only once it is whole. Elsewhere a file is written under another name and then renamed.
 _ATOMIC = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "hf", "memory")
 _log = logging.getLogger(__name__)
@@ -203,17 +205,20 @@ class ObjectStore:
             raise StoreError(f"{self.url}: {error}; s3:// needs: {install_command('artifacts')}") from None
 
     def _tried(self, verb: str, work: Callable[[], T], name: str = "") -> T:
-        """Run an operation, again after errors, with growing pauses."""
+        """Run an operation, again after errors that may pass, with growing pauses. Each cause is logged once."""
         end, pause, system = time.monotonic() + self.retry_seconds, 0.5, self._system
         assert system is not None
+        logged = set[str]()
         while True:
             try:
                 return work()
             except Exception as error:  # each store has exceptions of its own
                 message = f"{self.url}: cannot {verb} {name or 'the files there'}: {failure_message(error)}"
-                if time.monotonic() + pause > end:
+                if time.monotonic() + pause > end or isinstance(error, _LASTING):
                     raise StoreError(message) from None
-                _log.warning("%s; trying again in %.1f s", message, pause)
+                if message not in logged:
+                    _log.warning("%s; trying again for up to %.0f s", message, end - time.monotonic())
+                logged.add(message)
             time.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE)
 
