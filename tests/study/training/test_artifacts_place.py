@@ -110,6 +110,22 @@ def test_a_folder_as_place_has_the_files(space, url, tmp_path):
         run_search(space, storage=url, trials=3, workers=1, artifacts="elsewhere", **SETTINGS)
 
 
+def test_a_study_keeps_its_place_if_the_environment_names_another(space, url, capsys, monkeypatch, tmp_path):
+    """EXPLORER_ARTIFACTS is the place of new studies; a study that has a place keeps it, with a note."""
+    (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
+    search = ("search", "--space", str(tmp_path / "tiny.yaml"), "--data", "digits", "--epochs", "1", "--storage", url)
+    monkeypatch.setenv("EXPLORER_ARTIFACTS", "runs")
+    status, _, err = run(capsys, *search, "--trials", "1")
+    assert status == 0 and open_study(url).place == "runs", err
+    monkeypatch.setenv("EXPLORER_ARTIFACTS", "/proc/foo")  # it is not used, so it is not tried
+    status, _, err = run(capsys, *search, "--trials", "2")
+    assert status == 0 and err.count("keeps its files in runs; EXPLORER_ARTIFACTS is for other studies") == 1, err
+    study = open_study(url)
+    assert study.place == "runs" and study.counts()["complete"] == 2
+    status, _, err = run(capsys, *search, "--trials", "3", "--artifacts", "elsewhere")
+    assert status == 2 and "keeps its files in runs, found --artifacts elsewhere; leave it out" in err
+
+
 @pytest.mark.usefixtures("cache")
 def test_a_confirmation_reads_the_place_of_its_study(space, s3, url):  # noqa: F811
     """``confirm`` leaves no checkpoint behind in the bucket."""
@@ -162,6 +178,22 @@ def test_the_place_of_a_study_is_checked_again(space, url, tmp_path, capsys):
     assert not check["ok"] and "runs is not a folder" in check["found"] and "studies copy" in check["fix"]
     copied = copy_study(open_study(url), name="other", artifacts="others")
     assert copied.counts()["complete"] == 1 and copied.place == "others"
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_bucket_that_was_deleted_is_named(space, s3, url, capsys):  # noqa: F811
+    """``clean`` says that a bucket is missing, not that there is nothing to free; the study can be copied elsewhere."""
+    import boto3
+
+    run_search(space, storage=url, trials=1, workers=1, artifacts=s3, **SETTINGS)
+    status, out, err = run(capsys, "clean", "--storage", url)
+    assert status == 0 and out.startswith(f"nothing to free in {s3}"), err
+    bucket = boto3.resource("s3").Bucket(s3.split("/")[2])
+    bucket.objects.all().delete()
+    bucket.delete()
+    status, out, err = run(capsys, "clean", "--storage", url)
+    assert (status, out, err.count("\n")) == (2, "", 1) and s3 in err and "cannot write" in err
+    assert copy_study(open_study(url), name="other", artifacts="others").counts()["complete"] == 1
 
 
 def test_the_doctor_tries_the_place(s3, url, capsys, monkeypatch):  # noqa: F811
