@@ -17,6 +17,7 @@ from explorer.dashboard.data.trials import (
     quantities,
     trial_rows,
 )
+from explorer.dashboard.panels.budget import nearest_cost
 from explorer.dashboard.quantities import change_of, counted, unit_of
 from explorer.records import TrialRecord
 
@@ -175,3 +176,23 @@ def test_changes(name, value, own, said):
 def test_counts_of_any_size():
     """A count is written out, or as a power of ten if it is too long."""
     assert [counted(n) for n in (10_368, 2 * 10**14, 10**400)] == ["10,368", "2.00e+14", "10^400"]
+
+
+def test_a_bound_has_the_digits_that_separate_it():
+    """A bound and the costs on both sides of it are rounded to texts in the same order."""
+    unit, costs = unit_of("macs", [2.4e6]), [2_396_700.0, 2_396_928.0]
+    assert [unit.of(12e6, unit.digits_around(12e6, [12.4e6, 8e6])), unit.of(2.4e6)] == ["12M", "2.4M"]
+    digits = unit.digits_around(2_396_800, costs)
+    assert [unit.of(value, digits) for value in (costs[0], 2_396_800, costs[1])] == ["2.3967M", "2.3968M", "2.3969M"]
+    assert unit.of(costs[1], unit.digits_around(costs[1], costs)) == "2.397M"
+    score = unit_of("score", [123456.7])
+    assert [score.of(123456.78, digits) for digits in (4, 8)] == ["123,457", "123,456.78"]
+
+
+def test_a_dragged_budget_is_the_cost_of_a_network():
+    """The line moves to the nearest cost on its axis, which is then within the budget."""
+    costs = [0.0, 1e6, 4e6, 9e6]
+    assert nearest_cost(costs, 2.2e6, log=True) == 4e6
+    assert nearest_cost(costs, 2.2e6, log=False) == 1e6
+    assert nearest_cost(costs, 1.0, log=True) == 1e6
+    assert nearest_cost(costs, -5.0, log=True) is None and nearest_cost([], 1.0, log=False) is None
