@@ -19,10 +19,13 @@ def clean(study: str, yes: bool, as_json: bool, storage: str) -> None:
     """List the files of STUDY that can be removed: weights of networks that are on no frontier, and files of killed
     processes. With --yes they are removed. The database keeps all results; export trains removed weights again."""
     from explorer.store.cleaning import removable_files
+    from explorer.store.remote.place import is_remote
     from explorer.store.studies import open_study
 
     opened = open_study(storage, study)
     found = removable_files(opened)
+    if not found and is_remote(opened.place):  # a bucket that does not exist has no files either
+        opened.require_writable_place()
     failed: list[str] = []
     for each in found if yes else ():
         try:

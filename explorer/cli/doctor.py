@@ -18,6 +18,7 @@ from pathlib import Path
 
 from explorer.errors import ExplorerError, StoreError, one_line
 from explorer.store.passwords import hide_passwords
+from explorer.system.files import write_in
 from explorer.system.installation import extra_names, installed, package_name, pip_command, requirements
 
 MIN_DISK_BYTES = 256 * 2**20  # for weights and records
@@ -226,7 +227,7 @@ def _try_storage(storage: str) -> str:
         with engine.connect() as connection:
             check_search(connection, shown)
         return shown
-    _write_in(file.parent)
+    write_in(file.parent)
     _lock_in(file.parent)
     if not file.exists():
         return f"{shown}, not created yet, in {file.parent}"
@@ -234,14 +235,6 @@ def _try_storage(storage: str) -> str:
     with open(file, "rb+"):  # checks the permission to write
         pass
     return f"{shown} in {file.parent}"
-
-
-def _write_in(folder: Path) -> None:
-    """Write a temporary file in the folder. Raises OSError if that fails."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        file.write(b"x")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _lock_in(folder: Path) -> None:
@@ -276,25 +269,29 @@ def _disk(storage: str) -> Check:
 
 
 def _places(storage: str) -> Iterator[Check]:
-    """Check the object stores that the environment and the studies of the database name for their files."""
-    from explorer.store.remote.files import ObjectStore
-    from explorer.store.remote.place import is_remote, parse_place
-    from explorer.store.views.study_files import places_of
+    """Check the places that the environment and the studies of the database name for their files."""
+    from explorer.store.remote.place import VARIABLE, is_remote, place_of_environment
+    from explorer.store.storage_url import database_file
+    from explorer.store.views.study_files import places_of, require_writable_place
 
+    file = None
     try:
-        named = [parse_place(text)] if (text := os.environ.get("EXPLORER_ARTIFACTS", "")) else []
+        named = [place] if (place := place_of_environment()) else []
     except ExplorerError as error:
-        yield Check("artifacts", False, str(error), fix="correct EXPLORER_ARTIFACTS")
+        yield Check("artifacts", False, str(error), fix=f"correct {VARIABLE}")
         named = []
     with suppress(Exception):  # the check of the storage reports it
+        file = database_file(storage)
         named += places_of(storage)
-    for place in dict.fromkeys(each for each in named if is_remote(each)):
+    for place in dict.fromkeys(named):
         try:
-            ObjectStore(place).require_writable()
+            require_writable_place(file, place)
         except ExplorerError as error:
-            yield Check("artifacts", False, str(error), fix="check the network, the bucket and the credentials")
+            copy = "copy the study to another place: explorer studies copy STUDY NEW --artifacts PLACE"
+            fix = "check the network, the bucket and the credentials" if is_remote(place) else copy
+            yield Check("artifacts", False, str(error), fix=fix)
         else:
-            yield Check("artifacts", True, f"{place}: a file was written, read and removed")
+            yield Check("artifacts", True, f"{place}: a file was written and removed")
 
 
 def _cache() -> Check:
@@ -304,7 +301,7 @@ def _cache() -> Check:
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_in(folder)
+        write_in(folder)
     except OSError as error:
         fix = "name another folder with XDG_CACHE_HOME; without a cache every training decodes its images again"
         return Check("cache", False, f"{folder}: {error.strerror}", fix=fix)

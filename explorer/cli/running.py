@@ -17,7 +17,17 @@ from explorer.analysis.estimates import Estimate
 from explorer.analysis.frontier_certainty import FrontierCertainty
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
-from explorer.cli.options import as_json, console, plain, print_json, print_warnings, program, repeated_options, storage
+from explorer.cli.options import (
+    IMPORTED,
+    as_json,
+    console,
+    plain,
+    print_json,
+    print_warnings,
+    program,
+    repeated_options,
+    storage,
+)
 from explorer.cli.setting_options import effective_values, setting_options
 from explorer.cli.studies import frontier_json, print_frontier, warn_of_mixed_latencies
 from explorer.errors import ExplorerError
@@ -151,17 +161,23 @@ def worker(
 def _print_kubernetes(study: str | None, as_json: bool, options: Mapping[str, Any]) -> None:
     """Print the manifest of a Job of workers with these options."""
     from explorer.store.studies import check_name
-    from explorer.study.launchers.arguments import NOT_SENT, spelled
+    from explorer.study.launchers.arguments import spelled
     from explorer.study.launchers.kubernetes import as_yaml, manifest
+    from explorer.study.workers.engines import LAUNCHED, check_engine
 
     if study is None:
         raise ExplorerError("--study is missing: the study that the pods work on")
+    if options["engine"] in LAUNCHED:
+        raise ExplorerError(f"--engine {options['engine']} starts workers itself; leave it out for pods of Kubernetes")
+    check_engine(options["engine"], options["engine_address"], options["cpus_per_trial"], {}, ())
+    ctx = click.get_current_context()
+    if ctx.get_parameter_source("storage") is ParameterSource.COMMANDLINE:
+        click.echo("--storage is not in the manifest: the pods take it from the Secret", err=True)
     words = ["--workers", str(options["workers"])] if options["workers"] != 1 else []
-    for flag, value in (("--trials", options["trials"]), ("--time", options["seconds"])):
-        words += [] if value is None else [flag, f"{value:.0f}"]
-    typed = click.get_current_context().get_parameter_source("data_dir") is ParameterSource.COMMANDLINE
-    left_out = set(NOT_SENT) - {"limits", "track", "data_dir" if typed else ""}
-    document = manifest(check_name(study), [*words, *spelled(options, left_out)], options["engine_options"])
+    words += [word for file in ctx.meta.get(IMPORTED, ()) for word in ("--import", file)]
+    own = ["engine_options", "workers"]
+    own += [] if ctx.get_parameter_source("data_dir") is ParameterSource.COMMANDLINE else ["data_dir"]
+    document = manifest(check_name(study), [*words, *spelled(options, own)], options["engine_options"])
     print_json(document) if as_json else click.echo(as_yaml(document), nl=False)
 
 

@@ -29,7 +29,7 @@ from explorer.study.confirm.loop import ConfirmationLoop, Event
 from explorer.study.confirm.run import MAX_SEEDS
 from explorer.study.plan import Plan, make_plan
 from explorer.study.presence.attend import attend
-from explorer.study.resuming import check_resumable, open_or_create_study
+from explorer.study.resuming import check_place, check_resumable, open_or_create_study
 from explorer.study.seeds import seed_for
 from explorer.study.settings import SearchSettings
 from explorer.study.workers.jobs import Retraining, Training
@@ -180,11 +180,11 @@ def _train(
     # The largest networks come first within a seed: the last trainings are short, so no core idles for long.
     largest_first = sorted(trials.values(), key=lambda trial: -trial.costs["macs"])
     wanted = {Wanted(trial.digest, size.epochs, seed): trial for seed in drawn for trial in largest_first}
-    name = check_resumable(plan, open_if_present(plan.settings.storage))
+    name = check_resumable(plan, present := open_if_present(plan.settings.storage))
+    check_place(plan, name, present)
     database = open_for_writing(plan.settings.storage)
     try:
         study = open_or_create_study(plan, name, database)
-        study.require_writable_place()
         sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
         writer = ConfirmationWriter(study, new_worker())
         writer.keep_networks({trial.digest: trial.architecture_json for trial in trials.values()})

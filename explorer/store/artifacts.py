@@ -25,8 +25,17 @@ def artifacts_folder(database_file: Path | None, study: str, created: float, pla
         place: The folder that replaces ``explorer.artifacts``. If it is a URL, the usual folder is where trainings
             write before their files are sent.
     """
-    place = "" if is_remote(place) else place
-    return place_folder(place, _beside(database_file)) / study_slug(study, created)
+    return folder_of(database_file, "" if is_remote(place) else place) / study_slug(study, created)
+
+
+def folder_of(database_file: Path | None, place: str = "") -> Path:
+    """Return the folder that has the folders of studies.
+
+    Args:
+        database_file: As for ``artifacts_folder``.
+        place: The folder that replaces ``explorer.artifacts``.
+    """
+    return place_folder(place, database_file.resolve().parent if database_file else Path.cwd())
 
 
 def study_slug(study: str, created: float) -> str:
@@ -41,11 +50,7 @@ def train_checkpoint(database_file: Path | None, training: str) -> Path:
         database_file: As for ``artifacts_folder``.
         training: A text that identifies the training.
     """
-    return place_folder("", _beside(database_file)) / f"{slug(training)}.checkpoint"
-
-
-def _beside(database_file: Path | None) -> Path:
-    return database_file.resolve().parent if database_file else Path.cwd()
+    return folder_of(database_file) / f"{slug(training)}.checkpoint"
 
 
 def weights_file(folder: Path, digest: str) -> Path:

@@ -14,11 +14,14 @@ from explorer.store.database import Database
 from explorer.store.lease import is_gone
 from explorer.store.managing.extensions import ENTRY, require_same_extensions
 from explorer.store.managing.files import move_folder
-from explorer.store.remote.place import PLACE, is_remote
+from explorer.store.remote.place import PLACE, VARIABLE, is_remote, place_of_environment
+from explorer.store.storage_url import database_file
 from explorer.store.studies import change_study, check_name, create_study, find_study, study_names
 from explorer.store.study import Study
+from explorer.store.views.study_files import require_writable_place
 from explorer.study.fingerprint.fingerprint import code_differences, require_same
 from explorer.study.plan import Plan
+from explorer.study.workers.jobs import Training
 
 MAX_DATA_PLACES = 8  # recorded per study, the latest first: several machines may have the data in different folders
 _log = logging.getLogger(__name__)
@@ -47,6 +50,22 @@ def check_resumable(plan: Plan, database: Database | None) -> str:
         if plan.settings.limits is None:
             plan.under(map(parse_limit, study.limits))
     return name
+
+
+def check_place(plan: Plan, name: str, database: Database | None) -> None:
+    """Raise StoreError if the place for the files of a study cannot be written to, before it is stored in the study.
+
+    Args:
+        plan: The search.
+        name: The name of its study.
+        database: As for ``check_resumable``.
+    """
+    settings, place = plan.settings, ""
+    if database is not None and not settings.new_study and name in study_names(database):
+        place = find_study(database, name).place
+    if isinstance(plan.work, Training) or (settings.artifacts and not place):
+        file = database_file(settings.storage) if settings.storage is not None else None
+        require_writable_place(file, place or settings.artifacts or "")
 
 
 def _study_name(plan: Plan, database: Database) -> str:
@@ -101,8 +120,10 @@ def open_or_create_study(plan: Plan, name: str, database: Database) -> Study:
     )
     _require_resumable(study, plan)  # another process may have created it since ``check_resumable``
     fingerprint = _with_code(study, plan.fingerprint)
-    if settings.artifacts:
+    if settings.artifacts and not study.place:
         fingerprint[PLACE] = settings.artifacts
+    elif settings.artifacts and settings.artifacts != study.place:
+        _log.warning("study %r keeps its files in %s; %s is for other studies", study.name, study.place, VARIABLE)
     if limits is None:
         bounds = study.limits
     places = study.data_places
@@ -148,9 +169,9 @@ def require_place(study: Study, place: str | None) -> None:
 
     Args:
         study: The study. If no place was ever named for it, a search may name one.
-        place: The place that the search names.
+        place: The place that the search names. That of the environment is for all studies, so it may be another.
     """
-    if place and study.place and place != study.place:
+    if place and study.place and place not in (study.place, place_of_environment()):
         raise StoreError(
             f"study {study.name!r} keeps its files in {study.place}, found --artifacts {place}; leave it out, or copy "
             f"the study with its files: explorer studies copy {study.name} NEW --artifacts {place}"

@@ -36,7 +36,7 @@ from explorer.study.loop import SearchLoop
 from explorer.study.options import SearchOptions
 from explorer.study.plan import Plan, make_plan
 from explorer.study.presence.attend import attend
-from explorer.study.resuming import check_resumable, open_or_create_study
+from explorer.study.resuming import check_place, check_resumable, open_or_create_study
 from explorer.study.samplers.registry import make_sampler
 from explorer.study.settings import SearchSettings
 from explorer.study.stopping.learning_curves import LearningCurves
@@ -141,7 +141,8 @@ def run_as(
     plan = make_plan(space, settings)
     if plan.is_launched:
         require_launch(plan.settings)
-    name = check_resumable(plan, open_if_present(settings.storage))
+    name = check_resumable(plan, present := open_if_present(settings.storage))
+    check_place(plan, name, present)
     database = open_for_writing(settings.storage)
     try:
         found = open_or_create_study(plan, name, database)
@@ -307,7 +308,6 @@ def with_artifacts(plan: Plan, study: Study) -> Plan:
     """Return the plan with the study's folder of artifacts; remove leftovers of earlier runs from the folder."""
     if not isinstance(plan.work, Training) or study.database.in_memory:
         return plan
-    study.require_writable_place()
     sweep(study.artifacts, older_than=time.time() - ABANDONED_SECONDS)
     return dataclasses.replace(plan, work=dataclasses.replace(plan.work, artifacts=study.artifacts))
 

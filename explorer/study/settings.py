@@ -15,7 +15,7 @@ from explorer.settings.frozen import FrozenDict
 from explorer.settings.kinds import Bytes, Flag, Kind, Name, Names, Seconds, Text, Whole
 from explorer.settings.settings import Settings, setting
 from explorer.store.database import DEFAULT_STORAGE
-from explorer.store.remote.place import parse_place
+from explorer.store.remote.place import VARIABLE, parse_place
 from explorer.study.candidates import OwnCost
 from explorer.study.events import Progress
 from explorer.study.samplers.registry import SAMPLERS
@@ -30,6 +30,7 @@ OBJECTIVES = {"accuracy": "max", "macs": "min"}
 EXAMPLE = "{'accuracy': 'max', 'macs': 'min'}"
 NO_LIMITS = "none"  # as text for a study without limits
 CHANGED_CODE = ("refuse", "continue")
+OPTION = r"[A-Za-z][\w-]*"  # the name of an option of an engine
 SEEDS = -(2**63), 2**63 - 1  # the integers that SQLite and PostgreSQL store
 
 
@@ -105,12 +106,16 @@ class Options(Kind):
         if isinstance(value, Mapping):
             return self.check(name, {str(key): str(each) for key, each in value.items()})
         texts = [value] if isinstance(value, str) else list(value)
-        return self.check(name, dict(_option(name, text) for text in texts))
+        pairs = [_option(name, text) for text in texts]
+        for text, (key, _) in zip(texts, pairs):
+            if not re.fullmatch(OPTION, key):
+                raise SettingError(f"{name} must be KEY=VALUE, as in partition=gpu, found {text!r}")
+        return self.check(name, dict(pairs))
 
     def check(self, name: str, value: Any) -> dict[str, str]:
         is_text = isinstance(value, Mapping) and all(isinstance(each, str) for pair in value.items() for each in pair)
-        if not is_text or not all(re.fullmatch(r"[A-Za-z][\w-]*", key) for key in value):
-            raise SettingError(f"{name} must be KEY=VALUE, as in partition=gpu, found {value!r}")
+        if not is_text or not all(re.fullmatch(OPTION, key) for key in value):
+            raise SettingError(f"{name} must be names with texts, as in {{'partition': 'gpu'}}, found {value!r}")
         if any(not each.isprintable() for each in value.values()):
             raise SettingError(f"{name}: a value must be printable text on one line, found {value!r}")
         return FrozenDict(value)
@@ -335,7 +340,7 @@ class SearchSettings(Settings):
         " explorer.artifacts beside the database. It is stored in the study.",
         Place(),
         metavar="PLACE",
-        envvar="EXPLORER_ARTIFACTS",
+        envvar=VARIABLE,
         accepts="str | PathLike[str] | None",
     )
     evaluate: Evaluate | None = setting(

@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
@@ -56,6 +57,14 @@ def require_writable(path: Path) -> None:
         raise ExplorerError(f"{path}: cannot be written: {folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ExplorerError(f"{path}: cannot be written: no permission to write to {folder}")
+
+
+def write_in(folder: Path) -> None:
+    """Write a temporary file in a folder and remove it. Raises OSError if that fails."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"x")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def check_output(path: Path, suffixes: Sequence[str], is_earlier: Callable[[Path], bool], option: str = "") -> None:

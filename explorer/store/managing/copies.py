@@ -12,18 +12,17 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, select
 
 from explorer.errors import StoreError
-from explorer.store.artifacts import artifacts_folder
 from explorer.store.claims import WAITING
 from explorer.store.database import ONCE_SECONDS, Database, open_for_writing, open_if_present
 from explorer.store.managing.changes import OF_STUDY, require_free_name, writable
 from explorer.store.managing.files import copy_files, write_curves
-from explorer.store.remote.files import Files, FolderFiles
-from explorer.store.remote.place import PLACE, is_remote
+from explorer.store.remote.place import PLACE
 from explorer.store.rows import insert_once, now
 from explorer.store.schema import architectures, claims, confirmations, environments, gradients, studies, trials
+from explorer.store.storage_url import database_file
 from explorer.store.studies import check_name, find_study, open_study
 from explorer.store.study import Study
-from explorer.store.views.study_files import object_store
+from explorer.store.views.study_files import files_of, require_writable_place
 
 Row = Mapping[str, Any]
 
@@ -91,12 +90,14 @@ def copy_study(
     if storage is None:
         with writable(study) as opened:
             opened.database.read(lambda connection: require_free_name(connection, name, study.storage))
+            require_writable_place(opened.database.file, artifacts or study.place)
             _insert_copy(study, read_rows(study), opened.database, name, artifacts)
         return find_study(study.database, name)
     present = open_if_present(storage)
     if present is not None:
         present.read(lambda connection: require_free_name(connection, name, present.shown))
     content = read_rows(study)  # a study that cannot be read creates no database
+    require_writable_place(database_file(storage), artifacts or study.place)  # nor does a wrong place
     target = open_for_writing(storage, ONCE_SECONDS)
     try:
         _insert_copy(study, content, target, name, artifacts)
@@ -109,9 +110,7 @@ def _insert_copy(study: Study, content: StudyRows, target: Database, name: str, 
     """Copy the files of a study, then insert its rows into a database under the given name."""
     created = target.read(now)
     place = artifacts or study.place
-    files: Files = FolderFiles(artifacts_folder(target.file, name, created, place))
-    if is_remote(place):
-        files = object_store(place, name, created)
+    files = files_of(target.file, name, created, place)
     fingerprint = {**json.loads(content.study["fingerprint"]), **({PLACE: place} if place else {})}
 
     def work(connection: Connection) -> None:

@@ -14,13 +14,15 @@ from typing import Any, Protocol, TypeVar
 
 from explorer.errors import StoreError
 from explorer.store.passwords import driver_message
-from explorer.system.files import open_regular, write_atomically
+from explorer.system.files import open_regular, write_atomically, write_in
 from explorer.system.installation import install_command
 
 T = TypeVar("T")
 RETRY_SECONDS = 90.0  # for which a read is retried: an object store may be away for a minute
 MAX_PAUSE = 15.0  # seconds between two attempts
 MAX_BYTES = 1 << 36  # of a file in a folder that is read: no weights are larger
+# Errors that another attempt does not change: no such bucket, no permission, an operation that the store does not have.
+_LASTING = (FileNotFoundError, PermissionError, NotImplementedError, ValueError)
 # Stores that show a file only once it is whole. Elsewhere a file is written under another name and then renamed.
 _ATOMIC = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oci", "oss", "hf", "memory")
 _log = logging.getLogger(__name__)
@@ -52,6 +54,10 @@ class Files(Protocol):
 
     def remove_all(self) -> None:
         """Remove all files, and what processes have left behind."""
+        ...
+
+    def require_writable(self) -> None:
+        """Raise StoreError if a file cannot be written and removed again now. Nothing else changes."""
         ...
 
 
@@ -89,6 +95,18 @@ class FolderFiles:
     def remove_all(self) -> None:
         if self.folder.exists():
             shutil.rmtree(self.folder)
+
+    def require_writable(self) -> None:
+        """Write and remove a file in the folder; if it does not exist, in the folder in which it would be created."""
+        found = self.folder.absolute()
+        try:
+            while not _exists(found):
+                found = found.parent
+            if not found.is_dir():
+                raise StoreError(f"{self.folder}: files cannot be written there: {found} is not a folder")
+            write_in(found)
+        except OSError as error:
+            raise StoreError(f"{self.folder}: files cannot be written there: {error.strerror or error}") from None
 
 
 @dataclass(frozen=True)
@@ -154,7 +172,7 @@ class ObjectStore:
         self._tried("remove", work)
 
     def require_writable(self) -> None:
-        """Raise StoreError if a file cannot be written, read and removed again now."""
+        """Write, read and remove a file, without further attempts."""
         name, content = f".check-{secrets.token_hex(4)}", secrets.token_bytes(8)
         at_once = ObjectStore(self.url, retry_seconds=0.0)
         at_once.write(name, content)
@@ -187,19 +205,31 @@ class ObjectStore:
             raise StoreError(f"{self.url}: {error}; s3:// needs: {install_command('artifacts')}") from None
 
     def _tried(self, verb: str, work: Callable[[], T], name: str = "") -> T:
-        """Run an operation, again after errors, with growing pauses."""
+        """Run an operation, again after errors that may pass, with growing pauses. Each cause is logged once."""
         end, pause, system = time.monotonic() + self.retry_seconds, 0.5, self._system
         assert system is not None
+        logged = set[str]()
         while True:
             try:
                 return work()
             except Exception as error:  # each store has exceptions of its own
                 message = f"{self.url}: cannot {verb} {name or 'the files there'}: {failure_message(error)}"
-                if time.monotonic() + pause > end:
+                if time.monotonic() + pause > end or isinstance(error, _LASTING):
                     raise StoreError(message) from None
-                _log.warning("%s; trying again in %.1f s", message, pause)
+                if message not in logged:
+                    _log.warning("%s; trying again for up to %.0f s", message, end - time.monotonic())
+                logged.add(message)
             time.sleep(pause)
             pause = min(2 * pause, MAX_PAUSE)
+
+
+def _exists(path: Path) -> bool:
+    """Return whether there is a file, a folder or a link of this name. Raises OSError if the name is not possible."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def failure_message(error: Exception) -> str:

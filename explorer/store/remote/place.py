@@ -14,6 +14,7 @@ from explorer.errors import StoreError
 from explorer.store.passwords import HIDDEN, hide_passwords
 
 PLACE = "artifacts"  # the setting, and the entry of a study's fingerprint
+VARIABLE = "EXPLORER_ARTIFACTS"  # the environment variable of the setting
 EXAMPLES = "a folder, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX"
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/{2,}(.*)", re.IGNORECASE | re.DOTALL)
 _LOCAL = ("file", "local")
@@ -55,6 +56,12 @@ def parse_place(text: str) -> str:
     if not path.strip("/") and protocol != "memory":
         raise StoreError(f"{PLACE}: {protocol}:// names no bucket; write {protocol}://BUCKET/PREFIX")
     return f"{protocol}://{path.strip('/')}"
+
+
+def place_of_environment() -> str:
+    """Return the place that the environment names; empty if it names none. Raises StoreError as ``parse_place``."""
+    text = os.environ.get(VARIABLE, "")
+    return parse_place(text) if text else ""
 
 
 def is_remote(place: str) -> bool:

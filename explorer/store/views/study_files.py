@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from explorer.errors import StoreError
 from explorer.records import TrialRecord
-from explorer.store.artifacts import artifacts_folder, study_slug, weights_file
+from explorer.store.artifacts import artifacts_folder, folder_of, study_slug, weights_file
 from explorer.store.database import StudyIdentity, open_if_present
 from explorer.store.remote.files import Files, FolderFiles, ObjectStore
 from explorer.store.remote.outbox import NoTransfers, Outbox, Transfers
@@ -24,15 +24,34 @@ from explorer.system.user_folders import user_cache
 CACHE_BYTES = 2 << 30  # of weights from object stores that this machine keeps; the oldest are removed first
 
 
-def object_store(place: str, study: str, created: float) -> ObjectStore:
-    """Return the files of a study in an object store.
+def files_of(database_file: Path | None, study: str, created: float, place: str) -> Files:
+    """Return the files of a study.
 
     Args:
-        place: The URL.
+        database_file: As for ``artifacts_folder``.
         study: The study's name.
         created: When the study was created, in seconds since the epoch.
+        place: The setting ``artifacts``; empty for the usual folder.
     """
-    return ObjectStore(f"{place}/{study_slug(study, created)}")
+    if is_remote(place):
+        return ObjectStore(f"{place}/{study_slug(study, created)}")
+    return FolderFiles(artifacts_folder(database_file, study, created, place))
+
+
+def require_writable_place(database_file: Path | None, place: str) -> None:
+    """Raise StoreError if no files can be written to a place that was named. Nothing is left there.
+
+    Args:
+        database_file: As for ``artifacts_folder``.
+        place: The setting ``artifacts``. An empty one is not checked: trainings run without weights too.
+    """
+    if not place:
+        return
+    files: Files = ObjectStore(place) if is_remote(place) else FolderFiles(folder_of(database_file, place))
+    try:
+        files.require_writable()
+    except StoreError as error:
+        raise StoreError(f"{PLACE}: {error}") from None
 
 
 def places_of(storage: str) -> list[str]:
@@ -74,15 +93,11 @@ class StudyFiles(StudyIdentity):
     @property
     def files(self) -> Files:
         """The files of the study, where all machines find them."""
-        if is_remote(self.place):
-            return object_store(self.place, self.name, self._opened.created)
-        return FolderFiles(self.artifacts)
+        return files_of(self.database.file, self.name, self._opened.created, self.place)
 
     def require_writable_place(self) -> None:
-        """Raise StoreError if the object store of the study's files cannot be written to."""
-        files = self.files
-        if isinstance(files, ObjectStore):
-            files.require_writable()
+        """Raise StoreError if the place that was named for the study's files cannot be written to."""
+        require_writable_place(self.database.file, self.place)
 
     def transfers(self) -> Transfers:
         """Return what sends the files of this machine's trainings to the study's place."""

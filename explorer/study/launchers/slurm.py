@@ -21,6 +21,7 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.slurm.slurm import _make_sbatch_string
 
 from explorer.errors import StudyError, one_line
+from explorer.store.passwords import has_password
 from explorer.study.launchers.element import ENDED, SUCCESS, Element
 
 CLUSTER = "cluster"  # the engine option that chooses the executor: slurm or local
@@ -132,6 +133,11 @@ def check_options(options: Mapping[str, str]) -> None:
         reason = RESERVED.get(name.replace("-", "_"))
         if reason is not None:
             raise StudyError(f"--engine-option {name}: {reason}")
+        if has_password(options[name]):
+            raise StudyError(
+                f"--engine-option {name}: the value has a password, which the batch file would show; leave it out (the"
+                " storage's password is read from the environment or ~/.pgpass)"
+            )
     if options.get(CLUSTER, "slurm") not in ("slurm", "local"):
         raise StudyError(f"--engine-option {CLUSTER}={options[CLUSTER]}: expected slurm or local")
     if not options.get("signal_delay_s", "90").isdecimal():

@@ -37,7 +37,7 @@ from explorer.study.pairs.proposal import Question, narrowing, propose
 from explorer.study.plan import Plan, make_plan
 from explorer.study.presence.attend import attend
 from explorer.study.recorded_space import recorded_space
-from explorer.study.resuming import check_resumable, open_or_create_study
+from explorer.study.resuming import check_place, check_resumable, open_or_create_study
 from explorer.study.search import make_loop, with_artifacts
 from explorer.study.settings import SearchSettings
 from explorer.study.workers.jobs import Evaluate
@@ -200,6 +200,7 @@ def run_pairs(
     if not study.database.in_memory:
         check_storage(study.database.url)
     check_resumable(plan, study.database)
+    check_place(plan, study.name, study.database)
     database = study.database if study.database.in_memory else open_for_writing(study.database.url)
     try:
         opened = open_or_create_study(plan, study.name, database)

@@ -253,15 +253,21 @@ def _connect(address: str) -> bool:
         raise StudyError(
             f"{address}: Ray Client is not supported; search on a machine of the cluster, and leave it out"
         )
+    has_answered = False
     try:
         if match := re.fullmatch(r"([^/]+):(\d+)", address):
             socket.create_connection((match[1], int(match[2])), CONNECT_SECONDS).close()  # Ray tries for minutes
+            has_answered = True
         ray.init(address or "auto", log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         at = f" at {address}" if address else ""
+        start = "start one with 'ray start --head', or give its address, as in --engine-address HOST:6379"
+        check = (
+            "a process listens there; check that it is the head of a cluster with this version of Ray, and that this "
+            "machine has its authentication token, in ~/.ray/auth_token or RAY_AUTH_TOKEN"
+        )
         raise StudyError(
-            f"no Ray cluster was reached{at}: {one_line(error)}; start one with 'ray start --head', "
-            "or give its address, as in --engine-address HOST:6379"
+            f"no Ray cluster was reached{at}: {one_line(error)}; {check if has_answered else start}"
         ) from None
     return True
 

@@ -55,6 +55,25 @@ def test_a_store_that_is_away_is_tried_again(s3, s3_server, caplog):
     assert SECRET not in caplog.text
 
 
+def test_an_outage_is_logged_once(monkeypatch, caplog):
+    """However often a read is tried again, one line names the cause and for how long it is tried."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    answers = [OSError("away"), OSError("away"), b"content"]
+
+    def answer(*_: object) -> bytes:
+        found = answers.pop(0)
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", answer)
+    assert ObjectStore("memory://x").read("a") == b"content"
+    assert [each.getMessage() for each in caplog.records] == [
+        "memory://x: cannot read a: away; trying again for up to 90 s"
+    ]
+
+
 def test_a_store_that_stays_away_is_one_line(s3, s3_server):
     """After the time for retries the error names URL, operation and cause, and no credentials."""
     s3_server.stop()
@@ -64,6 +83,23 @@ def test_a_store_that_stays_away_is_one_line(s3, s3_server):
     finally:
         s3_server.start()
     assert SECRET not in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [PermissionError("denied"), NotImplementedError("no such operation")])
+def test_an_error_that_lasts_is_not_tried_again(monkeypatch, caplog, error):
+    """A permission that is missing, or an operation that the store does not have, is one line at once."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    calls = []
+
+    def fail(*_: object) -> bytes:
+        calls.append(1)
+        raise error
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", fail)
+    with pytest.raises(StoreError, match="cannot read a: "):
+        ObjectStore("memory://x").read("a")
+    assert len(calls) == 1 and not caplog.records
 
 
 def test_a_message_with_a_key_of_the_environment_hides_it(s3, monkeypatch):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 
 import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from explorer.cli.options import IMPORTED
 from explorer.cli.running import worker
 from explorer.study.launchers.arguments import NOT_SENT
 from explorer.study.settings import SearchSettings
 from tests.command_line import run
 
 NAME = {"type": "string", "pattern": "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"}
+DOTTED = {"type": "string", "pattern": r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"}
 QUANTITY = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(m|[KMGT]i?)?$"}
 
 
@@ -29,7 +32,7 @@ def closed(required: str, **properties) -> dict:
 
 TEXT, NUMBER, FLAG = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
 TEXTS = {"type": "object", "additionalProperties": TEXT}
-SECRET = closed("secretKeyRef", secretKeyRef=closed("name key", name=NAME, key=TEXT))
+SECRET = closed("secretKeyRef", secretKeyRef=closed("name key", name=DOTTED, key=TEXT))
 # Of the fields that the manifest uses, what the API of batch/v1 demands: names, types, and which are required together.
 CONTAINER = closed(
     "name image args env resources",
@@ -42,7 +45,7 @@ CONTAINER = closed(
         "items": closed(
             "name valueFrom",
             name=TEXT,
-            valueFrom=closed("secretKeyRef", secretKeyRef=closed("name key", name=NAME, key=TEXT)),
+            valueFrom=SECRET,
         ),
     },
     resources=closed(
@@ -102,7 +105,7 @@ JOB = closed(
                     "items": closed(
                         "name persistentVolumeClaim",
                         name=NAME,
-                        persistentVolumeClaim=closed("claimName", claimName=NAME),
+                        persistentVolumeClaim=closed("claimName", claimName=DOTTED),
                     ),
                 },
             ),
@@ -152,13 +155,94 @@ def test_options_of_a_worker_are_passed_on(capsys):
         (["--study", "x", "--engine-option", "pod=3"], "did you mean 'pods'?"),
         (["--study", "x", "--engine-option", "pods=0"], "pods=0: expected a whole number from 1 to 100,000"),
         (["--study", "x", "--engine-option", "image=a b"], "image=a b: expected the image"),
-        (["--study", "x", "--engine-option", "=3"], "must be KEY=VALUE"),
+        (["--study", "x", "--engine-option", "=3"], "must be KEY=VALUE, as in partition=gpu, found '=3'"),
+        (["--study", "x", "--engine-option", "memory=banana"], "memory=banana: expected memory of each pod: 4Gi"),
+        (["--study", "x", "--engine-option", "memory=4GB"], "memory=4GB: expected"),
+        (["--study", "x", "--engine-option", "memory=0"], "memory=0: expected"),
+        (["--study", "x", "--engine-option", "cpu=two"], "cpu=two: expected"),
+        (["--study", "x", "--engine-option", "cpu=1Gi"], "cpu=1Gi: expected"),
+        (["--study", "x", "--engine-option", "secret=Bad_Name"], "secret=Bad_Name: expected"),
+        (["--study", "x", "--engine-option", "secret=a..b"], "secret=a..b: expected"),
+        (["--study", "x", "--engine-option", f"secret={'a.' * 127}a"], "a: expected"),
+        (["--study", "x", "--engine-option", "claim=a/b"], "claim=a/b: expected"),
+        (["--study", "x", "--engine-option", "namespace=UPPER"], "namespace=UPPER: expected"),
+        (["--study", "x", "--engine-option", "namespace=a.b"], "namespace=a.b: expected"),
+        (["--study", "x", "--engine-option", "key=a/b"], "key=a/b: expected"),
+        (["--study", "x", "--engine-option", "key=.."], "key=..: expected"),
+        (["--study", "x", "--engine-option", "image=host/Explorer"], "image=host/Explorer: expected"),
+        (["--study", "x", "--engine", "nope"], "unknown engine 'nope'"),
+        (["--study", "x", "--engine", "slurm"], "--engine slurm starts workers itself"),
+        (["--study", "x", "--cpus-per-trial", "4"], "settings of a cluster"),
     ],
 )
 def test_invalid_options_give_one_line(capsys, arguments, message):
     """An invalid option ends the command with status 2 and one line."""
     status, out, err = run(capsys, "worker", "--print-kubernetes", *arguments)
     assert (status, out, err.count("\n")) == (2, "", 1) and message in err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *[
+            ("image", each)
+            for each in ("explorer", "me/explorer:1.2", "reg.io:5000/a/b_c/d:v1", f"a@sha256:{'0' * 64}")
+        ],
+        *[("memory", each) for each in ("4Gi", "1.5Gi", "500M", "4000000000")],
+        *[("cpu", each) for each in ("2", "0.5", "500m")],
+        *[("secret", "a.b-c"), ("key", "URL_of.it-1"), ("claim", "x"), ("namespace", "team-a")],
+    ],
+)
+def test_valid_values_of_options_are_kept(capsys, option, value):
+    """A value that Kubernetes accepts is in the manifest as it was given."""
+    found = printed(capsys, "--study", "one", "--engine-option", f"{option}={value}")
+    jsonschema.validate(found, JOB)
+    assert f'"{value}"' in json.dumps(found)
+
+
+def test_every_option_of_a_worker_is_in_the_manifest(capsys, tmp_path):
+    """Each option of the command is an argument of the pods, except those that the manifest itself uses."""
+    (tmp_path / "imp.py").write_text("")
+    given = {
+        **{"data_dir": "/d", "device": "cuda", "activation_checkpointing": "on", "trials": "9", "seconds": "1.5s"},
+        **{"until_stable": "5", "repeats": "3", "trial_seconds": "90s", "trial_memory": "8G", "sampler": "random"},
+        **{"cover": "1", "stopping": "none", "scores": "snip", "retry_failed": None, "record_gradients": None},
+        **{"limits": "macs <= 50M", "engine": "ray", "engine_address": "head:6379", "cpus_per_trial": "4"},
+        **{"track": "tensorboard=/r", "workers": "2", "import_files": str(tmp_path / "imp.py")},
+    }
+    own = {"study", "engine_options", "print_kubernetes", "as_json", "storage"}
+    options = {param.name: param.opts[0] for param in worker.params}
+    assert set(given) - {"import_files"} == set(options) - own - {"import_files"}
+    options["import_files"] = "--import"
+    words = [word for name, value in given.items() for word in (options[name], value) if word is not None]
+    (container,) = printed(capsys, "--study", "one", *words)["spec"]["template"]["spec"]["containers"]
+    passed, typed = (
+        worker.make_context("worker", each) for each in (container["args"][1:], ["--study", "one", *words])
+    )
+    assert passed.params == typed.params and passed.meta[IMPORTED] == typed.meta[IMPORTED]
+
+
+@pytest.mark.parametrize("study", ["x$(EXPLORER_STORAGE)", "a$$b$", "$$(X)"])
+def test_kubernetes_replaces_nothing_in_the_arguments(capsys, study):
+    """In arguments Kubernetes replaces $(NAME) by a variable, and $$ by $: the worker gets the name of the study."""
+    (container,) = printed(capsys, "--study", study)["spec"]["template"]["spec"]["containers"]
+    replaced = re.sub(r"\$(\$|\((\w+)\))", lambda found: "$" if found[1] == "$" else "REPLACED", container["args"][2])
+    assert replaced == study
+
+
+def test_a_password_among_the_arguments_is_refused(capsys):
+    """The manifest has no password: an argument that has one is named and refused, and not shown."""
+    given = ("worker", "--print-kubernetes", "--study", "a", "--track", "mlflow=http://user:pwcanary@h")
+    status, out, err = run(capsys, *given)
+    assert (status, out, err.count("\n")) == (2, "", 1) and "--track" in err and "pwcanary" not in err
+
+
+def test_a_typed_storage_is_not_dropped_silently(capsys):
+    """A storage of the command line is not in the manifest, and the command says where the pods find it."""
+    given = ("worker", "--print-kubernetes", "--study", "a", "--storage", "postgresql://me:canary@host/db")
+    status, out, err = run(capsys, *given)
+    assert status == 0 and "canary" not in out + err.replace("EXPLORER_STORAGE", "")
+    assert "--storage is not in the manifest: the pods take it from the Secret" in err
 
 
 def test_every_setting_that_is_sent_is_an_option_of_a_worker():

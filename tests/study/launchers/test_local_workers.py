@@ -92,6 +92,7 @@ def test_a_worker_that_fails_is_named(tmp_path, capsys, monkeypatch):
         ({"costs": {"joules": lambda architecture, choices: 1.0}}, "cannot call costs of a script"),
         ({"engine_address": "host:1"}, "has no address"),
         ({"engine": "local", "engine_options": {"partition": "gpu"}}, "engine 'local' has no options"),
+        ({"engine_options": {"comment": "http://me:canary@h"}}, "comment: the value has a password, which the batch"),
         ({"engine": "slrum"}, r"unknown engine 'slrum'; known: local, slurm, .*did you mean 'slurm'"),
     ],
 )
@@ -102,7 +103,7 @@ def test_a_launch_that_cannot_work_is_refused(tmp_path, settings, message):
     given |= {} if "evaluate" in given else {"data": "digits"}
     with pytest.raises(StudyError, match=message) as raised:
         run_search(space, **given)
-    assert "\n" not in str(raised.value) and not list(tmp_path.iterdir())
+    assert "\n" not in str(raised.value) and "canary" not in str(raised.value) and not list(tmp_path.iterdir())
 
 
 def test_without_slurm_one_line_says_so(tmp_path, monkeypatch):

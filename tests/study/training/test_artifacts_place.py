@@ -14,7 +14,7 @@ from explorer.store.artifacts import weights_file
 from explorer.store.managing.changes import delete_study, rename_study
 from explorer.store.managing.copies import copy_study
 from explorer.store.remote.files import ObjectStore
-from explorer.store.studies import open_study
+from explorer.store.studies import list_studies, open_study
 from explorer.study.confirm.run import run_confirmation
 from explorer.study.results.exporting import export_trial
 from explorer.study.search import run_search
@@ -110,6 +110,22 @@ def test_a_folder_as_place_has_the_files(space, url, tmp_path):
         run_search(space, storage=url, trials=3, workers=1, artifacts="elsewhere", **SETTINGS)
 
 
+def test_a_study_keeps_its_place_if_the_environment_names_another(space, url, capsys, monkeypatch, tmp_path):
+    """EXPLORER_ARTIFACTS is the place of new studies; a study that has a place keeps it, with a note."""
+    (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
+    search = ("search", "--space", str(tmp_path / "tiny.yaml"), "--data", "digits", "--epochs", "1", "--storage", url)
+    monkeypatch.setenv("EXPLORER_ARTIFACTS", "runs")
+    status, _, err = run(capsys, *search, "--trials", "1")
+    assert status == 0 and open_study(url).place == "runs", err
+    monkeypatch.setenv("EXPLORER_ARTIFACTS", "/proc/foo")  # it is not used, so it is not tried
+    status, _, err = run(capsys, *search, "--trials", "2")
+    assert status == 0 and err.count("keeps its files in runs; EXPLORER_ARTIFACTS is for other studies") == 1, err
+    study = open_study(url)
+    assert study.place == "runs" and study.counts()["complete"] == 2
+    status, _, err = run(capsys, *search, "--trials", "3", "--artifacts", "elsewhere")
+    assert status == 2 and "keeps its files in runs, found --artifacts elsewhere; leave it out" in err
+
+
 @pytest.mark.usefixtures("cache")
 def test_a_confirmation_reads_the_place_of_its_study(space, s3, url):  # noqa: F811
     """``confirm`` leaves no checkpoint behind in the bucket."""
@@ -124,12 +140,60 @@ def test_a_place_that_cannot_be_written_ends_the_command(s3, url, tmp_path, caps
     (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
     search = ("search", "--space", str(tmp_path / "tiny.yaml"), "--data", "digits", "--trials", "1", "--storage", url)
     for place, message in (
-        ("s3://no-such-bucket-here/x", "s3://no-such-bucket-here/x/.*: cannot write"),
+        ("s3://no-such-bucket-here/x", "s3://no-such-bucket-here/x: cannot write"),
+        ("http://127.0.0.1:1/x", "http://127.0.0.1:1/x: cannot write"),
         ("s3://key:hunter2secret@bucket", "has a password, a key or a parameter"),
+        ("/proc/foo", "artifacts: /proc/foo: files cannot be written there"),
+        ("tiny.yaml", "tiny.yaml is not a folder"),
+        ("tiny.yaml/runs", "tiny.yaml is not a folder"),
+        ("n" * 300, "n: files cannot be written there: File name too long"),
     ):
         status, out, err = run(capsys, *search, "--artifacts", place)
         assert (status, out) == (2, "") and "hunter2" not in err and SECRET not in err
         assert re.search(message, err) and err.strip().count("\n") <= 1
+        assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["tiny.yaml"]
+    status, _, err = run(capsys, *search, "--artifacts", "runs/new")
+    assert status == 0, err
+    for place in ("/proc/foo", "s3://no-such-bucket-here/x"):
+        status, out, err = run(
+            capsys, "studies", "copy", "tiny-digits", "other", "--artifacts", place, "--storage", url
+        )
+        assert (status, out, err.count("\n")) == (2, "", 1) and place in err and "trying again" not in err
+        assert [each.name for each in list_studies(url)] == ["tiny-digits"]
+
+
+@pytest.mark.usefixtures("cache")
+def test_the_place_of_a_study_is_checked_again(space, url, tmp_path, capsys):
+    """A search or a confirmation of a study whose place can no longer be written to is refused; the doctor names it."""
+    run_search(space, storage=url, trials=1, workers=1, artifacts="runs", **SETTINGS)
+    shutil.rmtree(tmp_path / "runs")
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(StoreError, match="runs is not a folder"):
+        run_search(space, storage=url, trials=2, workers=1, **SETTINGS)
+    with pytest.raises(StoreError, match="runs is not a folder"):
+        run_confirmation(url, "digits", seeds=1, workers=1)
+    assert open_study(url).counts()["complete"] == 1
+    _, out, _ = run(capsys, "doctor", "--storage", url, "--json")
+    (check,) = (each for each in json.loads(out)["checks"] if each["name"] == "artifacts")
+    assert not check["ok"] and "runs is not a folder" in check["found"] and "studies copy" in check["fix"]
+    copied = copy_study(open_study(url), name="other", artifacts="others")
+    assert copied.counts()["complete"] == 1 and copied.place == "others"
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_bucket_that_was_deleted_is_named(space, s3, url, capsys):  # noqa: F811
+    """``clean`` says that a bucket is missing, not that there is nothing to free; the study can be copied elsewhere."""
+    import boto3
+
+    run_search(space, storage=url, trials=1, workers=1, artifacts=s3, **SETTINGS)
+    status, out, err = run(capsys, "clean", "--storage", url)
+    assert status == 0 and out.startswith(f"nothing to free in {s3}"), err
+    bucket = boto3.resource("s3").Bucket(s3.split("/")[2])
+    bucket.objects.all().delete()
+    bucket.delete()
+    status, out, err = run(capsys, "clean", "--storage", url)
+    assert (status, out, err.count("\n")) == (2, "", 1) and s3 in err and "cannot write" in err
+    assert copy_study(open_study(url), name="other", artifacts="others").counts()["complete"] == 1
 
 
 def test_the_doctor_tries_the_place(s3, url, capsys, monkeypatch):  # noqa: F811

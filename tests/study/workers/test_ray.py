@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -133,6 +134,23 @@ def test_ray_client_is_rejected():
     pytest.importorskip("ray")
     with pytest.raises(StudyError, match="Ray Client is not supported; search on a machine of the cluster"):
         start_executor("ray", os.getpid, Needs(address="ray://127.0.0.1:10001"))
+
+
+def test_a_server_that_is_no_cluster_gets_other_advice(monkeypatch):
+    """If a process listens at the address, as a head that refuses the token, it is not advised to start one."""
+    ray = pytest.importorskip("ray")
+
+    def refuse(*_, **__):
+        raise ConnectionError("Failed to connect to Ray cluster")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(StudyError, match=r"Failed to connect.*authentication token") as caught:
+            start_executor("ray", os.getpid, Needs(1, address=address))
+    assert "ray start" not in str(caught.value)
+    with pytest.raises(StudyError, match="start one with 'ray start --head'"):
+        start_executor("ray", os.getpid, Needs(1, address=address))
 
 
 def test_nodes_load_the_extensions_of_the_search(ray_nodes, tmp_path):
