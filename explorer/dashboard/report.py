@@ -25,7 +25,7 @@ from explorer.analysis.frontier_certainty import certainty_text
 from explorer.analysis.quantities import LATENCY, is_maximised, quantity_named
 from explorer.dashboard.data.columns import table_of_records
 from explorer.dashboard.data.effects import by_size, clearest_factor, effect_rows
-from explorer.dashboard.data.runs import hypervolume_growth, timeline
+from explorer.dashboard.data.runs import constant_objectives, hypervolume_growth, left_out_text, timeline
 from explorer.dashboard.data.storage import certainty_of, read_confirmations
 from explorer.dashboard.data.summary import state_counts
 from explorer.dashboard.data.trials import choice_points, frontier_points, seed_points
@@ -160,7 +160,8 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
     if len(growth) > 1:
         figures["growth_trials"] = hypervolume_figure(growth, "trials")
         figures["growth"] = hypervolume_figure(growth, "seconds")
-        parts.append(_section("Hypervolume of the frontier", "growth_trials", ""))
+        left_out = left_out_text(constant_objectives(records, study.objectives))
+        parts.append(_section("Hypervolume of the frontier", "growth_trials", left_out))
         parts.append('<div id="growth" class="wide"></div>')
     bars = timeline(records)
     if not bars.empty:
