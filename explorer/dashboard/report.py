@@ -27,7 +27,7 @@ from explorer.dashboard.data.columns import table_of_records
 from explorer.dashboard.data.effects import by_size, clearest_factor, effect_rows
 from explorer.dashboard.data.runs import constant_objectives, hypervolume_growth, left_out_text, timeline
 from explorer.dashboard.data.storage import certainty_of, read_confirmations
-from explorer.dashboard.data.summary import state_counts
+from explorer.dashboard.data.summary import OWN_FUNCTION, state_counts
 from explorer.dashboard.data.trials import choice_points, frontier_points, seed_points
 from explorer.dashboard.figures.distributions import categories_figure, distribution_figure
 from explorer.dashboard.figures.effects import EFFECTS_CAPTION, MAX_ROWS, effects_figure
@@ -247,7 +247,7 @@ def _facts(study: Study, records: list[TrialRecord]) -> str:
         ("trainings saved", f"{repeated:,}: their networks had been trained before" if repeated else ""),
         ("epochs saved", f"{stopped:,} of {epochs:,}: their trials were stopped early" if stopped > 0 else ""),
         ("objectives", ", ".join(f"{name} ({direction})" for name, direction in study.objectives.items())),
-        ("data", settings.get("data") or "the user's own function"),
+        ("data", settings.get("data") or OWN_FUNCTION),
         ("recipe", f"{recipe['name']}, {plural(settings.get('epochs') or 0, 'epoch')}" if recipe else ""),
         ("seeds", f"{_seeds(study)}; seed of the search: {study.seed}"),
         ("devices", ", ".join(sorted({r.environment.device_name for r in records if r.environment}))),

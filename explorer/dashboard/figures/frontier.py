@@ -186,7 +186,7 @@ class _Hovers:
         first = f"trial {row.trial}" + (", on the frontier" if row.frontier else "")
         if row.trial in self.probabilities:
             first += f", {'stays' if row.frontier else 'joins'} with probability {self.probabilities[row.trial]:.0%}"
-        values = [f"{unit.of(value * unit.divisor)} {unit.title}" for unit, value in ((self.y, row.y), (self.x, row.x))]
+        values = [unit.titled(value * unit.divisor) for unit, value in ((self.y, row.y), (self.x, row.x))]
         lines = [first, ", ".join(values)]
         neighbour = self._neighbour(row)
         if neighbour is not None:

@@ -124,7 +124,7 @@ def headline(study: Study, trial: TrialRecord) -> str:
     for name in dict.fromkeys(("accuracy", *study.objectives, "macs", "params")):
         if name in values:
             unit = unit_of(name, [values[name]])
-            parts.append(f"{unit.of(values[name])} {'' if name == 'accuracy' else unit.title}".strip())
+            parts.append(unit.titled(values[name], "" if name == "accuracy" else unit.title))
     return safe_text(" · ".join(parts))
 
 

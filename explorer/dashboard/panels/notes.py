@@ -45,7 +45,7 @@ def draw_notes(study: Study, number: int | None = None) -> None:
         return
     key = f"notes_{hash(identity(study))}_{number}"
     with st.form(key, border=False):
-        note = st.text_area("Note", owner.note, max_chars=2_000, height=80, key=f"{key}_note")
+        note = st.text_area("Note", owner.note, height=80, key=f"{key}_note")
         tags = st.text_input("Tags, separated by commas", ", ".join(owner.tags), key=f"{key}_tags")
         saved = st.form_submit_button("Save")
     if saved:

@@ -49,7 +49,7 @@ def draw_pages(count: int, rows: Callable[[int, int], pandas.DataFrame], title: 
     page = 1
     if pages > 1:
         st.session_state[key] = min(max(1, int(st.session_state.get(key, 1))), pages)
-        page = int(st.number_input(f"Page, 1 to {pages:,}", 1, pages, step=1, key=key, width=170))
+        page = int(st.number_input(f"Page (1 to {pages:,})", 1, pages, step=1, key=key, width=170))
     first = (page - 1) * PAGE_ROWS
     last = min(first + PAGE_ROWS, count)
     draw_table(rows(first, last), title)
