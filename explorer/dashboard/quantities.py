@@ -69,6 +69,15 @@ def change_of(name: str, values: Mapping[str, float], own: Mapping[str, float]) 
     return f"{percent:{form}}%"
 
 
+def short_text(value: float) -> str:
+    """Return a number in three digits, with the prefixes of plotly's axes: ``135k``, ``0.5``, ``428p``."""
+    size = abs(float(f"{value:.3g}"))
+    if not size or not math.isfinite(size) or 1e-3 <= size < 1e3 or not 1e-15 <= size < 1e15:
+        return f"{value:.3g}"
+    power = 3 * math.floor(math.log10(size) / 3)
+    return f"{value / 10.0**power:.3g}{'fpnµm kMGT'[power // 3 + 5]}"
+
+
 def span_text(seconds: float) -> str:
     """Return a length of time in the unit that fits: ``45 s``, ``12 min``, ``3.4 h``; ``less than 0.1 s``."""
     for unit, length, least in (("days", 86_400.0, 1.5), ("h", 3_600.0, 0.99), ("min", 60.0, 0.99)):
