@@ -46,7 +46,7 @@ from explorer.study.space_networks import space_networks
 
 MAX_CHOICES = 4  # in parallel categories
 MAX_FAILURES = 50  # listed
-LONG = 11  # characters of a cell that has a line of its own on a phone, where half a line holds no more
+LONG = 9  # characters of a cell that has a line of its own on a phone, where half a line holds no more
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -61,7 +61,7 @@ PAGE = """<!doctype html>
  body {{ font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 1000px; margin: 2em auto;
         padding: 0 1em; }}
  h1 {{ font-size: 1.5em; overflow-wrap: anywhere }} h2 {{ font-size: 1.15em; margin: 2em 0 .3em }}
- p, td, th {{ overflow-wrap: break-word }} td.long {{ overflow-wrap: anywhere }} .cards td.long {{ min-width: 10em }}
+ p, td, th {{ overflow-wrap: break-word }} td.long {{ overflow-wrap: anywhere }}
  .note {{ color: #595959 }} summary {{ cursor: pointer; margin: .6em 0 }} .wide {{ overflow-x: auto }}
  table {{ border-collapse: collapse; font-size: 13px }}
  td, th {{ border-bottom: 1px solid #ddd; padding: .25em .7em; text-align: left; vertical-align: top }}
@@ -69,6 +69,7 @@ PAGE = """<!doctype html>
  @media (prefers-color-scheme: dark) {{
   body {{ color: #fafafa; background: #14161c }} .note {{ color: #b8bcc8 }} td, th {{ border-color: #3a3f4b }}
  }}
+ @media (min-width: 641px) {{ .cards td.long {{ min-width: 10em }} .cards td.long:last-child {{ min-width: 20em }} }}
  @media (max-width: 640px) {{
   table.cards thead {{ position: absolute; left: -10000px }}
   table.cards, table.cards tbody {{ display: block }}
