@@ -31,7 +31,7 @@ HOVER_LINE, HOVER_LINES = 64, 5  # characters of a line of a hover text, and its
 SMALLEST_PLANE = (250, 300)
 DIGIT_WIDTH = 8  # pixels
 MARK = 5  # pixels, half the size of a mark
-LINES = (17, 32, 47)  # pixels above its point, of a label with a line to it
+LINES = (17, 32, 47)  # pixels above its point, or below it, of a label with a line to it
 NAME_WIDTH = 7.5  # pixels of a character of the legend; a saved SVG may be shown in a wider font than the browser's
 UNSELECTED = {False: 0.3, True: 0.75}  # opacity beside a selected point, of dominated points and of the frontier
 
@@ -295,7 +295,7 @@ def _places(outer: tuple[int, int], above_step: bool) -> Iterable[tuple[int, int
         yield 7, up
     yield 7 if side > 0 else -8, up  # outside the mark of a highlighted neighbour
     yield -8 * side, -up
-    for away in LINES:
+    for away in (*LINES, *(-each for each in LINES)):
         yield 14 * side, away * up
 
 
