@@ -125,14 +125,14 @@ class TrialRecord:
     Attributes:
         number: The number of the trial.
         state: running; complete (trained to the end); stopped (stopped early, with its curve); failed (see ``reason``);
-            cached (the same network was evaluated in trial ``same_as``, whose values are copied); rejected (it violates
-            the limit in ``reason`` before training); interrupted (its process or search ended, see ``reason``; the next
-            search resumes it).
+            cached (it has the values of trial ``same_as``, of the same network); rejected (it violates the limit in
+            ``reason`` before training); interrupted (see ``reason``; the next search resumes it).
         digest: The digest of the network.
         architecture_json: The network as JSON text; empty in trials that were read without it.
         choices: Choice point -> text of the alternative.
         costs: Name -> value: params, macs, activations and others.
         objectives: Name -> value, for a complete or cached trial. A stopped trial has only measured zero-cost scores.
+            ``Study.frontier`` and ``best_under`` give the best estimates; ``study.trial(number)`` has its own values.
         result: The result of the training.
         reason: Why the trial failed, was rejected or interrupted.
         same_as: The number of the trial whose values a cached trial has.
@@ -153,6 +153,7 @@ class TrialRecord:
             ``factor`` and has the same seed and ``precision``; then the ``objective`` and the ``asked`` choice.
         note: What a user wrote down about the trial, one line.
         tags: Words by which a user groups trials.
+        estimates: Objective -> ``explorer.analysis.estimates.Estimate``, if its value is not the trial's own (above).
     """
 
     number: int
@@ -180,11 +181,14 @@ class TrialRecord:
     counterpart: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
     tags: tuple[str, ...] = ()
+    estimates: Mapping[str, Any] = field(default_factory=dict)
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         """Restore a pickled record. One of an earlier version has no values of the fields that were added later."""
         names = [each.name for each in fields(self)]
-        for later in ("tags", "note", "counterpart", "expected", "duration", "failure")[: len(names) - len(state)]:
+        for later in ("estimates", "tags", "note", "counterpart", "expected", "duration", "failure")[
+            : len(names) - len(state)
+        ]:
             names.remove(later)
         self.__init__(**dict(zip(names, state)))  # type: ignore[misc]
 
@@ -193,8 +197,9 @@ class TrialRecord:
 
     def __repr__(self) -> str:
         values = [
-            f"{name}={int(value)}" if value.is_integer() else f"{name}={value:.6g}"
-            for name, value in ((name, float(value)) for name, value in self.objectives.items())
+            f"{name}={value:.{6 if value % 1 else 15}g}"
+            + (f" ({self.estimates[name].source})" if name in self.estimates else "")
+            for name, value in self.objectives.items()
         ]
         choices = [f"{name}={text}" for name, text in self.choices.items()]
         return f"TrialRecord({', '.join([str(self.number), self.state, *values, *choices])})"
@@ -224,14 +229,14 @@ class TrialRecord:
 
     @property
     def seconds(self) -> float | None:
-        """The measured ``duration``, or the difference of the wall clock if there is none. None while running."""
+        """The measured ``duration``, else the difference of the wall clock. None while running."""
         return _seconds(self.duration, self.started, self.finished)
 
 
 def _seconds(measured: float | None, started: float | None, finished: float | None) -> float | None:
-    if finished is None or started is None:
-        return None
-    return max(0.0, finished - started) if measured is None else measured
+    if finished is not None and started is not None:
+        return max(0.0, finished - started) if measured is None else measured
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,6 +190,16 @@ def test_a_confirmed_study_shows_and_ranks_by_fresh_seeds(ask, capsys, storage, 
     best = max(estimates, key=lambda number: estimates[number].value)
     assert study.best_under("params<=1M").number == best
     assert "(test, 2 fresh seeds)" in str(estimates[best]) and "test, 2 fresh seeds" in ask("frontier", "confirmed")[1]
+    found = [*study.frontier(), study.best_under("params<=1M")]
+    assert [each.value("accuracy") for each in found] == [estimates[each.number].value for each in found]
+    assert [row["accuracy"] for row in rows] == [each.objectives["accuracy"] for each in found[:-1]]
+    assert all(each.estimates["accuracy"] == estimates[each.number] for each in found)
+    assert f"({estimates[best].source})" in repr(found[-1]) and found[-1].architecture and found[-1].result
+    own = [study.trial(each.number).objectives for each in found]
+    assert [row["objectives"] for row in rows] == own[:-1] and own[-1] != found[-1].objectives
+    assert [each.objectives for each in study.frontier(searched=True)] == [
+        study.trial(each.number).objectives for each in study.frontier(searched=True)
+    ]
     folder = tmp_path / "net"
     ask("export", f"confirmed:{best}", "-o", str(folder), "--formats", "yaml")
     described = run(capsys, "describe", str(folder))[1]

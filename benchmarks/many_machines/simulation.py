@@ -117,7 +117,7 @@ def simulate(storage: str, workers: int, trials: Trials, each: int, ask_seconds:
 
     for number, worker in enumerate(place):
         worker.began = START_SECONDS * number / workers
-        plan(worker.began, number, "begin")
+        plan(worker.began, number, "ask")
         plan(worker.began + renew, number, "renew")
     left, active, first_cpu = [each] * workers, workers, time.process_time()
     while active:
@@ -137,9 +137,12 @@ def simulate(storage: str, workers: int, trials: Trials, each: int, ask_seconds:
             if not left[index]:
                 active -= 1
                 continue
-        now, _ = busy.do("read", now, worker.learn)
+        if kind in ("ask", "end"):
+            now, _ = busy.do("read", now, worker.learn)
+            plan(now + ask_seconds, index, "begin")  # the database is free while the worker computes
+            continue
         worker.network = next(following)
-        now, record = busy.do("begin", now + ask_seconds, worker.begin, trials, len(place) * each)
+        now, record = busy.do("begin", now, worker.begin, trials, len(place) * each)
         worker.number = record.number
         took = trials.duration(worker.network)
         worker.trained += took

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from explorer.analysis.quantities import quantity_named
 from explorer.dashboard.data.architecture import comparison_rows
 from explorer.dashboard.data.space import address_of, space_of
 from explorer.dashboard.data.storage import read_gradient_flow, read_trial
 from explorer.dashboard.data.trials import frontier_points
 from explorer.dashboard.figures.architecture import compared_curves_figure, gradient_figure
 from explorer.dashboard.panels.charts import draw_figure
+from explorer.dashboard.panels.estimated import estimates_for, with_best
 from explorer.dashboard.panels.export import draw_export
 from explorer.dashboard.panels.header import current_trials
 from explorer.dashboard.panels.neighbours import COMPARED, NETWORK, draw_neighbours, draw_untried
@@ -56,7 +58,7 @@ def draw() -> None:
     found = current_trials()
     if found is None:
         return
-    study, records = found
+    study, records = found[0], with_best(*found)
     here = asked if asked.study in ("", study.name) else Place()
     states = {record.number: record.state for record in records}
     unknown = [number for number in here.trials if number not in states]
@@ -74,7 +76,7 @@ def draw() -> None:
     trials = [trial for number in numbers if (trial := _read(study, number)) is not None]
     network = st.session_state[NETWORK]
     if trials and network is not None:
-        _draw_untried(study, records, trials[0], network)
+        _draw_untried(study, records, *with_best(study, trials[:1]), network)
     elif len(trials) > 1:
         _draw_comparison(study, trials)
     elif trials:
@@ -169,8 +171,22 @@ def _architecture(trial: TrialRecord) -> Architecture | None:
 
 
 def _draw_comparison(study: Study, trials: list[TrialRecord]) -> None:
+    estimates = {each.number: estimates_for(study, each) for each in trials}
+    sources = {
+        each.number: {
+            f"source of {quantity_named(name).tested}": estimates[each.number][name].source
+            if name in estimates[each.number]
+            else "one seed"
+            for name in dict.fromkeys(name for own in estimates.values() for name in own)
+            if name in each.objectives
+        }
+        for each in trials
+    }
     rows = comparison_rows(
-        {f"trial {each.number}": ({**each.objectives, **each.costs}, each.choices) for each in trials}
+        {
+            f"trial {each.number}": ({**each.objectives, **each.costs}, {**sources[each.number], **each.choices})
+            for each in with_best(study, trials)
+        }
     )
     st.subheader("Differences", anchor=False)
     only = st.toggle("Only rows that differ", value=True, key="only_differences")

@@ -36,7 +36,7 @@ def _draw_page(study: Study) -> None:
                 show_message(f"Latencies were measured in {plane.mixed}; they compare machines, not networks.")
                 st.toggle("Draw them in one plane anyway", key="mix_environments")
         with right:
-            number = pick_trial(study, plane.front if plane else [])
+            number = pick_trial(study, plane.front if plane else [], plane.best if plane else None)
             draw_detail(study, number)
         if plane is not None and not plane.refused:
             with result:

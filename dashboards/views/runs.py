@@ -27,12 +27,14 @@ from explorer.dashboard.data.trials import frontier_points
 from explorer.dashboard.figures.runs import MAX_BARS, timeline_figure
 from explorer.dashboard.figures.studies import studies_figure
 from explorer.dashboard.panels.charts import draw_figure, draw_hypervolume
+from explorer.dashboard.panels.estimated import estimated
 from explorer.dashboard.panels.header import current_trials
 from explorer.dashboard.panels.notes import draw_notes
 from explorer.dashboard.panels.processes import draw_processes
 from explorer.dashboard.panels.tables import draw_pages, draw_table
 from explorer.dashboard.quantities import unit_of
 from explorer.dashboard.session import (
+    confirmed_of,
     only_selected,
     show_message,
     storage_url,
@@ -165,7 +167,8 @@ def _draw_studies(study: Study) -> None:
     x, y = study.plane
     try:
         picked = [study if name == study.name else read_study(storage_url(), name) for name in names]
-        tables = {each.name: table_of(each) for each in picked}
+        tables = {each.name: estimated(each) for each in picked}
+        confirmed = any(confirmed_of(each) for each in picked)
         mixed = why_not_comparable(picked, (trials_of(each) for each in picked), x, y) if len(picked) > 1 else ""
     except StoreError as error:
         show_message(f"{error}.")
@@ -183,6 +186,11 @@ def _draw_studies(study: Study) -> None:
     maximised = is_maximised(x, study.objectives), is_maximised(y, study.objectives)
     units = unit_of(x, every.x), unit_of(y, every.y)
     draw_figure(studies_figure(frontiers, *units, maximised, log_x, mixed), "studies")
+    if confirmed:
+        st.caption(
+            "Networks are drawn at their best estimates: the mean over fresh seeds, or the value that these are"
+            " expected to give."
+        )
 
 
 draw()

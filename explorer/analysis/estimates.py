@@ -37,7 +37,7 @@ class Estimate:
             None without fresh seeds, or if no network has two.
         seeds: The number of fresh seeds; 0 without any.
         split: "test" or "validation"; empty for a caller's function.
-        searched: The value of the trial if ``value`` is expected; else None.
+        searched: The value of the trial's own training if ``value`` is another; else None.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Estimate:
     @property
     def source(self) -> str:
         """Where the value is from: ``test, 5 fresh seeds``, ``validation, one seed`` or ``expected, one seed: 83%``."""
-        if self.searched is not None:
+        if self.searched is not None and not self.seeds:
             return f"expected, one seed: {amount(self.name, self.searched)}"
         seeds = plural(self.seeds, "fresh seed") if self.seeds else "one seed"
         return ", ".join([*([self.split] if self.split else []), seeds])
@@ -105,7 +105,7 @@ def best_estimates(
         if seeds:
             interval = None if half is None else half / math.sqrt(len(seeds))
             mean = math.fsum(seeds) / len(seeds)
-            found[trial.number] = Estimate(name, mean, interval, len(seeds), "test" if split else "")
+            found[trial.number] = Estimate(name, mean, interval, len(seeds), "test" if split else "", own)
         elif trial.number in expected:
             found[trial.number] = Estimate(name, expected[trial.number], split="test" if split else "", searched=own)
         else:
@@ -180,12 +180,21 @@ def with_estimates(
         epochs: As for ``best_estimates``.
     """
     trials, confirmations = list(trials), list(confirmations)
-    values: dict[int, dict[str, float]] = {}
+    found: dict[int, dict[str, Estimate]] = {}
     for name in dict.fromkeys(names) if confirmations else ():
         for number, estimate in best_estimates(trials, confirmations, name, epochs).items():
             if not estimate.is_own:
-                values.setdefault(number, {})[name] = estimate.value
-    return [
-        replace(trial, objectives={**trial.objectives, **values[trial.number]}) if trial.number in values else trial
-        for trial in trials
-    ]
+                found.setdefault(number, {})[name] = estimate
+    return [estimated(trial, found[trial.number]) if trial.number in found else trial for trial in trials]
+
+
+def estimated(trial: TrialRecord, estimates: Mapping[str, Estimate]) -> TrialRecord:
+    """Return a trial with these estimates, whose values replace those of its objectives."""
+    values = {name: estimate.value for name, estimate in estimates.items()}
+    return replace(trial, objectives={**trial.objectives, **values}, estimates=estimates)
+
+
+def searched(trial: TrialRecord) -> TrialRecord:
+    """Return a trial with the values of its own training instead of its estimates."""
+    values = {name: each.value if each.searched is None else each.searched for name, each in trial.estimates.items()}
+    return replace(trial, objectives={**trial.objectives, **values}, estimates={})

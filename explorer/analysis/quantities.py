@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 Kind = Literal["cost", "latency", "objective", "score", "spent", "own"]
 
 LATENCY = "latency_ms"
+LARGEST = 1e100  # magnitude of a measured number; sums of squares of more would exceed the range of floats
 PREFIXES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from explorer.analysis.amounts import amount
-from explorer.analysis.estimates import Estimate
+from explorer.analysis.estimates import Estimate, searched
 from explorer.analysis.frontier_certainty import FrontierCertainty, certainty_text
 from explorer.analysis.limits import Limit, parse_limit
 from explorer.analysis.quantities import LATENCY, TRAINED
@@ -213,7 +213,7 @@ def frontier_json(
     if estimate is not None:
         row["estimate"] = estimate.to_json()
     # row is first for the order of the fields, and again at the end because an objective may be named "trial".
-    return {**row, **quantities, **named, **row, "objectives": dict(record.objectives)}
+    return {**row, **quantities, **named, **row, "objectives": dict(searched(record).objectives)}
 
 
 def _frontier_row(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from explorer.analysis.quantities import FRACTIONS, quantity_named
 from explorer.dashboard.text import safe_text
 
+MAX_DIGITS = 17  # of a float
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -26,11 +28,28 @@ class Unit:
         """For an axis or a heading: ``MACs (millions)``."""
         return f"{self.title} ({self.name})" if self.name else self.title
 
-    def of(self, number: float) -> str:
-        """One value: ``40.8M``, ``93.2%``, ``1.23 ms``."""
+    def of(self, number: float, digits: int = 4) -> str:
+        """One value, with at least its digits before the point: ``40.8M``, ``93.2%``, ``1.23 ms``."""
         shown = number / self.divisor
-        digits = f"{shown:.1f}" if self.name == "%" else f"{shown:,.0f}" if abs(shown) >= 1000 else f"{shown:.4g}"
-        return digits + self.suffix
+        if self.name == "%":
+            return f"{shown:.{max(1, digits - 3)}f}{self.suffix}"
+        if abs(shown) >= 1000:
+            return f"{shown:,.{max(0, digits - len(f'{abs(shown):.0f}'))}f}{self.suffix}"
+        return f"{shown:.{digits}g}{self.suffix}"
+
+    def digits_around(self, bound: float, values: Iterable[float]) -> int:
+        """Return the fewest digits, at least 4, with which a bound and values are on the same sides when rounded."""
+        known = list(values)
+        below = max((value for value in known if value <= bound), default=bound)
+        above = min((value for value in known if value > bound), default=math.inf)
+
+        def rounded(value: float, digits: int) -> float:
+            return float(f"{value / self.divisor:.{digits}g}")
+
+        for digits in range(4, MAX_DIGITS):
+            if rounded(below, digits) <= rounded(bound, digits) < rounded(above, digits):
+                return digits
+        return MAX_DIGITS
 
     def titled(self, number: float, title: str | None = None) -> str:
         """One value with its title: ``40.8M MACs``, ``93.2% validation accuracy``.

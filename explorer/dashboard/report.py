@@ -142,6 +142,7 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
         maximised = is_maximised(x, study.objectives), is_maximised(y, study.objectives)
         certainty = certainty_of(study, records, x, y)
         stays = {} if certainty is None else certainty.probabilities
+        estimates = best_estimates(records, confirmed, y, epochs)
         figures["frontier"] = frontier_figure(
             points,
             *units,
@@ -149,13 +150,12 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
             maximised=maximised,
             colour=colour,
             probabilities=stays,
-            seeds=seed_points(confirmed, records, x, y, epochs),
+            seeds=seed_points(table_of_records(records), estimates, x),
         )
         front = [int(number) for number in points.trial[points.frontier]]
         by_number = {record.number: record for record in estimated}
         note = f"{CAPTION} {SEEDS_CAPTION}" if confirmed else CAPTION
         parts.append(_section("Frontier", "frontier", f"{note} {certainty_text(certainty, front, y)}"))
-        estimates = best_estimates(records, confirmed, y, epochs)
         parts.append(_frontier_table([by_number[number] for number in front], x, y, stays, estimates))
         parts += _effect_sections(figures, records, study, x, y)
     growth = hypervolume_growth(records, study.objectives)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from explorer.analysis.estimates import with_estimates
 from explorer.analysis.quantities import is_maximised
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, did_you_mean
 from explorer.store import Study
 from explorer.system.files import begins_with, check_output, write_atomically
 from explorer.system.installation import install_command
@@ -71,7 +71,7 @@ def plot_frontier(
         A plotly figure.
 
     Raises:
-        ExplorerError: plotly is not installed, or the study has no such quantity.
+        ExplorerError: plotly is not installed, or the study has no such quantity or choice.
     """
     try:
         from explorer.dashboard.data.trials import frontier_points
@@ -87,6 +87,9 @@ def plot_frontier(
     records = with_estimates(
         study.trials(full=False), study.confirmations(), study.objectives, study.fingerprint.get("epochs")
     )
+    if records and colour is not None and colour not in (names := {name for each in records for name in each.choices}):
+        hint = f"it has {', '.join(sorted(names)) or 'none'}{did_you_mean(str(colour), names)}"
+        raise ExplorerError(f"study {study.name!r} has no choice {colour!r}; {hint}")
     points = frontier_points(records, x, y, study.objectives, colour)
     maximised = is_maximised(x, study.objectives), is_maximised(y, study.objectives)
     units = unit_of(x, points.x), unit_of(y, points.y)

@@ -27,15 +27,9 @@ from explorer.store import migrations
 from explorer.store.checking import DamagedRow
 from explorer.store.passwords import driver_message
 from explorer.store.schema import check_no_triggers, check_no_views, check_tables, metadata, version
-from explorer.store.server.engine import (
-    check_creation,
-    check_privileges,
-    portable_storage,
-    server_engine,
-    was_reached,
-    with_password,
-)
+from explorer.store.server.engine import portable_storage, server_engine, was_reached, with_password
 from explorer.store.server.outages import is_unstorable, passes
+from explorer.store.server.privileges import advice, check_creation, check_privileges
 from explorer.store.sqlite_file import (
     BUSY_SECONDS,
     back_up,
@@ -80,7 +74,8 @@ class Database:
         opened: The identity of the file when it was opened for writing, to detect that it was replaced.
         stop_retrying: An event that is set to stop the retries, when the user interrupts the search.
         earlier: Whether the tables were of an earlier schema version when the database was opened for reading.
-        reached: Whether this process has used it before, so that its address and the user's privileges are valid.
+        reached: Whether this process has used it before, so that its address is valid.
+        granted: Whether its user was found to have all privileges that a search needs.
         retry_seconds: For how long a failed read is retried.
     """
 
@@ -91,6 +86,7 @@ class Database:
     stop_retrying: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
     earlier: bool = field(default=False, compare=False, repr=False)
     reached: bool = field(default=False, compare=False, repr=False)
+    granted: bool = field(default=False, compare=False, repr=False)
     retry_seconds: float = field(default=OPEN_RETRY_SECONDS, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[Callable[[str], Database], tuple[str]]:
@@ -174,7 +170,7 @@ class Database:
                     if pause == FIRST_PAUSE and not is_unstorable(error):
                         on_failure()
                     over = time.monotonic() + pause > end or self.stop_retrying.is_set()
-                    if over or not passes(error, self.reached, verb != "read"):
+                    if over or not passes(error, self.reached, verb != "read", self.granted):
                         raise
                     _log.warning("%s: %s; trying again in %.1f s", self.shown, driver_message(error), pause)
                 self.stop_retrying.wait(pause)
@@ -223,7 +219,8 @@ class Database:
             raise UnstorableValue(f"{self.shown}: cannot {verb} this database: {error}") from error
         except SQLAlchemyError as error:
             kind = UnstorableValue if is_unstorable(error) else StoreError
-            raise kind(f"{self.shown}: cannot {verb} this database: {explain(error, self.file)}") from error
+            reason = f"{explain(error, self.file)}{advice(error, self.engine.url.username)}"
+            raise kind(f"{self.shown}: cannot {verb} this database: {reason}") from error
         except DamagedRow as error:
             raise StoreError(f"{self.shown}: {error}; the row is damaged, restore a backup of the database") from error
 
@@ -333,7 +330,7 @@ def open_for_writing(storage: str | os.PathLike[str] | None) -> Database:
         use_explicit_transactions(database.engine)
     _make_tables(database)
     opened = identity(database.file) if database.file else None
-    return replace(database, opened=opened, reached=True, retry_seconds=RETRY_SECONDS)
+    return replace(database, opened=opened, reached=True, granted=True, retry_seconds=RETRY_SECONDS)
 
 
 def _make_tables(database: Database) -> None:
@@ -359,7 +356,7 @@ def _make_tables(database: Database) -> None:
                 copies.append(back_up(database.file, found, database.shown))
             migrations.migrate(connection, found)
         check_tables(connection, database.shown)
-        check_privileges(connection, metadata.tables, database.shown)
+        check_privileges(connection, database.shown)
         return found
 
     try:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from explorer.system.processes import UNKNOWN, has_ended, pid_space, process_start
+from explorer.system.processes import UNKNOWN, has_ended, is_suspended, pid_space, process_start
 
 LEASE_SECONDS = 60.0  # without a renewal, after which other workers may resume the trial
 RENEW_SHARE = 0.25  # of a lease, between two renewals: three may fail before the lease expires
@@ -50,10 +50,12 @@ def is_gone(worker: str) -> bool:
     return pid.isdecimal() and has_ended(space, int(pid), start)
 
 
-def _runs_here(worker: str) -> bool:
-    """Return whether the worker's process is visible from this process and runs."""
+def _runs(worker: str) -> bool | None:
+    """Return whether the worker's process has neither ended nor is suspended; None if it cannot be seen from here."""
     _, space, pid, start, _ = _parts(worker)
-    return space == pid_space() != UNKNOWN and pid.isdecimal() and not has_ended(space, int(pid), start)
+    if space != pid_space() or space == UNKNOWN or not pid.isdecimal():
+        return None
+    return not has_ended(space, int(pid), start) and not is_suspended(int(pid))
 
 
 def _parts(worker: str) -> list[str]:
@@ -80,6 +82,11 @@ class _Observation:
     lease: HeldLease
     seconds: float = 0.0  # watched since the last renewal
     renewed: bool = False  # whether it was renewed while this process watched
+
+    def is_known_to_run(self) -> bool:
+        """Return whether the worker renews the lease, or its process is seen to run and may renew it soon."""
+        runs = _runs(self.lease.worker)
+        return self.seconds < 2 * renew_seconds() and (self.renewed if runs is None else runs)
 
 
 class LeaseWatch:
@@ -140,11 +147,7 @@ class LeaseWatch:
 
     def uncertain(self) -> list[Hashable]:
         """Return the keys of the observed leases whose worker is neither known to run nor known to be lost."""
-        return [
-            key
-            for key, seen in self._observations.items()
-            if not _runs_here(seen.lease.worker) and not (seen.renewed and seen.seconds < 2 * renew_seconds())
-        ]
+        return [key for key, seen in self._observations.items() if not seen.is_known_to_run()]
 
     def _updated(self, lease: HeldLease, elapsed: float) -> _Observation:
         """Return the observation of a lease after ``elapsed`` more seconds."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from explorer.analysis.estimates import Estimate, best_estimates, with_estimates
+from explorer.analysis.estimates import Estimate, best_estimates, estimated, with_estimates
 from explorer.analysis.frontier_certainty import FrontierCertainty, Trainings, all_trainings, frontier_certainty
 from explorer.analysis.latency_environments import mixed_environments
 from explorer.analysis.limits import Limit
@@ -98,7 +97,7 @@ class Study(StudyCommands):
         Raises:
             StoreError: The database cannot be read, or a row is damaged. All methods raise it.
         """
-        changed = (trials.c.revision > since_revision,) if since_revision else ()
+        changed = (trials.c.revision > questions.storable(since_revision),) if since_revision else ()
         return read_trials(self, self.objectives, *changed, full=full)
 
     def trial(self, number: int) -> TrialRecord:
@@ -111,8 +110,7 @@ class Study(StudyCommands):
             StoreError: The study has no trial of this number.
             TypeError: ``number`` is not an integer.
         """
-        number = operator.index(number)
-        found = read_trials(self, self.objectives, trials.c.number == number, full=True)
+        found = read_trials(self, self.objectives, trials.c.number == questions.storable(number), full=True)
         if found:
             return found[0]
         count = sum(self.counts().values())
@@ -121,11 +119,12 @@ class Study(StudyCommands):
 
     def trials_of(self, numbers: Collection[int]) -> list[TrialRecord]:
         """Return the trials with these numbers, in their order, with architecture, training curve and environment."""
-        return read_trials(self, self.objectives, trials.c.number.in_(numbers), full=True)
+        wanted = map(questions.storable, numbers)
+        return read_trials(self, self.objectives, trials.c.number.in_(wanted), full=True)
 
     def curves(self, since_revision: int = 0) -> dict[int, Curve]:
         """Return the training curves of trials that changed after this revision (0: all), by the trials' numbers."""
-        return read_curves(self, since_revision)
+        return read_curves(self, questions.storable(since_revision))
 
     def environments(self) -> dict[int, Environment]:
         """Return the environments in which trials were trained, by the trials' numbers."""
@@ -214,11 +213,15 @@ class Study(StudyCommands):
         return self._with_details([best])[0]
 
     def nearest_to(self, limits: Iterable[Limit | str] | Limit | str) -> TrialRecord | None:
-        """Return the complete trial that exceeds the limits least, or None if no trial has all their quantities."""
+        """Return the complete trial that exceeds the limits least (without limits the first), or None without any."""
         limits = questions.limits_of(limits)
         light = self._estimated(limit.cost for limit in limits)
         known = [record for record in light if all(record.value(limit.cost) is not None for limit in limits)]
-        return min(known, key=lambda record: max(limit.excess(record.quantities) for limit in limits), default=None)
+        return min(
+            known,
+            key=lambda record: max((each.excess(record.quantities) for each in limits), default=0.0),
+            default=None,
+        )
 
     def mixed_environments(self) -> str:
         """Describe the environments in which latencies were measured, and their differences; empty if there is one."""
@@ -238,8 +241,9 @@ class Study(StudyCommands):
             Trial number -> estimate: the mean over fresh seeds if the network was trained from any with the study's
             epochs; else what these are expected to give if others have some, or the value of the trial.
         """
-        y = self.axes(None, y)[1]
-        return best_estimates(self._complete(), self.confirmations(), y, self.fingerprint.get("epochs"))
+        y, complete = self.axes(None, y)[1], self._complete()
+        self._require([y], complete)
+        return best_estimates(complete, self.confirmations(), y, self.fingerprint.get("epochs"))
 
     def hypervolume(self, reference: Mapping[str, float] | None = None) -> float:
         """Return the hypervolume that the complete trials dominate in the space of the objectives; 0 without any.
@@ -252,7 +256,8 @@ class Study(StudyCommands):
         points = [self._minimised(record, names) for record in self._complete()]
         if reference is None:
             return hypervolume(points, [max(column) for column in zip(*points)]) if points else 0.0
-        return hypervolume(points, [self.sign(name) * reference[name] for name in names])
+        known = questions.reference_point(self.name, names, reference)
+        return hypervolume(points, [self.sign(name) * known[name] for name in names])
 
     def savings(self) -> dict[str, int]:
         """Return the trainings and epochs that the study saved.
@@ -285,6 +290,7 @@ class Study(StudyCommands):
 
     def axes(self, x: str | None = None, y: str | None = None) -> tuple[str, str]:
         """Return ``x`` and ``y``, each replaced by that of ``plane`` if it is None."""
+        questions.require_names(self.name, (x, y))
         default_x, default_y = self.plane
         return x or default_x, y or default_y
 
@@ -298,7 +304,7 @@ class Study(StudyCommands):
 
         ``explorer confirm`` and ``repeats`` of a search make them.
         """
-        return read_confirmations(self, since_revision)
+        return read_confirmations(self, questions.storable(since_revision))
 
     def confirmed(
         self, x: str | None = None, y: str = "accuracy", *, epochs: int | None = None, mix_environments: bool = False
@@ -318,7 +324,7 @@ class Study(StudyCommands):
         Raises:
             StoreError: ``x`` or ``y`` is unknown, or latencies were measured in several environments.
         """
-        x = x or self.cost_objective
+        x, y = self.axes(x, y)
         return confirmed_networks(self.confirmations(), self._comparable([x], mix_environments), x, y, epochs)
 
     def frontier_certainty(
@@ -371,11 +377,11 @@ class Study(StudyCommands):
         return with_estimates(self._complete(), self.confirmations(), names, self.fingerprint.get("epochs"))
 
     def _with_details(self, light: list[TrialRecord]) -> list[TrialRecord]:
-        """Return the same trials with architecture, training curve and environment."""
+        """Return the same trials, also their estimates, with architecture, training curve and environment."""
         numbers = [record.number for record in light]
         found = read_trials(self, self.objectives, trials.c.number.in_(numbers), full=True)
         full = {each.number: each for each in found}
-        return [full[number] for number in numbers]
+        return [estimated(full[each.number], each.estimates) for each in light]
 
     def sign(self, name: str) -> int:
         """Return -1 for a quantity that is maximised and 1 for one that is minimised; objectives as in the study."""

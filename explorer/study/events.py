@@ -20,8 +20,8 @@ class Status:
         counts: Number of trials by state.
         target: Complete and stopped trials wanted, or None.
         seconds_left: Estimated time to the end, or None.
-        frontier: Number of trials on the Pareto front.
-        best: Best trial by the first objective.
+        frontier: Number of trials on the Pareto front of the best estimates (``Study.frontier``).
+        best: Best trial by the first objective, with the best estimates as its objectives.
         objectives: Name to "max" or "min".
         repeats: Complete repeats, and how many are wanted.
         seconds: Time that this search has taken.

@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
+from explorer.analysis.amounts import plural
 from explorer.errors import ExplorerError, StoreError
 from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.store import lease
@@ -200,7 +201,7 @@ class SearchLoop:
 
     def _recover_lost_trials(self) -> None:
         """Fail the trials whose worker is lost, and store the results that lost workers left in files."""
-        self.writer.reap()
+        self.is_current &= not self.writer.reap()  # one may be resumed here
         for record in self.writer.deliver():
             _log.info("trial %d: stored a result that its worker could not store", record.number)
 
@@ -214,10 +215,10 @@ class SearchLoop:
         number = self.writer.uncertain() if wanted and not self.budget.has_failed() else 0
         if number and not self.waiting:
             _log.warning(
-                "waiting up to %.0f s for %d running trials of workers that cannot be seen from here (on another "
-                "machine or in another container): those whose worker is lost are resumed",
+                "waiting up to %.0f s for %s of workers that do not answer yet (on another machine, in another "
+                "container, or suspended): those whose worker is lost are resumed",
                 lease.LEASE_SECONDS + lease.renew_seconds(),
-                number,
+                plural(number, "running trial"),
             )
         self.waiting = number > 0
         return self.waiting

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from explorer.analysis.noise import repeats_of, validation_value
-from explorer.analysis.quantities import LATENCY
+from explorer.analysis.quantities import LARGEST, LATENCY
 from explorer.errors import ExplorerError
 from explorer.records import ConfirmationRecord, TrialRecord
 from explorer.space.levels import Level
@@ -230,7 +230,8 @@ class Proposer:
         """Pass a trial to the sampler.
 
         A stopped trial appears complete with its predicted final values; while they cannot be predicted, it appears
-        as running. A network that was trained more than once appears with the mean of its trainings.
+        as running. A network that was trained more than once appears with the mean of its trainings. Earlier versions
+        stored numbers beyond ``LARGEST``; they appear as that.
         """
         if record.state == "complete" and record.digest in self._repeats:
             record = replace(record, objectives=self._mean_objectives(record))
@@ -239,6 +240,9 @@ class Proposer:
             if not expected:
                 self._without_values[record.number] = record
             record = replace(record, state="complete" if expected else "running", objectives=expected)
+        if any(abs(value) > LARGEST for value in record.objectives.values()):
+            kept = {name: min(max(value, -LARGEST), LARGEST) for name, value in record.objectives.items()}
+            record = replace(record, objectives=kept)
         self._sampler.learn(record, notes)
 
     def _mean_objectives(self, record: TrialRecord) -> dict[str, float]:

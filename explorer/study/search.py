@@ -293,6 +293,7 @@ def _train_repeats(loop: SearchLoop | Driver, ended: str, role: Role) -> str:
         return ended
 
     def report(trial: TrialRecord, repeat: ConfirmationRecord, done: int) -> None:
+        loop.trial_index.read_fresh_seeds()
         status = dataclasses.replace(loop.status(), repeats=(done, loop.plan.settings.repeats or 0))
         loop.progress(Event("repeated", status, trial, repeat=repeat))
 

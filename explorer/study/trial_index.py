@@ -10,9 +10,10 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
+from explorer.analysis.estimates import with_estimates
 from explorer.analysis.limits import Limit
 from explorer.analysis.pareto import non_dominated
-from explorer.records import STATES, TrialRecord
+from explorer.records import STATES, ConfirmationRecord, TrialRecord
 from explorer.store.study import Study
 from explorer.study.budget import Budget
 from explorer.study.candidates import limit_violation
@@ -32,7 +33,7 @@ class TrialIndex:
     Attributes:
         records: Trials by number.
         digests: Networks that are not proposed again.
-        frontier: Complete trials on the Pareto front, by number.
+        frontier: Complete trials on the Pareto front of what the search measured, by number.
         unchanged: Complete and stopped trials since the last one that enlarged the hypervolume, without counterparts,
             which no sampler proposed.
     """
@@ -50,6 +51,9 @@ class TrialIndex:
         self.frontier: list[TrialRecord] = []
         self._points: list[list[float]] = []  # of the frontier, by objectives that are all minimised
         self.unchanged = 0
+        self._fresh: dict[tuple[str, int, int], ConfirmationRecord] = {}  # trainings from fresh seeds
+        self._fresh_revision = 0
+        self._estimated: list[TrialRecord] | None = None  # the front of the best estimates, once it was asked for
 
     def update(self) -> list[TrialRecord]:
         """Read the trials that changed since the last call; return them in order of their numbers."""
@@ -68,7 +72,16 @@ class TrialIndex:
                 self.unchanged = 0 if grows else self.unchanged + (not record.counterpart)
                 if grows:
                     self._extend_frontier(record)
+        if changed:
+            self.read_fresh_seeds()
         return changed
+
+    def read_fresh_seeds(self) -> None:
+        """Read the trainings from fresh seeds that changed since the last call, on which the best estimates depend."""
+        for record in self._study.confirmations(self._fresh_revision):
+            self._fresh[record.digest, record.seed, record.epochs] = record
+            self._fresh_revision = max(self._fresh_revision, record.revision)
+        self._estimated = None
 
     def _count(self, record: TrialRecord, by: int) -> None:
         """Add a trial to the counts, or take its earlier state out of them."""
@@ -143,9 +156,23 @@ class TrialIndex:
             return not any(a <= x and b <= y for a, b in self._points)
         return not any(all(a <= b for a, b in zip(other, point)) for other in self._points)
 
+    def estimated_frontier(self) -> list[TrialRecord]:
+        """Return the complete trials on the front of the best estimates, which they have as their objectives."""
+        if self._estimated is None:
+            found = self.frontier
+            if self._fresh:
+                complete = [record for record in self.records.values() if record.state == "complete"]
+                epochs = self._study.fingerprint.get("epochs")
+                complete = with_estimates(complete, self._fresh.values(), self._study.objectives, epochs)
+                found = [
+                    complete[place] for place in non_dominated([self._point(each.quantities) for each in complete])
+                ]
+            self._estimated = found
+        return self._estimated
+
     def best(self) -> TrialRecord | None:
-        """Return the best complete trial by the first objective."""
-        return min(self.frontier, key=lambda record: self._point(record.quantities)[0], default=None)
+        """Return the best complete trial by the best estimate of the first objective."""
+        return min(self.estimated_frontier(), key=lambda record: self._point(record.quantities)[0], default=None)
 
     def _extend_frontier(self, record: TrialRecord) -> None:
         """Add a complete trial; complete trials do not change, so a dominated one stays dominated."""
@@ -184,7 +211,7 @@ def status_of(
         counts=counts,
         target=target,
         seconds_left=min((seconds for seconds in times if seconds is not None), default=None),
-        frontier=len(trial_index.frontier),
+        frontier=len(trial_index.estimated_frontier()),
         best=trial_index.best(),
         objectives=plan.objectives,
         seconds=time.monotonic() - budget.began,

@@ -43,6 +43,14 @@ def process_start(pid: int) -> str:
     return "" if state == "Z" else rest[18]
 
 
+def is_suspended(pid: int) -> bool:
+    """Return whether a process is stopped, as by Ctrl-Z, SIGSTOP or a debugger. False if this is unknown."""
+    try:
+        return (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] in ("T", "t")
+    except (OSError, IndexError):
+        return False
+
+
 def has_ended(space: str, pid: int, start: str = UNKNOWN) -> bool:
     """Return whether the process ran where this one runs and has ended. False if this is unknown.
 

@@ -18,6 +18,7 @@ from explorer.dashboard.data.trials import (
     quantities,
     trial_rows,
 )
+from explorer.dashboard.panels.budget import nearest_cost
 from explorer.dashboard.quantities import change_of, counted, span_text, unit_of
 from explorer.records import TrialRecord
 
@@ -201,3 +202,23 @@ def test_the_name_of_an_own_quantity_comes_first():
     assert unit_of("score", [-3000]).titled(-3000) == "score -3,000"
     points = pandas.DataFrame({"x": [0.0], "y": [-3000.0], "trial": [5], "frontier": [True]})
     assert result_text(points, ("zero", "score"), (False, True)) == "Best: trial 5, score -3,000 at zero 0."
+
+
+def test_a_bound_has_the_digits_that_separate_it():
+    """A bound and the costs on both sides of it are rounded to texts in the same order."""
+    unit, costs = unit_of("macs", [2.4e6]), [2_396_700.0, 2_396_928.0]
+    assert [unit.of(12e6, unit.digits_around(12e6, [12.4e6, 8e6])), unit.of(2.4e6)] == ["12M", "2.4M"]
+    digits = unit.digits_around(2_396_800, costs)
+    assert [unit.of(value, digits) for value in (costs[0], 2_396_800, costs[1])] == ["2.3967M", "2.3968M", "2.3969M"]
+    assert unit.of(costs[1], unit.digits_around(costs[1], costs)) == "2.397M"
+    score = unit_of("score", [123456.7])
+    assert [score.of(123456.78, digits) for digits in (4, 8)] == ["123,457", "123,456.78"]
+
+
+def test_a_dragged_budget_is_the_cost_of_a_network():
+    """The line moves to the nearest cost on its axis, which is then within the budget."""
+    costs = [0.0, 1e6, 4e6, 9e6]
+    assert nearest_cost(costs, 2.2e6, log=True) == 4e6
+    assert nearest_cost(costs, 2.2e6, log=False) == 1e6
+    assert nearest_cost(costs, 1.0, log=True) == 1e6
+    assert nearest_cost(costs, -5.0, log=True) is None and nearest_cost([], 1.0, log=False) is None

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from explorer.analysis.limits import parse_limit
-from explorer.errors import StoreError
+from explorer.errors import ExplorerError, StoreError
 from explorer.records import STATES
 from explorer.store.lease import new_worker
 from explorer.store.rows import Ending
@@ -73,6 +73,42 @@ def test_an_unknown_quantity_is_rejected(study):
     """A quantity that no trial has is rejected with the known ones."""
     with pytest.raises(StoreError, match="has no quantity 'mac'; it has accuracy, macs, params; did you mean 'macs'"):
         study.frontier("mac")
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda study: study.frontier(3), "3 is not the name of a quantity"),
+        (lambda study: study.frontier(y=["accuracy"]), "is not the name of a quantity"),
+        (lambda study: study.best_under("macs<=30", 3), "3 is not the name of a quantity"),
+        (lambda study: study.best_under(3), "'3' is not a limit"),
+        (lambda study: study.confirmed(3), "3 is not the name of a quantity"),
+        (lambda study: study.confirmed(y=3), "3 is not the name of a quantity"),
+        (lambda study: study.frontier_certainty(y=3), "3 is not the name of a quantity"),
+        (lambda study: study.estimates("foo"), "has no quantity 'foo'; it has accuracy, macs, params"),
+        (lambda study: study.effects(3), "unknown factor 3; the choices that differ: "),
+        (lambda study: study.effects(y=3), "3 is not the name of a quantity"),
+        (lambda study: study.plot_frontier(3), "3 is not the name of a quantity"),
+        (lambda study: study.plot_frontier(colour="ordr"), "has no choice 'ordr'; it has .*did you mean 'order'"),
+        (lambda study: study.plot_frontier(colour=3), "has no choice 3"),
+        (lambda study: study.hypervolume({"macs": 1e9}), r"each objective \(accuracy, macs\); found macs"),
+        (lambda study: study.hypervolume({"macs": 1e9, "accuracy": "0"}), "accuracy is '0', expected a finite number"),
+        (lambda study: study.hypervolume(3), "found 3"),
+        (lambda study: study.trial(2**70), f"has no trial {2**70}; its trials are 0..8"),
+        (lambda study: study.trial(-1), "has no trial -1"),
+    ],
+)
+def test_odd_arguments_are_named(study, ask, message):
+    """An argument of the wrong kind, or a name that the study lacks, is one line that says what is meant."""
+    with pytest.raises(ExplorerError, match=message):
+        ask(study)
+
+
+def test_numbers_beyond_the_database_and_no_limits(study):
+    """A number too large for a database is that of no trial; without limits every trial is within them."""
+    assert study.trials_of([2**70, 0, -(2**70)]) == [study.trial(0)]
+    assert (study.trials(2**70), study.curves(2**70), study.confirmations(2**70)) == ([], {}, [])
+    assert study.nearest_to([]).number == 0 and study.nearest_to(()).number == 0
 
 
 def test_an_empty_study_has_an_empty_front():

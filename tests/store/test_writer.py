@@ -6,6 +6,8 @@ import dataclasses
 import logging
 import multiprocessing
 import platform
+import signal
+import subprocess
 import time
 
 import pytest
@@ -16,6 +18,8 @@ from explorer.store.rows import Ending
 from explorer.store.studies import create_study
 from explorer.store.writer import NumberTaken, StudyWriter
 from explorer.system.plain_text import printable
+from explorer.system.processes import process_start
+from tests.polling import wait_until
 from tests.store.conftest import (
     ELSEWHERE,
     ENVIRONMENT,
@@ -246,6 +250,29 @@ def test_trials_of_remote_workers_are_undecided(writer):
     assert watcher.uncertain() == 1
     watcher.reap()
     assert watcher.uncertain() == 0 and watcher.study.trial(1).state == "interrupted"
+
+
+def test_trials_of_a_suspended_process_are_undecided(writer):
+    """A worker of this machine is known to run until its process is suspended, or it does not renew for two
+    intervals."""
+    process = subprocess.Popen(["sleep", "60"])
+    try:
+        host, space, _, _, end = new_worker().rsplit(":", 4)
+        near = f"{host}:{space}:{process.pid}:{process_start(process.pid)}:{end}"
+        dataclasses.replace(writer, worker=near).begin(0, proposal("a"))
+        watcher = watching(another(writer))
+        watcher.reap()
+        assert watcher.uncertain() == 0
+        process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: watcher.uncertain() == 1)
+        process.send_signal(signal.SIGCONT)
+        wait_until(lambda: watcher.uncertain() == 0)
+        watcher.reap()
+        watcher.reap()
+        assert watcher.uncertain() == 1
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_revisions_mark_changed_trials(writer):

@@ -152,9 +152,9 @@ def allocates_or_good(architecture, *, choices, epochs, seed):
 
 
 def oom_score(architecture, *, choices, epochs, seed):
-    """Return the ``oom_score_adj`` of this process as the accuracy."""
+    """Return the ``oom_score_adj`` of this process beside an accuracy."""
     with open("/proc/self/oom_score_adj") as file:
-        return {"accuracy": float(file.read())}
+        return {"accuracy": 0.5, "score": float(file.read())}
 
 
 def child_allocates(architecture, *, choices, epochs, seed):
@@ -164,15 +164,15 @@ def child_allocates(architecture, *, choices, epochs, seed):
     return {"accuracy": 0.5}
 
 
-def pid_as_accuracy(architecture, *, choices, epochs, seed):
-    return {"accuracy": float(os.getpid())}
+def gives_pid(architecture, *, choices, epochs, seed):
+    return {"accuracy": 0.5, "pid": os.getpid()}
 
 
 def fails_on_odd(architecture, *, choices, epochs, seed):
     """Return the process id for an even seed and raise an error for an odd one."""
     if seed % 2:
         raise RuntimeError("odd")
-    return pid_as_accuracy(architecture, choices=choices, epochs=epochs, seed=seed)
+    return gives_pid(architecture, choices=choices, epochs=epochs, seed=seed)
 
 
 _HELD = []
@@ -181,7 +181,7 @@ _HELD = []
 def leaks(architecture, *, choices, epochs, seed):
     """Leak 40 MiB per call."""
     _HELD.append(b"x" * (40 << 20))
-    return pid_as_accuracy(architecture, choices=choices, epochs=epochs, seed=seed)
+    return gives_pid(architecture, choices=choices, epochs=epochs, seed=seed)
 
 
 def epochs_until_stopped(job, report):
@@ -273,6 +273,18 @@ def killed_or_good(architecture, *, choices, epochs, seed):
     return (good if seed % 3 else killed)(architecture, choices=choices, epochs=epochs, seed=seed)
 
 
+def percent(architecture, *, choices, epochs, seed):
+    return {"accuracy": 100 * score(choices)}
+
+
+def percent_added(architecture, *, choices, epochs, seed):
+    return {"accuracy": score(choices), "top5": 99.0}
+
+
+def negative(architecture, *, choices, epochs, seed):
+    return {"accuracy": -0.25}
+
+
 # failing function -> text that its failure reason must contain
 FAILURES = {
     raises: "RuntimeError: exploded x",
@@ -286,6 +298,9 @@ FAILURES = {
     other_names: "evaluate gave acc, expected accuracy",
     out_of_memory: "RuntimeError: CUDA out of memory",
     other_name_added: "evaluate gave acc, loss, expected accuracy",
+    percent: ", expected a share from 0 to 1: return 0.",
+    percent_added: "evaluate: top5 is 99, expected a share from 0 to 1: return 0.99 for 99%",
+    negative: "evaluate: accuracy is -0.25, expected a share from 0 to 1 (",
     system_exit: "SystemExit: 3",
 }
 DEATHS = {

@@ -188,7 +188,7 @@ def wanted_factors(known: Sequence[TrialRecord], networks: Networks, factor: str
     names = list(dict.fromkeys([*factors, *(name.split("@")[0] for name in factors)]))
     raise StudyError(
         f"unknown factor {factor!r}; the choices that differ: {', '.join(factors) or 'none'}"
-        f"{did_you_mean(factor, names)}"
+        f"{did_you_mean(str(factor), names)}"
     )
 
 

@@ -206,8 +206,8 @@ def latency_environments(records: Iterable[TrialRecord]) -> str:
 def why_not_comparable(studies: Sequence[Study], records: Iterable[Iterable[TrialRecord]], x: str, y: str) -> str:
     """Return why studies are not comparable in a plane, or an empty string if they are.
 
-    They are comparable if data, split, recipe and epochs are the same, and if latencies, where ``x`` or ``y`` is a
-    latency, were measured in one environment.
+    They are comparable if data, split, recipe, epochs and the user's function are the same, and if latencies, where
+    ``x`` or ``y`` is a latency, were measured in one environment.
 
     Args:
         studies: The studies.
@@ -227,9 +227,30 @@ def why_not_comparable(studies: Sequence[Study], records: Iterable[Iterable[Tria
             for name in differing
         ]
         reasons.append(f"these studies trained with different settings: {', '.join(named)}")
+    if functions := _different_functions(studies):
+        reasons.append(functions)
     if LATENCY in (x, y) and (found := latency_environments(record for own in records for record in own)):
         reasons.append(f"latencies were measured in {found}; they compare machines, not networks")
     return "; ".join(reasons)
+
+
+def _different_functions(studies: Iterable[Study]) -> str:
+    """Describe the users' functions that evaluated the studies if there are several; empty for one.
+
+    A function without recorded code, as in old studies, does not differ; neither does code that was read in different
+    ways, as source and as bytecode.
+    """
+    known = [each.fingerprint["code"]["evaluate"] for each in studies if "evaluate" in each.fingerprint.get("code", {})]
+    names = list(dict.fromkeys(each["name"] for each in known))
+    if len(names) > 1:
+        return f"these studies evaluated their networks with different functions: {', '.join(names)}"
+    digests: dict[str, set[str]] = {}  # form of the code -> digests
+    for each in known:
+        form, _, digest = each["code"].rpartition(" ")
+        digests.setdefault(form, set()).add(digest)
+    if any(len(own) > 1 for own in digests.values()):
+        return f"these studies evaluated their networks with different versions of the function {names[0]}"
+    return ""
 
 
 def read_gradient_flow(study: Study, digest: str) -> GradientFlow | None:

@@ -82,34 +82,43 @@ def result_text(
         estimates: Trial number -> best estimate of y.
     """
     x, y = axes
-    front = points[points.frontier]
-    if bound is not None:
-        front = front[front.x >= bound] if maximised[0] else front[front.x <= bound]
-    if front.empty:
+    order = by_quality(points, maximised, bound)
+    if order.empty:
         return "" if points.empty else "No complete trial is within this budget."
-    order = front.sort_values("y", ascending=not maximised[1], kind="stable")
     best = order.iloc[0]
-    limit = f" {'from' if maximised[0] else 'under'} {_shown(x, bound)}" if bound is not None else ""
-    first = f"Best{limit}: trial {int(best.trial)}, {_value(best, y, estimates, certainty)} at {_shown(x, best.x)}"
+    digits = 4 if bound is None else unit_of(x, [bound]).digits_around(bound, points.x)
+    limit = f" {'from' if maximised[0] else 'under'} {_shown(x, bound, digits)}" if bound is not None else ""
+    cost = _shown(x, best.x, digits)
+    first = f"Best{limit}: trial {int(best.trial)}, {_value(best, y, estimates)} at {cost}"
     if certainty is not None and int(best.trial) in certainty.probabilities:
         first += f"; stays on the frontier with probability {certainty.probabilities[int(best.trial)]:.2g}"
     second = _cheaper(order, x, y, maximised[0])
     return f"{first}.{f' {second}' if second else ''}"
 
 
-def _value(best: Any, y: str, estimates: Mapping[int, Estimate] | None, certainty: FrontierCertainty | None) -> str:
+def by_quality(points: pandas.DataFrame, maximised: tuple[bool, bool], bound: float | None) -> pandas.DataFrame:
+    """Return the points of the frontier within a budget on x, the best y first.
+
+    Args:
+        points: As ``data.trials.frontier_points`` returns it.
+        maximised: Whether more is better, for x and for y.
+        bound: The budget; None without one.
+    """
+    front = points[points.frontier]
+    if bound is not None:
+        front = front[front.x >= bound] if maximised[0] else front[front.x <= bound]
+    return front.sort_values("y", ascending=not maximised[1], kind="stable")
+
+
+def _value(best: Any, y: str, estimates: Mapping[int, Estimate] | None) -> str:
     """Return the value of y with its interval and its source."""
     estimate = (estimates or {}).get(int(best.trial))
     unit = unit_of(y, [best.y])
     title = unit.title.removeprefix("validation ")
     if estimate is not None and not estimate.is_own:
         return f"{unit.joined(estimate.interval, title)} ({estimate.source})"
-    noise = ""
-    if certainty is not None and certainty.noise.std:
-        half = 1.96 * certainty.noise.std
-        noise = f" ± {100 * half:.1f}" if y in FRACTIONS else f" ± {half:.2g}"
     source = f" ({estimate.source})" if estimate is not None else ""
-    return f"{unit.joined(unit.of(best.y) + noise, title)}{source}"
+    return f"{unit.joined(unit.of(best.y), title)}{source}"
 
 
 def _cheaper(order: pandas.DataFrame, x: str, y: str, x_is_maximised: bool) -> str:
@@ -127,5 +136,6 @@ def _cheaper(order: pandas.DataFrame, x: str, y: str, x_is_maximised: bool) -> s
     return f"Trial {int(cheap.trial)} is {points} behind with {cheap.x / best.x:.2g} of the {unit_of(x, []).title}."
 
 
-def _shown(name: str, value: float) -> str:
-    return unit_of(name, [value]).titled(value)
+def _shown(name: str, value: float, digits: int) -> str:
+    unit = unit_of(name, [value])
+    return unit.joined(unit.of(value, digits), unit.title)

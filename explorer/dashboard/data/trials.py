@@ -12,13 +12,12 @@ import numpy as np
 import pandas
 
 from explorer.analysis.estimates import Estimate
-from explorer.analysis.noise import pooled_std, repeats_of
 from explorer.analysis.pareto_pairs import non_dominated_pairs
 from explorer.analysis.quantities import TRAINED, is_maximised, names
 from explorer.dashboard.data.columns import TrialTable, table_of_records
 from explorer.dashboard.quantities import unit_of
 from explorer.dashboard.text import safe_text
-from explorer.records import ConfirmationRecord, Curve, TrialRecord
+from explorer.records import Curve, TrialRecord
 
 LEVELS = 10  # most frequent levels of a choice that are shown by name
 OTHERS = "others"
@@ -125,36 +124,26 @@ def _near(frontier: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.sort(np.argpartition(loss, kept)[: kept + 1])
 
 
-def seed_points(
-    confirmations: Iterable[ConfirmationRecord], records: Iterable[TrialRecord], x: str, y: str, epochs: int | None
-) -> pandas.DataFrame:
-    """Return one row per network that was trained again from fresh seeds.
+def seed_points(table: TrialTable, estimates: Mapping[int, Estimate], x: str) -> pandas.DataFrame:
+    """Return one row per complete trial whose network was trained again from fresh seeds.
 
     Args:
-        confirmations: Trainings from fresh seeds.
-        records: The trials.
+        table: The trials.
+        estimates: Trial number -> best estimate of the quantity on the y axis.
         x: Name of the quantity on the x axis.
-        y: Name of the quantity on the y axis. The table is empty if trainings do not measure it.
-        epochs: Length of a trial's training; only confirmations of this length count.
 
     Returns:
-        A table with the columns trial, x, y (mean over seeds), spread (standard deviation of one training: of this
-        network, or pooled over all networks and their trials where it has one seed) and seeds (their number).
+        A table with the columns trial, x, y (mean over fresh seeds), half (half the width of its 95% interval; NaN if
+        unknown), and text (y with its interval and its source).
     """
-    values: dict[str, list[float]] = {}
-    for record in repeats_of(confirmations, epochs):
-        if (value := record.test.get(y, record.measured.get(y))) is not None:
-            values.setdefault(record.digest, []).append(value)
-    again = [trial for trial in records if trial.state == "complete" and trial.digest in values]
-    pooled = pooled_std([*values[trial.digest], *filter(_is_finite, [trial.value(y)])] for trial in again)
-    rows = []
-    for trial in again:
-        own, cost = values[trial.digest], trial.value(x)
-        if _is_finite(cost):
-            spread = pooled if len(own) == 1 else pooled_std([own])
-            rows.append((trial.number, cost, math.fsum(own) / len(own), spread or 0.0, len(own)))
-    table = pandas.DataFrame(rows, columns=["trial", "x", "y", "spread", "seeds"])
-    return table.astype({"x": float, "y": float, "spread": float})
+    costs, rows = table.value(x), []
+    for number, estimate in sorted(estimates.items()):
+        place = table.place(number)
+        if estimate.seeds and place is not None and not np.isnan(costs[place]):
+            half = math.nan if estimate.ci95 is None else estimate.ci95
+            rows.append((number, costs[place], estimate.value, half, str(estimate)))
+    columns = ["trial", "x", "y", "half", "text"]
+    return pandas.DataFrame(rows, columns=columns).astype({"x": float, "y": float, "half": float})
 
 
 def best_trial(trials: TrialTable | Iterable[TrialRecord], name: str, objectives: Mapping[str, str]) -> int | None:

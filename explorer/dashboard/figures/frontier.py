@@ -18,9 +18,9 @@ from explorer.dashboard.text import safe_text
 
 CAPTION = "A point is a trained network; the line is the frontier of non-dominated networks."
 SEEDS_CAPTION = (
-    "Dashes with error bars: mean over trainings from fresh seeds, and standard deviation of one training. The opacity"
-    " of a point is its probability to stay on the frontier. A network without fresh seeds is drawn at the value that"
-    " they are expected to give."
+    "Dashes with error bars: mean over trainings from fresh seeds with its 95% confidence interval, which is also the"
+    " ± of texts. The opacity of a point is its probability to stay on the frontier. A network without fresh seeds is"
+    " drawn at the value that they are expected to give."
 )
 DENSITY_CAPTION = "Most dominated networks are drawn as a density: darker where there are more."
 MIN_OPACITY = 0.3  # of a point whose probability to stay on the frontier is 0
@@ -327,15 +327,11 @@ def _shaded(colour: str, probability: float) -> str:
 
 
 def _seeds_trace(seeds: pandas.DataFrame, x: Unit, y: Unit) -> go.Scatter:
-    rows: Iterable[Any] = seeds.itertuples()
-    texts = [
-        f"trial {row.trial}, {row.seeds} fresh seed{'s' if row.seeds > 1 else ''}: {y.of(row.y)} ± {y.of(row.spread)}"
-        for row in rows
-    ]
+    texts = [f"trial {number}, {text}" for number, text in zip(seeds.trial, seeds.text)]
     return go.Scatter(
         x=seeds.x / x.divisor,
         y=seeds.y / y.divisor,
-        error_y={"type": "data", "array": seeds.spread / y.divisor, "thickness": 1.2, "width": 4, "color": GREY},
+        error_y={"type": "data", "array": seeds.half / y.divisor, "thickness": 1.2, "width": 4, "color": GREY},
         mode="markers",
         name="fresh seeds",
         showlegend=True,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -24,7 +25,12 @@ STOPS = 60  # most values of a slider
 
 
 def draw_slider(
-    title: str, values: Sequence[Number], label: Callable[[Number], str], key: str, start: Number
+    title: str,
+    values: Sequence[Number],
+    label: Callable[[Number], str],
+    key: str,
+    start: Number,
+    keeps_any: bool = False,
 ) -> Number:
     """Draw a slider over at most ``STOPS`` of the values; return the picked one.
 
@@ -36,10 +42,13 @@ def draw_slider(
         label: The text of a value.
         key: The widget's key.
         start: The value at first.
+        keeps_any: Whether a value that is no stop becomes one, instead of moving to the nearest stop.
     """
     last = len(values) - 1
-    stops = list(values) if last < STOPS else [values[k * last // (STOPS - 1)] for k in range(STOPS)]
+    stops: list[Number] = list(values) if last < STOPS else [values[k * last // (STOPS - 1)] for k in range(STOPS)]
     wanted = st.session_state.get(key, start)
+    if keeps_any and wanted not in stops:
+        stops = sorted([*stops, wanted])
     st.session_state[key] = min(stops, key=lambda stop: abs(stop - wanted))
     return st.select_slider(title, stops, format_func=label, key=key)
 
@@ -47,6 +56,23 @@ def draw_slider(
 def budget_key(study: Study, cost: str) -> str:
     """Return the key of the slider that bounds a cost."""
     return f"budget_{study.name}_{cost}"
+
+
+def nearest_cost(costs: Iterable[float], place: float, log: bool) -> float | None:
+    """Return the cost that is nearest to a place on an axis.
+
+    Args:
+        costs: The costs of networks.
+        place: The place, as a cost.
+        log: Whether the axis is logarithmic; it has no place for a cost that is not positive.
+
+    Returns:
+        The cost; None if no cost is on the axis.
+    """
+    known = [cost for cost in costs if cost > 0 or not log]
+    if log:
+        return min(known, key=lambda cost: abs(math.log(cost / place)), default=None) if place > 0 else None
+    return min(known, key=lambda cost: abs(cost - place), default=None)
 
 
 def pick_budget(
@@ -71,26 +97,40 @@ def pick_budget(
     """
     x, y = axes
     chosen = st.multiselect("Bounds on", costs, default=[x], format_func=quantity_title, key=f"budget_of_{x}")
-    within, bounds = table.complete, {}
+    within, bounds, digits = table.complete, {}, {}
     for cost in chosen:
         own = table.value(cost)
         values: list[float] = np.unique(own[table.complete & ~np.isnan(own)]).tolist()
         if len(values) > 1:
-            unit, key = unit_of(cost, values), budget_key(study, cost)
-            bounds[cost] = draw_slider(unit.title, values, unit.of, key, values[-1])
+            bounds[cost], digits[cost] = _draw_bound(cost, values, budget_key(study, cost))
             within = within & (own <= bounds[cost])
-            if cost == x and bounds[cost] >= values[-1]:
+            if cost == x and bounds[cost] == values[-1]:
                 del bounds[cost]
     if LATENCY in chosen and environments:
         st.text(safe_text(f"Note: latencies were measured in {environments}.", length=700))
-    _draw_best(table, best_trial(table.select(within), y, study.objectives), [y, *chosen], show, estimates)
+    best = best_trial(table.select(within), y, study.objectives)
+    _draw_best(table, best, {y: 4, **dict.fromkeys(chosen, 4), **digits}, show, estimates)
     return bounds.get(x)
+
+
+def _draw_bound(cost: str, values: list[float], key: str) -> tuple[float, int]:
+    """Draw the slider of a bound; return the bound, which a link may have set to any value, and the digits of texts.
+
+    A slider at the largest value is no bound, so it follows when a more expensive network was trained.
+    """
+    unit, largest_key = unit_of(cost, values), f"{key}_largest"
+    if st.session_state.get(key, values[-1]) == st.session_state.get(largest_key):
+        st.session_state[key] = values[-1]
+    st.session_state[largest_key] = values[-1]
+    digits = unit.digits_around(st.session_state.get(key, values[-1]), values)
+    bound = draw_slider(unit.title, values, lambda value: unit.of(value, digits), key, values[-1], keeps_any=True)
+    return bound, digits
 
 
 def _draw_best(
     table: TrialTable,
     best: int | None,
-    names: list[str],
+    digits: Mapping[str, int],
     show: Callable[[int], None],
     estimates: Mapping[int, Estimate],
 ) -> None:
@@ -98,9 +138,9 @@ def _draw_best(
         show_message("No complete trial is within this budget.")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        values = {name: float(table.value(name)[table.place(best)]) for name in names}
+        values = {name: float(table.value(name)[table.place(best)]) for name in digits}
         parts = [
-            f"{quantity_title(name)} {unit_of(name, [value]).of(value)}"
+            f"{quantity_title(name)} {unit_of(name, [value]).of(value, digits[name])}"
             for name, value in values.items()
             if not np.isnan(value)
         ]

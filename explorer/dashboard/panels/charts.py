@@ -12,7 +12,7 @@ from explorer.dashboard.data.runs import constant_objectives, hypervolume_growth
 from explorer.dashboard.figures.runs import HYPERVOLUME_AXES, hypervolume_figure
 from explorer.dashboard.figures.style import template
 from explorer.dashboard.panels.theme import is_dark
-from explorer.dashboard.session import cached, identity, show_message, table_of
+from explorer.dashboard.session import cached, confirmed_of, identity, show_message, table_of
 from explorer.dashboard.text import safe_text
 from explorer.store import Study
 
@@ -72,3 +72,5 @@ def draw_hypervolume(study: Study) -> None:
     for column, x in zip(st.columns(2, gap="medium"), HYPERVOLUME_AXES):
         with column:
             draw_figure(hypervolume_figure(rows, x), f"growth_{x}")
+    if confirmed_of(study):
+        st.caption("By the values of the search, one training of each network, without fresh seeds.")

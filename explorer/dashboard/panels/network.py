@@ -6,6 +6,7 @@ import pandas
 import streamlit as st
 
 from explorer.analysis.amounts import plural
+from explorer.analysis.quantities import quantity_named
 from explorer.dashboard.data.architecture import COSTED, cost_by_part, stage_rows
 from explorer.dashboard.data.storage import read_trial
 from explorer.dashboard.figures.architecture import cost_figure, training_figure
@@ -13,6 +14,7 @@ from explorer.dashboard.figures.drawing.groups import BlockGroup, block_groups, 
 from explorer.dashboard.figures.drawing.layout import block_drawing, network_drawing
 from explorer.dashboard.panels.charts import draw_figure
 from explorer.dashboard.panels.drawings import draw_drawing
+from explorer.dashboard.panels.estimated import estimates_for
 from explorer.dashboard.panels.export import export_command
 from explorer.dashboard.panels.notes import draw_notes
 from explorer.dashboard.panels.tables import draw_table
@@ -102,29 +104,35 @@ def draw_detail(study: Study, number: int) -> None:
             draw_training(study, trial)
     else:
         with numbers:
-            _draw_numbers(trial)
+            _draw_numbers(study, trial)
             st.caption("Export this network with")
             st.code(export_command(study, number), language=None, wrap_lines=True)
             draw_notes(study, number)
 
 
 def draw_headline(study: Study, trial: TrialRecord) -> None:
-    """Draw a trial in one line, and the reason of its state, if it has one."""
+    """Draw a trial in one line, and the reason of its state, if it has one. Raises StoreError."""
     st.text(headline(study, trial))
     if trial.reason:
         show_message(f"{trial.state}: {trial.reason}")
 
 
 def headline(study: Study, trial: TrialRecord) -> str:
-    """Return a trial in one line: number, state, accuracy, objectives, MACs and parameters."""
+    """Return a trial in one line: number, state, accuracy, objectives, MACs and parameters. Raises StoreError."""
     parts = [f"trial {trial.number}", trial.state]
     if trial.same_as is not None:
         parts.append(f"same network as trial {trial.same_as}")
-    values = trial.quantities
+    values, estimates = trial.quantities, estimates_for(study, trial)
     for name in dict.fromkeys(("accuracy", *study.objectives, "macs", "params")):
         if name in values:
             unit = unit_of(name, [values[name]])
-            parts.append(unit.titled(values[name], "" if name == "accuracy" else unit.title))
+            own, title = unit.of(values[name]), "" if name == "accuracy" else unit.title
+            if name in estimates:
+                best = estimates[name]
+                source = f"({best.source}{f'; in the search {own}' if best.seeds else ''})"
+                parts.append(f"{unit.joined(best.interval, title)} {source}")
+            else:
+                parts.append(unit.joined(own, title))
     return safe_text(" · ".join(parts))
 
 
@@ -150,9 +158,13 @@ def draw_training(study: Study, trial: TrialRecord) -> None:
     )
 
 
-def _draw_numbers(trial: TrialRecord) -> None:
-    values = {**trial.objectives, **trial.costs}
-    rows = [(unit.title, unit.of(value)) for name, value in values.items() for unit in (unit_of(name, [value]),)]
+def _draw_numbers(study: Study, trial: TrialRecord) -> None:
+    values, estimates, rows = {**trial.objectives, **trial.costs}, estimates_for(study, trial), []
+    for name, value in values.items():
+        unit = unit_of(name, [value])
+        if name in estimates:
+            rows.append((f"{quantity_named(name).tested}, best estimate", str(estimates[name])))
+        rows.append((f"{unit.title}{', in the search' if name in estimates else ''}", unit.of(value)))
     rows += [(safe_text(name), safe_text(text, "cell")) for name, text in trial.choices.items()]
     rows.append(("seed", str(trial.seed)))
     if trial.counterpart:

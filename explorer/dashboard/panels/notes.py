@@ -43,25 +43,69 @@ def draw_notes(study: Study, number: int | None = None) -> None:
         if annotation_text(owner):
             st.text(safe_text(annotation_text(owner), length=2_100))
         return
-    key = f"notes_{hash(identity(study))}_{number}"
-    with st.form(key, border=False):
-        note = st.text_area("Note", owner.note, height=80, key=f"{key}_note")
-        tags = st.text_input("Tags, separated by commas", ", ".join(owner.tags), key=f"{key}_tags")
-        saved = st.form_submit_button("Save")
-    if saved:
-        _save(study, number, owner, note, tags)
+    form = _Form(study, number)
+    if form.note_key not in st.session_state:  # the fields are drawn for the first time, or again
+        form.load(owner)
+    if (owner.note, owner.tags) != form.loaded:
+        show_message(f"Changed elsewhere since the fields below were loaded: {annotation_text(owner) or 'now empty'}")
+        st.button("Load it into the fields", key=f"{form.key}_load", on_click=form.load, args=(owner,))
+    with st.form(form.key, border=False):
+        st.text_area("Note", height=80, key=form.note_key)
+        st.text_input("Tags, separated by commas", key=form.tags_key)
+        st.form_submit_button("Save", on_click=form.save)
+    if form.problem_key in st.session_state:
+        show_message(st.session_state.pop(form.problem_key))
 
 
-def _save(study: Study, number: int | None, owner: Study | TrialRecord, note: str, tags: str) -> None:
-    wanted = [each.strip() for each in tags.split(",") if each.strip()]
-    dropped = [each for each in owner.tags if each not in wanted]
-    try:
-        opened = read_study(storage_url(), study.name)
-        if number is None:
-            annotate_study(opened, note=note, add_tags=wanted, remove_tags=dropped)
-        else:
-            annotate_trial(opened, number, note=note, add_tags=wanted, remove_tags=dropped)
-    except StoreError as error:
-        show_message(f"Not saved: {error}.")
-        return
-    st.rerun()
+class _Form:
+    """The fields of one owner. Saving writes only what the user changed, so that changes from elsewhere stay.
+
+    Args:
+        study: The study.
+        number: The trial; None for the study.
+    """
+
+    def __init__(self, study: Study, number: int | None) -> None:
+        self._study, self._number = study, number
+        self.key = f"notes_{hash(identity(study))}_{number}"
+        self.note_key, self.tags_key = f"{self.key}_note", f"{self.key}_tags"
+        self.problem_key, self._loaded_key = f"{self.key}_problem", f"{self.key}_loaded"
+
+    @property
+    def loaded(self) -> tuple[str, tuple[str, ...]]:
+        """The note and the tags that the fields had when they were loaded."""
+        note, tags = st.session_state[self._loaded_key]
+        return note, tags
+
+    def load(self, owner: Study | TrialRecord) -> None:
+        """Set the fields to what is stored."""
+        st.session_state[self._loaded_key] = owner.note, owner.tags
+        st.session_state[self.note_key] = owner.note
+        st.session_state[self.tags_key] = ", ".join(owner.tags)
+
+    def save(self) -> None:
+        """Write the changed fields, unless both the user and someone else changed the note."""
+        note = " ".join(str(st.session_state[self.note_key]).split())
+        wanted = [tag.strip() for tag in str(st.session_state[self.tags_key]).split(",") if tag.strip()]
+        note_before, tags_before = self.loaded
+        try:
+            opened = read_study(storage_url(), self._study.name)
+            stored = (opened if self._number is None else read_trial(opened, self._number)).note
+            if note not in (note_before, stored) and stored != note_before:
+                st.session_state[self._loaded_key] = stored, tags_before
+                st.session_state[self.problem_key] = (
+                    f"Not saved: the note was changed elsewhere meanwhile, to: {stored or 'an empty note'}. Save again"
+                    " to replace it."
+                )
+                return
+            changed = None if note == note_before else note
+            added = [tag for tag in wanted if tag not in tags_before]
+            removed = [tag for tag in tags_before if tag not in wanted]
+            owner: Study | TrialRecord
+            if self._number is None:
+                owner = annotate_study(opened, note=changed, add_tags=added, remove_tags=removed)
+            else:
+                owner = annotate_trial(opened, self._number, note=changed, add_tags=added, remove_tags=removed)
+            self.load(owner)
+        except StoreError as error:
+            st.session_state[self.problem_key] = f"Not saved: {error}."

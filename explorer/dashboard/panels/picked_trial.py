@@ -22,25 +22,30 @@ from explorer.store import Study
 
 # Keys of the session state: the trial in detail and its study, and the trial that the figure highlights.
 TRIAL, TRIAL_OF, MARKED = "trial", "trial_of", "marked"
+BEST = "best_trial"  # the trial that the page showed because it was the best; another one was picked by the user
 
 
-def pick_trial(study: Study, on_frontier: list[int]) -> int:
+def pick_trial(study: Study, on_frontier: list[int], best: int | None) -> int:
     """Draw the picker of trials.
 
     Args:
         study: The study, with at least one trial.
         on_frontier: The trials on the frontier, by ascending cost.
+        best: The best trial within the budget; None if there is none.
 
     Returns:
-        The trial to show: the one clicked or picked; at first the most expensive one on the frontier.
+        The trial to show: the one clicked or picked; ``best`` until then.
     """
     table = table_of(study)
-    own = table.place(st.session_state.get(TRIAL, -1)) is not None
-    if not own or st.session_state.get(TRIAL_OF) != identity(study):
-        viewed = last_viewed(study)
-        first = on_frontier[-1] if on_frontier else int(table.number[0])
-        st.session_state[TRIAL] = viewed if viewed is not None and table.place(viewed) is not None else first
-        st.session_state[TRIAL_OF] = identity(study)
+    shown = st.session_state.get(TRIAL) if st.session_state.get(TRIAL_OF) == identity(study) else None
+    if shown is None or table.place(shown) is None:
+        shown = last_viewed(study)
+    first = int(table.number[0]) if best is None else best
+    follows = (identity(study), shown) == st.session_state.get(BEST) and best is not None
+    if shown is None or table.place(shown) is None or follows:
+        shown = first
+        st.session_state[BEST] = identity(study), first
+    st.session_state[TRIAL], st.session_state[TRIAL_OF] = shown, identity(study)
     front = set(on_frontier)
 
     def named(number: int) -> str:

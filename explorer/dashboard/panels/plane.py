@@ -15,6 +15,7 @@ from explorer.analysis.frontier_certainty import FrontierCertainty, certainty_te
 from explorer.analysis.quantities import LATENCY, is_maximised
 from explorer.dashboard.data.columns import TrialTable, table_of_records
 from explorer.dashboard.data.storage import certainty_of, latency_environments
+from explorer.dashboard.data.summary import by_quality
 from explorer.dashboard.data.trials import (
     SPENT,
     Progress,
@@ -27,7 +28,7 @@ from explorer.dashboard.data.trials import (
     trials_at,
 )
 from explorer.dashboard.figures.frontier import CAPTION, DENSITY_CAPTION, SEEDS_CAPTION, frontier_figure
-from explorer.dashboard.panels.budget import budget_key, pick_budget, pick_earlier
+from explorer.dashboard.panels.budget import budget_key, nearest_cost, pick_budget, pick_earlier
 from explorer.dashboard.panels.budget_line import follow_budget_line
 from explorer.dashboard.panels.charts import draw_selectable
 from explorer.dashboard.panels.estimated import estimated, estimates_of
@@ -99,6 +100,12 @@ class Plane:
     def front(self) -> list[int]:
         """The numbers of the trials on the frontier, by ascending cost."""
         return [int(number) for number in self.points.trial[self.points.frontier]]
+
+    @property
+    def best(self) -> int | None:
+        """The best trial within the budget; None if there is none."""
+        order = by_quality(self.points, self.maximised, self.bound)
+        return None if order.empty else int(order.trial.iloc[0])
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -227,8 +234,8 @@ def _certainty(study: Study, x: str, y: str) -> FrontierCertainty | None:
 def _figure(study: Study, plane: Plane, marked: int) -> go.Figure:
     seeds = earlier = None
     if plane.seeds:
-        done = plane.trials.records(np.flatnonzero(plane.trials.complete), [plane.x, plane.y])
-        seeds = seed_points(confirmed_of(study), done, plane.x, plane.y, study.fingerprint.get("epochs"))
+        done = plane.trials.number[plane.trials.complete].tolist()
+        seeds = seed_points(plane.trials, estimates_of(study, plane.y, done), plane.x)
     if plane.before:
         ended = np.flatnonzero(plane.trials.complete)
         ended = ended[np.argsort(plane.trials.finished[ended], kind="stable")][: plane.before]
@@ -251,8 +258,10 @@ def _figure(study: Study, plane: Plane, marked: int) -> go.Figure:
 
 
 def _set_bound(study: Study, plane: Plane, place: float) -> None:
-    """Set the budget to a place on the x axis."""
-    st.session_state[budget_key(study, plane.x)] = place * unit_of(plane.x, plane.points.x).divisor
+    """Set the budget to the cost of the network that is nearest to a place on the x axis, which is then within it."""
+    bound = nearest_cost(plane.points.x, place * unit_of(plane.x, plane.points.x).divisor, plane.log_x)
+    if bound is not None:
+        st.session_state[budget_key(study, plane.x)] = bound
 
 
 def _marked(plane: Plane, chosen: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,7 @@ import streamlit as st
 
 from explorer.dashboard.data.storage import read_numbered
 from explorer.dashboard.data.trials import trial_rows
-from explorer.dashboard.panels.estimated import estimated, estimates_of
+from explorer.dashboard.panels.estimated import estimated, estimates_of, with_best
 from explorer.dashboard.panels.network import quantity_title
 from explorer.dashboard.panels.tables import draw_pages
 from explorer.dashboard.session import only_selected_numbers, trials_of
@@ -40,13 +39,8 @@ def draw_trial_list(study: Study, plane: Plane | None) -> None:
             key="sorted_by", width=200,
         )  # fmt: skip
         down = st.toggle("Descending", key="descending")
-        if st.button("Prepare CSV", key="prepare_csv"):
-            rows = trial_rows(
-                [record for record in trials_of(study) if record.number in set(numbers.tolist())], study.objectives
-            )
-            st.download_button(
-                "Save trials.csv", rows.to_csv(index=False), "trials.csv", "text/csv", on_click="ignore", key="csv"
-            )
+        wants_csv = st.button("Prepare CSV", key="prepare_csv")
+        place_of_csv = st.empty()
     if by != BY_NUMBER:
         places = np.searchsorted(table.number, numbers)
         values = table.value(by)[places]
@@ -56,15 +50,17 @@ def draw_trial_list(study: Study, plane: Plane | None) -> None:
         numbers = numbers[::-1]
     stays = plane.certainty.probabilities if plane and plane.certainty else {}
 
-    def with_best(record: TrialRecord) -> TrialRecord:
-        place = table.place(record.number)
-        best = {name: float(values[place]) for name, values in table.objectives.items() if place is not None}
-        known = {name: value for name, value in best.items() if name in record.objectives}
-        return replace(record, objectives={**record.objectives, **known})
-
-    def rows_between(first: int, last: int) -> pandas.DataFrame:
-        records = read_numbered(study, numbers[first:last].tolist())
+    def rows_of(records: list[TrialRecord]) -> pandas.DataFrame:
         estimates = estimates_of(study, study.plane[1], [record.number for record in records])
-        return trial_rows([with_best(record) for record in records], study.objectives, stays, estimates)
+        return trial_rows(with_best(study, records), study.objectives, stays, estimates)
 
-    draw_pages(len(numbers), rows_between, "Trials of the study", "trials_page")
+    if wants_csv:
+        known = {record.number: record for record in trials_of(study)}
+        csv = rows_of([known[number] for number in numbers.tolist()]).to_csv(index=False)
+        place_of_csv.download_button("Save trials.csv", csv, "trials.csv", "text/csv", on_click="ignore", key="csv")
+    draw_pages(
+        len(numbers),
+        lambda first, last: rows_of(read_numbered(study, numbers[first:last].tolist())),
+        "Trials of the study",
+        "trials_page",
+    )

@@ -53,7 +53,7 @@ def set_address(study: Study, plane: Plane | None, number: int) -> None:
         "colour": "" if st.session_state.get("colour") == _usual_colour(plane) else st.session_state.get("colour", ""),
         "scale": "" if plane.log_x else "linear",
         "under": "" if plane.bound is None else f"{plane.bound:.17g}",
-        "trial": "" if number == (plane.front[-1] if plane.front else number) else str(number),
+        "trial": "" if plane.best in (None, number) else str(number),
     }
     shown = {name: text for name, text in view.items() if text}
     now = {name: st.query_params[name] for name in NAMES if name in st.query_params}

@@ -28,6 +28,7 @@ from explorer.store.schema import (
     trials,
     workers,
 )
+from explorer.store.server.privileges import check_deletion
 from explorer.store.studies import check_name, find_study
 from explorer.store.study import Study
 
@@ -147,8 +148,10 @@ def delete_study(study: Study) -> int:
     with writable(study) as opened:
 
         def work(connection: Connection) -> None:
+            of_study = (stops, workers, gradients, confirmations, claims, trials)
+            check_deletion(connection, [studies.name, *(table.name for table in of_study)], opened.database.shown)
             require_idle(connection, opened, "deleted")
-            for table in (stops, workers, gradients, confirmations, claims, trials):
+            for table in of_study:
                 connection.execute(delete(table).where(table.c.study_id == opened.id))
             connection.execute(delete(studies).where(studies.c.id == opened.id))
             # Only SQLite has no other writer meanwhile, which could begin a trial of a network that is removed here.

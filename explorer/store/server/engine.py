@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import URL, Connection, Engine, event, func, select
+from sqlalchemy import URL, Engine, event
 from sqlalchemy.exc import DisconnectionError, NoSuchModuleError
 
 from explorer.errors import StoreError
-from explorer.store.schema import workers
 from explorer.store.storage_url import parse_storage, shown_storage
 
 # Parameters of libpq, so that a connection to a host that vanished fails after half a minute, not after hours.
@@ -74,48 +72,6 @@ def _require_alive(dbapi_connection: Any, record: Any, proxy: Any) -> None:
 def was_reached(url: URL) -> bool:
     """Return whether this process has connected to the server with this URL."""
     return portable_storage(url) in _reached
-
-
-def check_creation(connection: Connection, shown: str) -> None:
-    """Raise StoreError if the user of a PostgreSQL connection may not create tables.
-
-    Args:
-        connection: A connection.
-        shown: The database in messages.
-    """
-    if connection.dialect.name != "postgresql":
-        return
-    if not connection.scalar(select(func.has_schema_privilege(func.current_schema(), "CREATE"))):
-        raise StoreError(
-            f"{shown}: the database has no tables yet, and its user may not create them; run the first search as the "
-            "owner of the database"
-        )
-
-
-def check_privileges(connection: Connection, tables: Iterable[str], shown: str) -> None:
-    """Raise StoreError if the user of a PostgreSQL connection may not write to the explorer's tables.
-
-    Args:
-        connection: A connection.
-        tables: The names of the tables.
-        shown: The database in messages.
-    """
-    if connection.dialect.name != "postgresql":
-        return
-    if connection.scalar(select(func.current_setting("transaction_read_only"))) == "on":
-        raise StoreError(
-            f"{shown}: this database, or its user, is read-only; give the URL of one that can be written to"
-        )
-    needed = [(table, privilege) for table in tables for privilege in ("INSERT", "UPDATE")]
-    needed.append((workers.name, "DELETE"))
-    allowed = connection.execute(select(*(func.has_table_privilege(*each) for each in needed))).one()
-    missing = next((each for each, is_allowed in zip(needed, allowed) if not is_allowed), None)
-    if missing is not None:
-        raise StoreError(
-            f"{shown}: the user may not {missing[1]} rows of the table {missing[0]}; its owner grants this: "
-            "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO the user; "
-            f"GRANT DELETE ON {workers.name} TO the user"
-        )
 
 
 def portable_storage(url: URL) -> str:

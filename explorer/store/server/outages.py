@@ -45,14 +45,14 @@ _LATER = re.compile(
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def passes(error: SQLAlchemyError, reached: bool = True, writing: bool = True) -> bool:
+def passes(error: SQLAlchemyError, reached: bool = True, writing: bool = True, granted: bool = True) -> bool:
     """Return whether an operation that failed with this error may succeed later.
 
     Args:
         error: The error.
-        reached: Whether the database was used before. Otherwise an address at which no server answers may be wrong,
-            and a missing privilege too.
+        reached: Whether the database was used before. Otherwise an address at which no server answers may be wrong.
         writing: Whether the operation writes. A full disk, for example, keeps only writes from SQLite's files.
+        granted: Whether the user had all privileges before. Otherwise a missing one was never granted.
     """
     if isinstance(error, TimeoutError):  # another thread of this process uses the only connection
         return True
@@ -61,9 +61,9 @@ def passes(error: SQLAlchemyError, reached: bool = True, writing: bool = True) -
     if isinstance(error.orig, sqlite3.Error):
         busy = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _BUSY
         return isinstance(error, OperationalError) and (writing or busy)
-    if state := _state(error):
+    if state := sqlstate(error):
         passing = state[:2] in _PASSING_CLASSES or state in _PASSING_STATES
-        return (passing and state != _DROPPED) or (reached and state in _DENIED)
+        return (passing and state != _DROPPED) or (granted and state in _DENIED)
     if error.connection_invalidated:
         return True
     message = driver_message(error)
@@ -76,12 +76,13 @@ def is_unstorable(error: SQLAlchemyError) -> bool:
     """Return whether the driver or the server raised the error for a value that it cannot store."""
     if not isinstance(error, DBAPIError) or error.connection_invalidated:
         return False
-    state = _state(error)[:2]
+    state = sqlstate(error)[:2]
     return state in (_INVALID_DATA, _TOO_LARGE) or (
         not state and isinstance(error, (DataError, InterfaceError, ProgrammingError))
     )
 
 
-def _state(error: DBAPIError) -> str:
+def sqlstate(error: SQLAlchemyError) -> str:
     """Return the SQLSTATE of a PostgreSQL driver's error; empty if it has none."""
-    return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or ""
+    cause = getattr(error, "orig", None)
+    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""

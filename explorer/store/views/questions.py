@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import numbers
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -28,7 +31,34 @@ def default_plane(objectives: Mapping[str, str], own_costs: Iterable[str]) -> tu
 
 def limits_of(limits: Iterable[Limit | str] | Limit | str) -> tuple[Limit, ...]:
     """Return one or several limits, as text or as Limit, as a tuple of them."""
-    return tuple(map(parse_limit, (limits,) if isinstance(limits, (str, Limit)) else limits))
+    is_one = isinstance(limits, (str, Limit)) or not isinstance(limits, Iterable)
+    return tuple(map(parse_limit, (limits,) if is_one else limits))  # type: ignore[arg-type]
+
+
+def require_names(study: str, names: Iterable[Any]) -> None:
+    """Raise StoreError for a quantity that is not given by its name as text, or by None for the usual one."""
+    for name in names:
+        if name is not None and not isinstance(name, str):
+            raise StoreError(f"study {study!r}: {name!r:.80} is not the name of a quantity, as 'accuracy' is")
+
+
+def reference_point(study: str, objectives: Iterable[str], reference: Mapping[str, float]) -> dict[str, float]:
+    """Return objective -> finite value of a reference point. Raises StoreError unless it has just all objectives."""
+    if not isinstance(reference, Mapping) or set(reference) != set(objectives):
+        given = ", ".join(map(str, reference)) if isinstance(reference, Mapping) else repr(reference)
+        raise StoreError(
+            f"study {study!r}: a reference point has a value for each objective ({', '.join(objectives)}); found"
+            f" {given[:80] or 'none'}"
+        )
+    for name, value in reference.items():
+        if not isinstance(value, numbers.Real) or not math.isfinite(value):
+            raise StoreError(f"study {study!r}: reference point: {name} is {value!r:.80}, expected a finite number")
+    return {name: float(value) for name, value in reference.items()}
+
+
+def storable(number: int) -> int:
+    """Return an integer as a database can compare it: the nearest one of 64 bits. Raises TypeError for no integer."""
+    return min(max(operator.index(number), -(2**63)), 2**63 - 1)
 
 
 def require_known(

@@ -16,6 +16,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import ParamSpec
 
+from explorer.analysis.estimates import searched
 from explorer.errors import SearchFailed, StudyError
 from explorer.records import Confirmed, TrialRecord
 from explorer.store.confirmations import ConfirmationWriter, Wanted
@@ -168,7 +169,7 @@ def run_confirmation(
         x,
         y,
         [kept[trial.digest] for trial in frontier if trial.digest in kept],
-        frontier,
+        list(map(searched, frontier)),
         ended,
         list(loop.failures.values()),
         len(wanted) - loop.done,

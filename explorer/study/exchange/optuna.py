@@ -6,7 +6,7 @@ import datetime
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from explorer.analysis.limits import parse_limit
+from explorer.analysis.quantities import FRACTIONS
 from explorer.costs.analytic import count_cost
 from explorer.errors import SpaceError, StoreError, StudyError, did_you_mean, one_line
 from explorer.records import TrialRecord
@@ -38,6 +39,7 @@ from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
 from explorer.study.fingerprint.fingerprint import make_fingerprint
 from explorer.study.settings import SearchSettings
+from explorer.study.workers.jobs import share
 
 ATTRIBUTE = "explorer"  # the user attribute of an Optuna study, and the prefix of those of its trials
 STATES = {
@@ -202,7 +204,8 @@ def from_optuna(
 
     Raises:
         StoreError: The storage cannot be read or written to, or a study of that name exists.
-        StudyError: A trial is not a network of the space, or the objectives have no names; nothing is written.
+        StudyError: A trial is not a network of the space, the objectives have no names, or an accuracy is no share from
+            0 to 1; nothing is written.
     """
     with _optuna_errors(source):
         opened = _storage(source, must_exist=True)
@@ -227,6 +230,8 @@ def from_optuna(
     ways = {each: "max" if way == StudyDirection.MAXIMIZE else "min" for each, way in zip(metrics, directions)}
     ended = [trial for trial in trials if trial.state.is_finished()]
     derived = {trial.number: _derivation(space, trial) for trial in ended}
+    for trial in ended if about is None else ():
+        _check_shares(ways, trial)
     new_name = check_name(study or found.study_name)
     if (present := open_if_present(storage)) is not None:
         present.read(lambda connection: require_free_name(connection, new_name, present.shown))
@@ -284,6 +289,16 @@ def _derivation(space: SearchSpace, trial: FrozenTrial) -> Derivation:
             f" {', '.join(sorted(used))}"
         )
     return derivation
+
+
+def _check_shares(metrics: Iterable[str], trial: FrozenTrial) -> None:
+    """Raise StudyError if an accuracy among the values of a trial is no share from 0 to 1."""
+    for name, value in zip(metrics, trial.values or ()):
+        if name in FRACTIONS:
+            try:
+                share(f"Optuna trial {trial.number}: {name}", value)
+            except ValueError as error:
+                raise StudyError(str(error)) from None
 
 
 def _write(study: Study, space: SearchSpace, number: int, trial: FrozenTrial, derivation: Derivation) -> bool:

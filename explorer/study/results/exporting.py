@@ -146,7 +146,7 @@ def _accuracy(study: Study, record: TrialRecord, own: float | None) -> dict[str,
     """Return the accuracy of the network: its best estimate, with interval and source, and that of these weights."""
     estimate, split = study.estimates("accuracy").get(_origin(record)), study.fingerprint.get("split") or {}
     images = f"validation, {split['validation']} images" if "validation" in split else "validation"
-    if estimate is not None and estimate.searched is not None:
+    if estimate is not None and estimate.searched is not None and not estimate.seeds:
         return {
             "accuracy": format_percent(estimate.value),
             "split": "test, expected from other networks' fresh seeds",

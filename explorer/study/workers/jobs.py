@@ -8,13 +8,14 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from explorer.analysis.quantities import LATENCY
+from explorer.analysis.quantities import FRACTIONS, LARGEST, LATENCY
 from explorer.errors import ArchitectureError, ExplorerError, StudyError, TrainingError
 from explorer.networks.architecture import Architecture
 from explorer.records import Environment, Epoch, GradientFlow, TrainingResult, TrialRecord
@@ -23,6 +24,7 @@ from explorer.training.recipe import Recipe
 from explorer.training.settings import ResolvedTraining
 
 NAME_LENGTH = 100  # characters of the name of a quantity, which is a heading in tables
+ROUNDING = 1e-6  # a share may be outside 0..1 by this much, as the mean of float32 numbers may be
 Report = Callable[[Epoch | GradientFlow], bool]  # receives each finished epoch; returns whether to stop there
 Evaluate = Callable[..., Mapping[str, float]]  # the caller's function ``evaluate``
 MeasureLatency = Callable[[Architecture], tuple[float, dict[str, Any]]]  # returns ms, and ``TrialRecord.latency``
@@ -245,7 +247,7 @@ def check_answer(source: str, answer: Any, expected: Iterable[str]) -> Outcome:
         expected: Names of the quantities that it must have.
 
     Raises:
-        ValueError: An expected quantity is missing or not a finite number.
+        ValueError: An expected quantity is missing or not a finite number, or an accuracy is no share from 0 to 1.
     """
     expected = tuple(expected)
     if not isinstance(answer, Mapping):
@@ -260,7 +262,25 @@ def check_answer(source: str, answer: Any, expected: Iterable[str]) -> Outcome:
                 measured[_quantity_name(name)] = finite_number(source, answer[name])
             except ValueError:
                 ignored.append(repr(name)[:60])
+    for name in measured.keys() & set(FRACTIONS):
+        measured[name] = share(f"{source}: {name}", measured[name])
     return Outcome(measured, ignored=tuple(ignored))
+
+
+def share(what: str, value: float) -> float:
+    """Return a share from 0 to 1, such as an accuracy.
+
+    Args:
+        what: What the value is, for the message.
+        value: The value; one outside 0..1 by no more than ``ROUNDING`` is rounded.
+
+    Raises:
+        ValueError: The value is not in 0..1.
+    """
+    if not -ROUNDING <= value <= 1 + ROUNDING:
+        fix = f": return {value / 100:.6g} for {value:.6g}%" if 1 < value <= 100 else ""
+        raise ValueError(f"{what} is {value:.6g}, expected a share from 0 to 1{fix}")
+    return min(max(value, 0.0), 1.0)
 
 
 def _quantity_name(name: Any) -> str:
@@ -278,14 +298,18 @@ def finite_number(source: str, value: Any) -> float:
         value: The value.
 
     Raises:
-        ValueError: The value is not a finite real number.
+        ValueError: The value is not a real number, or its magnitude is more than ``LARGEST``.
     """
-    try:
-        if isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
-    except OverflowError:  # an integer beyond the range of floats
-        pass
-    raise ValueError(f"{source} is {_format_value(value)}, expected a finite number")
+    number = math.nan
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:  # an integer beyond the range of floats
+            number = sys.float_info.max
+    if abs(number) <= LARGEST:
+        return number
+    expected = f"number of magnitude up to {LARGEST:g}" if abs(number) < math.inf else "finite number"
+    raise ValueError(f"{source} is {_format_value(value)}, expected a {expected}")
 
 
 def reason_of(error: BaseException) -> str:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 
+import pandas
+import pytest
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.testing.v1 import AppTest
 
 from explorer.dashboard.launch import STORAGE_VARIABLE, pages_folder
 from tests.dashboards.conftest import (
     COMPLETE,
+    FAILED,
     begin_study,
+    confirm,
     ending,
     proposal,
     write_timed,
 )
-from tests.dashboards.views.contents import texts
+from tests.dashboards.views.contents import table_with, texts
 
 APP = pages_folder() / "app.py"
 
@@ -39,6 +45,69 @@ def test_budget_and_earlier_front(url, study, monkeypatch):
     writer.finish(COMPLETE + 4, ending(0.9))
     at.run()
     assert not at.exception
+
+
+def test_a_budget_of_a_link_stays_as_given(url, study, monkeypatch):
+    """The best network under a budget fits it, also between the costs of two networks that look alike when rounded."""
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+    macs = sorted({record.costs["macs"] for record in study.trials() if record.state == "complete"})
+    for bound in ((macs[1] + macs[2]) / 2, macs[1], macs[2] - 1, macs[0] - 1, macs[-1] + 1):
+        at = AppTest.from_file(APP, default_timeout=60)
+        at.query_params.update({"study": study.name, "under": f"{bound:.17g}"})
+        at.run()
+        assert not at.exception
+        assert float(at.query_params["under"]) == bound
+        fitting = [r for r in study.trials() if r.state == "complete" and r.costs["macs"] <= bound]
+        best = max(fitting, key=lambda record: record.objectives["accuracy"], default=None)
+        shown = next(text.value for text in at.text if text.value.startswith(("Best under", "No complete")))
+        expected = "No complete trial is within this budget." if best is None else f": trial {best.number},"
+        assert expected in shown
+
+
+def test_the_best_network_within_the_budget_is_beside_the_plot(url, study, monkeypatch):
+    """The panel follows the budget until the user picks a trial."""
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+    front = [trial.number for trial in study.frontier()]
+    costs = {trial.number: trial.costs["macs"] for trial in study.frontier()}
+    at = AppTest.from_file(APP, default_timeout=60)
+    at.query_params.update({"study": study.name, "under": str(costs[front[1]])})
+    at.run()
+    assert at.selectbox(key="trial").value == at.session_state["marked"] == front[1]
+    assert "trial" not in at.query_params
+    at.select_slider(key=f"budget_{study.name}_macs").set_value(costs[front[0]]).run()
+    assert at.selectbox(key="trial").value == at.session_state["marked"] == front[0]
+    at.selectbox(key="trial").set_value(FAILED).run()
+    at.select_slider(key=f"budget_{study.name}_macs").set_value(costs[front[1]]).run()
+    assert at.selectbox(key="trial").value == FAILED
+
+
+def test_one_network_has_one_accuracy_with_one_interval(url, study, monkeypatch):
+    """With fresh seeds, sentence, panel, hover text, table and CSV show the best estimate; the value of the search is
+    labelled."""
+    best = study.frontier()[-1]
+    for trial, values in ((best, (0.70, 0.74)), (study.frontier()[0], (0.5,))):
+        for seed, value in enumerate(values):
+            confirm(study, trial, seed, value)
+    saved = []
+    monkeypatch.setattr(DeltaGenerator, "download_button", lambda self, label, data, *_, **__: saved.append(data))
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+    at = AppTest.from_file(APP, default_timeout=60).run()
+    known = study.estimates()[best.number]
+    assert known.interval.startswith("72.0% ± ")
+    assert f"trial {best.number}, {known.interval} accuracy (test, 2 fresh seeds)" in texts(at)
+    own = f"{best.objectives['accuracy']:.1%}"
+    assert f"trial {best.number} · complete · {known.interval} (test, 2 fresh seeds; in the search {own})" in texts(at)
+    traces = [trace for chart in at.get("plotly_chart") for trace in json.loads(chart.proto.spec)["data"]]
+    seeds = next(trace for trace in traces if trace.get("name") == "fresh seeds")
+    one = study.estimates()[study.frontier()[0].number]
+    hovers = {f"trial {best.number}, {known}", f"trial {study.frontier()[0].number}, {one}"}
+    assert set(seeds["text"]) == hovers and "± 0.0" not in str(one)
+    at.button(key="prepare_csv").click().run()
+    csv = pandas.read_csv(io.StringIO(saved[-1]))
+    table = table_with(at, "fresh seeds")
+    assert list(csv.columns) == list(table.columns) and "stays (%)" in csv
+    assert csv["validation accuracy (%)"][best.number] == pytest.approx(72.0)
+    assert csv["fresh seeds"].tolist() == table["fresh seeds"].tolist()
 
 
 def test_latencies_of_two_machines_are_mixed_only_on_request(url, monkeypatch):

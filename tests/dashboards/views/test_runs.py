@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from explorer.dashboard.quantities import span_text
+from explorer.space.search_space import load_space
 from explorer.store import open_study
 from explorer.store.lease import LEASE_SECONDS
+from explorer.study.search import run_search
 from tests.dashboards.conftest import (
     COMPLETE,
     FAILED,
     REASON,
     RUNNING,
     begin_study,
+    confirm,
+    numbers,
     write_study,
     write_timed,
 )
@@ -88,3 +94,29 @@ def test_a_study_without_data_is_said_to_have_an_evaluate_function(page, url):
     at = page("runs", study="own")
     assert "own — space preact_variants, own evaluate function" in at.selectbox(key="study").options
     assert "own evaluate function, 8 epochs, seed 0" in texts(at)
+
+
+def test_studies_of_different_functions_are_combined_only_on_request(page, url):
+    """Studies that were evaluated by different functions are not comparable; those of one function are."""
+    space, functions = load_space("he2016_orders.yaml"), (lambda *_, **__: 0.5, lambda *_, **__: 0.25)
+    for name, function in zip(("one", "two", "three"), (functions[0], *functions)):
+        run_search(space, trials=2, storage=url, study=name, evaluate=function)
+    at = page("runs", study="one")
+    at.multiselect(key="side_by_side").set_value(["one", "two"]).run()
+    assert "Not comparable" not in texts(at)
+    at.multiselect(key="side_by_side").set_value(["one", "three"]).run()
+    assert "Not comparable: these studies evaluated their networks with different" in texts(at)
+
+
+def test_compared_studies_are_drawn_at_their_best_estimates(page, url):
+    """The frontiers of compared studies have the means over fresh seeds."""
+    study = write_study(url, "one")
+    write_study(url, "two")
+    best = study.frontier()[-1]
+    for seed in range(2):
+        confirm(study, best, seed, 0.95)
+    at = page("runs", study="one")
+    at.multiselect(key="side_by_side").set_value(["one", "two"]).run()
+    traces = {trace["name"]: trace for trace in json.loads(at.get("plotly_chart")[-1].proto.spec)["data"]}
+    assert max(numbers(traces["one"]["y"])) == pytest.approx(95.0)
+    assert "drawn at their best estimates" in texts(at)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from explorer.errors import StoreError
 from explorer.store.database import open_for_writing
+from explorer.store.managing.changes import delete_study
 from explorer.store.studies import list_studies, open_study
+from explorer.store.study import Study
 from explorer.study.search import run_search
 from tests.store.conftest import make_study
 from tests.study.evaluations import good
@@ -48,6 +51,51 @@ def test_a_dashboard_only_reads(roles, space):
     with pytest.raises(StoreError, match="may not INSERT rows of the table") as raised:
         run_search(space, evaluate=good, storage=storage, study="two", trials=3)
     assert "\n" not in str(raised.value)
+
+
+@pytest.fixture
+def bare_role(postgresql) -> Iterator[str]:
+    """A role that may log in and has no right on any table."""
+    postgresql.execute("CREATE ROLE explorer_bare LOGIN")
+    yield "explorer_bare"
+    postgresql.execute("DROP ROLE explorer_bare")
+
+
+def test_a_missing_right_is_named_at_once(postgresql, postgresql_url, bare_role, space, caplog):
+    """A role gets one line that names the GRANT, not retries, for each right that it lacks."""
+    make_study(postgresql_url).database.close()
+    database = postgresql_url.rpartition("/")[2]
+    storage = postgresql.url(database, bare_role)
+
+    def search() -> Study:
+        return run_search(space, evaluate=good, storage=storage, study="two", trials=2).study
+
+    for action in (search, lambda: list_studies(storage)):
+        with pytest.raises(StoreError, match=f"GRANT SELECT, INSERT, UPDATE ON .* TO {bare_role}"):
+            action()
+    try:
+        for grant in (
+            "SELECT ON ALL TABLES IN SCHEMA public",
+            "INSERT, UPDATE ON ALL TABLES IN SCHEMA public",
+            "DELETE ON explorer_workers",
+            "USAGE ON ALL SEQUENCES IN SCHEMA public",
+        ):
+            with pytest.raises(StoreError, match=f"GRANT .*{grant.partition(' ')[0].rstrip(',')}"):
+                search()
+            postgresql.execute(f"GRANT {grant} TO {bare_role}", database=database)
+        assert search().counts()["complete"] == 2
+    finally:
+        postgresql.execute(f"DROP OWNED BY {bare_role}", database=database)
+    assert "trying again" not in caplog.text
+
+
+def test_only_a_role_with_the_right_deletes_a_study(roles, space, caplog):
+    """The worker's role gets one line that names the GRANT, and the study stays."""
+    run_search(space, evaluate=good, storage=roles["explorer_worker"], study="two", trials=2)
+    study = open_study(roles["explorer_worker"], "two")
+    with pytest.raises(StoreError, match=r"GRANT DELETE ON explorer_studies, explorer_stops,.* TO explorer_worker"):
+        delete_study(study)
+    assert "trying again" not in caplog.text and study.counts()["complete"] == 2
 
 
 @pytest.mark.parametrize("storage", ["mysql://me@host/db", "mysql+pymysql://me:secret@host/db", "oracle://me@host/db"])

@@ -53,6 +53,30 @@ def test_repeats_come_after_the_trials_and_are_none(space):
     assert plain.frontier_certainty() is None
 
 
+def test_the_progress_shows_the_best_estimates(space, url):
+    """While a search repeats, and when it is continued, the progress counts and names the same networks as
+    ``study.frontier()``, with the same values."""
+    settings = {"evaluate": noisy, "storage": url, "study": "one"}
+    events = []
+    study = search(space, trials=14, repeats=8, progress=events.append, **settings)
+
+    def agrees(event) -> bool:
+        front, best = study.frontier(), event.status.best
+        found = next(each for each in front if each.number == best.number)
+        is_best = best.value("accuracy") == max(each.value("accuracy") for each in front)
+        return is_best and event.status.frontier == len(front) and found.objectives == best.objectives
+
+    repeated = [event for event in events if event.kind == "repeated"]
+    assert repeated[0].status.best.objectives != repeated[-1].status.best.objectives
+    assert agrees(repeated[-1]) and agrees(events[-1])
+    assert [each.number for each in study.frontier()] != [each.number for each in study.frontier(searched=True)]
+    more = []
+    search(space, trials=17, progress=more.append, **settings)
+    assert more[0].kind == "begun" and agrees(more[0]) == agrees(events[-1])
+    study = open_study(url, "one")
+    assert agrees(more[-1])
+
+
 def noisy_again(study, record) -> dict:
     """The values of a repeat, computed again."""
     trial = next(each for each in study.trials() if each.digest == record.digest)

@@ -170,6 +170,20 @@ def test_parameters_that_are_no_choices_are_named(tmp_path):
     assert not (tmp_path / "explorer.db").exists()
 
 
+def test_accuracies_in_percent_are_not_imported(tmp_path):
+    """An accuracy of 93.5 in a user's Optuna study gives one message that names the trial, and no study is created."""
+    made = optuna.create_study(direction="maximize")
+    choices = dict(SPACE.unrank(0).choices)
+    distributions = {name: optuna.distributions.CategoricalDistribution([value]) for name, value in choices.items()}
+    made.add_trial(optuna.trial.create_trial(params=choices, distributions=distributions, value=93.5))
+    storage = f"sqlite:///{tmp_path}/explorer.db"
+    with pytest.raises(StudyError, match=r"^Optuna trial 0: accuracy is 93.5, expected a share from 0 to 1"):
+        explorer.from_optuna(made._storage, space=SPACE, objectives=["accuracy"], storage=storage)
+    assert not (tmp_path / "explorer.db").exists()
+    found = explorer.from_optuna(made._storage, space=SPACE, objectives=["score"], storage=storage, study="kept").study
+    assert found.trial(0).objectives["score"] == 93.5
+
+
 def test_both_commands_work(capsys, tmp_path, monkeypatch):
     """``export-optuna`` and ``import-optuna`` exchange a study through a file; mistakes are one line."""
     monkeypatch.chdir(tmp_path)

@@ -164,3 +164,17 @@ def test_a_search_stopped_beyond_its_lease_is_fenced_and_lives(url, tmp_path, st
         assert process.returncode == 0 and "result False" in output
     invariant(url, tmp_path)
     assert open_study(url, "one").counts()["complete"] == trials
+
+
+@pytest.mark.slow  # a lease expires in real time
+@pytest.mark.parametrize("trials", [1, 4])
+def test_a_search_that_is_suspended_for_good_leaves_no_trial_undone(url, tmp_path, start, trials):
+    """Another search on the same machine waits for the lease of its trial and resumes it, also if it has nothing else
+    to train."""
+    suspended = start("unhurried", trials, 1, lease=1.5)
+    while suspended.stdout.readline() != "started\n":
+        pass
+    wait_until(lambda: stops_within_a_trial(suspended, url))
+    output, _ = start("unhurried", trials, 1, lease=1.5).communicate(timeout=90)
+    assert f"the study has its {trials} trial" in output
+    assert open_study(url, "one").counts()["complete"] == trials

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from explorer.costs.analytic import count_cost
@@ -65,6 +67,27 @@ def test_a_search_with_some_failures_continues(space):
 
     result = search(space, evaluate=every_other, trials=12)
     assert not result.failed and result.study.counts()["complete"] == 12
+
+
+def huge(architecture, *, choices, epochs, seed):
+    if choices["depth"] == "3":
+        return {"loss": 1e308 if choices["act"] == "relu" else -1.7e308}
+    return {"loss": 1 - score(choices)}
+
+
+@pytest.mark.parametrize("sampler", ["frontier", "evolution", "tpe"])
+def test_a_huge_number_fails_its_trial(space, url, sampler, monkeypatch):
+    """A number whose square overflows fails its trial; a study of earlier versions that has such numbers is resumed."""
+    settings = {"evaluate": huge, "objectives": ["loss", "macs"], "sampler": sampler, "storage": url, "workers": 1}
+    monkeypatch.setattr("explorer.study.workers.jobs.LARGEST", sys.float_info.max)
+    earlier = run_search(space, trials=7, **settings).study
+    assert {abs(record.objectives["loss"]) > 1e300 for record in earlier.trials()} == {False, True}
+    monkeypatch.undo()
+    assert run_search(space, trials=13, **settings).study.counts()["complete"] == 13
+    study = run_search(space, trials=7, **{**settings, "storage": None}).study
+    assert study.counts()["complete"] == 7 and study.counts()["failed"] > 0
+    reasons = [record.reason for record in study.trials() if record.state == "failed" and record.same_as is None]
+    assert all("e+308 (float), expected a number of magnitude up to 1e+100" in reason for reason in reasons)
 
 
 def test_a_failing_cost_fails_only_its_trial(space):

@@ -19,7 +19,7 @@ answers = st.one_of(
     st.lists(values, max_size=3),
     st.dictionaries(st.sampled_from([*EXPECTED, "loss", 1]), values, max_size=3),
     st.fixed_dictionaries(dict.fromkeys(EXPECTED, values)),
-    st.fixed_dictionaries({name: st.floats(allow_nan=False, allow_infinity=False) for name in EXPECTED}),
+    st.fixed_dictionaries({"accuracy": st.floats(0, 1), "joules": st.floats(allow_nan=False, allow_infinity=False)}),
 )
 
 
@@ -27,7 +27,7 @@ def is_finite_number(value) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     try:
-        return math.isfinite(value)
+        return math.isfinite(value) and abs(value) <= 1e100
     except OverflowError:
         return False
 
@@ -40,22 +40,34 @@ def is_heading(name) -> bool:
 @given(answers)
 def test_a_result_is_finite_numbers_of_the_right_names(answer):
     """A result is accepted exactly if it maps all expected names to finite numbers; any other raises a ValueError that
-    describes it."""
+    describes it. An accuracy is a share from 0 to 1."""
     good = isinstance(answer, dict) and all(name in answer and is_finite_number(answer[name]) for name in EXPECTED)
+    good = good and -1e-6 <= answer["accuracy"] <= 1 + 1e-6
     try:
         outcome = check_answer("evaluate", answer, EXPECTED)
     except ValueError as error:
         assert not good and str(error).startswith("evaluate") and len(str(error)) < 500
     else:
         taken = outcome.measured
-        assert good and taken == {name: float(answer[name]) for name in taken} and set(EXPECTED) <= set(taken)
+        assert good and taken == pytest.approx({name: float(answer[name]) for name in taken}, rel=0, abs=1e-6)
+        assert 0 <= taken["accuracy"] <= 1 and set(EXPECTED) <= set(taken)
         assert all(type(value) is float for value in taken.values())
         left = [name for name in answer if name not in taken]
         assert len(left) == len(outcome.ignored)
         assert not any(is_finite_number(answer[name]) and is_heading(name) for name in left)
 
 
+def test_a_share_is_rounded_to_its_range():
+    """A mean of float32 numbers that is a little beyond 1 or 0 is taken as 1 or 0; 1.01 is not."""
+    found = check_answer("evaluate", {"accuracy": 1.0000001, "top5": -1e-9, "loss": 7}, ("accuracy",)).measured
+    assert found == {"accuracy": 1.0, "top5": 0.0, "loss": 7.0}
+    with pytest.raises(ValueError, match=r"accuracy is 1.01, expected a share from 0 to 1: return 0.0101 for 1.01%"):
+        check_answer("evaluate", {"accuracy": 1.01}, ("accuracy",))
+
+
 def test_a_number_too_large_for_a_float_is_no_result():
-    """An integer beyond the float range is rejected like infinity, with the same kind of error."""
-    with pytest.raises(ValueError, match="expected a finite number"):
-        check_answer("evaluate", {"accuracy": 10**400}, ("accuracy",))
+    """An integer beyond the float range, or a float whose square is, is rejected with the same kind of error."""
+    for value in (10**400, -(10**400), 1e308, -1e101):
+        with pytest.raises(ValueError, match=r"evaluate: loss is .*, expected a number of magnitude up to 1e\+100"):
+            check_answer("evaluate", {"loss": value}, ("loss",))
+    assert check_answer("evaluate", {"loss": 1e100}, ("loss",)).measured == {"loss": 1e100}

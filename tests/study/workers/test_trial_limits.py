@@ -64,7 +64,7 @@ def test_the_kernel_ends_a_trial_before_the_search(workplace, job):
     """A child has the highest ``oom_score_adj``, so the search survives when memory runs out."""
     place = workplace(evaluations.oom_score)
     place.start(job(0))
-    assert answers(place, 1)[0].measured["accuracy"] == 1000
+    assert answers(place, 1)[0].measured["score"] == 1000
 
 
 def test_a_search_of_hanging_trials_gives_up(space):
