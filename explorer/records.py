@@ -186,9 +186,8 @@ class TrialRecord:
     def __setstate__(self, state: Sequence[Any]) -> None:
         """Restore a pickled record. One of an earlier version has no values of the fields that were added later."""
         names = [each.name for each in fields(self)]
-        for later in ("estimates", "tags", "note", "counterpart", "expected", "duration", "failure")[
-            : len(names) - len(state)
-        ]:
+        added = ("estimates", "tags", "note", "counterpart", "expected", "duration", "failure")
+        for later in added[: len(names) - len(state)]:
             names.remove(later)
         self.__init__(**dict(zip(names, state)))  # type: ignore[misc]
 
@@ -201,8 +200,9 @@ class TrialRecord:
             + (f" ({self.estimates[name].source})" if name in self.estimates else "")
             for name, value in self.objectives.items()
         ]
-        choices = [f"{name}={text}" for name, text in self.choices.items()]
-        return f"TrialRecord({', '.join([str(self.number), self.state, *values, *choices])})"
+        return (
+            f"TrialRecord({', '.join([str(self.number), self.state, *values, *map('='.join, self.choices.items())])})"
+        )
 
     def _repr_html_(self) -> str:
         """Return choices, objectives and costs as a table, for notebooks."""

@@ -44,6 +44,7 @@ from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.store import Study
+from explorer.store.managing.extensions import require_ops
 
 SIDE_BY_SIDE = 5  # the five orders of He et al. 2016
 # Keys of the session state: identity of the study whose trials are shown; the address at the last drawing of the page;
@@ -162,8 +163,9 @@ def _read(study: Study, number: int) -> TrialRecord | None:
         return None
 
 
-def _architecture(trial: TrialRecord) -> Architecture | None:
+def _architecture(study: Study, trial: TrialRecord) -> Architecture | None:
     try:
+        require_ops(study, trial.architecture)
         return trial.architecture
     except ExplorerError as error:
         show_message(f"The architecture of trial {trial.number} cannot be read: {error}.")
@@ -193,11 +195,11 @@ def _draw_comparison(study: Study, trials: list[TrialRecord]) -> None:
     draw_table(rows[rows.differs != ""] if only else rows, "Differences between the trials")
     st.subheader("Blocks", anchor=False)
     st.caption(f"Red borders mark what differs from the block at the same place in trial {trials[0].number}.")
-    base = _architecture(trials[0])
+    base = _architecture(study, trials[0])
     for column, trial in zip(st.columns(len(trials), gap="medium"), trials, strict=True):
         with column:
             st.text(headline(study, trial))
-            architecture = _architecture(trial)
+            architecture = _architecture(study, trial)
             if architecture is not None:
                 other = base if trial is not trials[0] else None
                 draw_blocks(architecture, f"block_of_{trial.number}", other)
@@ -212,7 +214,7 @@ def _draw_trial(study: Study, records: list[TrialRecord], trial: TrialRecord) ->
     draw_headline(study, trial)
     if annotation_text(trial):
         st.text(safe_text(annotation_text(trial), length=2_100))
-    architecture = _architecture(trial)
+    architecture = _architecture(study, trial)
     if architecture is None:
         return
     draw_anatomy(architecture)
@@ -235,14 +237,15 @@ def _draw_trial(study: Study, records: list[TrialRecord], trial: TrialRecord) ->
 
 
 def _draw_untried(study: Study, records: list[TrialRecord], trial: TrialRecord, network: int) -> None:
-    architecture = _architecture(trial)
+    architecture = _architecture(study, trial)
     if architecture is None:
         return
     space = space_of(study, architecture)
     if isinstance(space, str):
         show_message(space)
-    else:
-        draw_untried(study, records, space, network, trial)
+    elif not draw_untried(study, records, space, network, trial):
+        st.session_state[NETWORK] = None
+        _draw_trial(study, records, trial)
 
 
 def _draw_gradients(study: Study, trial: TrialRecord) -> None:

@@ -42,8 +42,8 @@ from explorer.dashboard.session import cached, identity, only_selected, selected
 from explorer.dashboard.text import safe_text
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
+from explorer.study.recorded_space import space_networks
 from explorer.study.results.levels import unknown_levels_text
-from explorer.study.space_networks import space_networks
 
 MAX_CHOICES = 6  # in parallel categories; ribbons through more are not readable
 SHOWN_CHOICES = 3  # at first: the names of their levels fit the width of a phone
@@ -78,8 +78,8 @@ def draw() -> None:
     found = current_trials(may_be_empty=True)
     if found is None:
         return
-    study, records = found
-    records = only_selected(study, records)
+    study, every = found
+    records = only_selected(study, every)
     ups, downs = quantities(records, study.objectives, study.plane)
     if not ups or not downs:
         show_message("No trial of this study is complete yet. Effects appear here when networks can be compared.")
@@ -107,7 +107,7 @@ def draw() -> None:
         return
     unit = unit_of(objective, [quantity(record, objective) for record in known])
     asked = Asked(key, known, objective, cost, unit, model, maximised)
-    untried = cached((*key, "untried"), lambda: unknown_levels_text(study, records))
+    untried = cached((*key, "untried"), lambda: unknown_levels_text(study, every))
     factors = cached((*key, "factors"), lambda: varying_choices(known))
     answers, over_cost, together, spread = st.tabs(
         ["Effects", "Over cost", "Interactions", "Distributions"], on_change="rerun", key="question"

@@ -25,7 +25,9 @@ TRIALS, GROWTH = "Trials", "Growth of the frontier"
 def _draw_page(study: Study) -> None:
     """Draw the page. As a fragment, a click reruns it without reading the studies again."""
     try:
-        follow_address(study)
+        problem = follow_address(study)
+        if problem:
+            show_message(problem)
         result = st.container(key="result")
         plane = pick_plane(study)
         left, right = st.columns([3, 2], gap="medium")

@@ -48,6 +48,9 @@ from explorer.store import Study
 
 EVERY = "every state"
 MAX_FAILURES = 20  # groups
+COMPARE = "compare"  # the query parameter of each compared study
+# Keys of the session state: the compared studies, and those in the address when the page was drawn last.
+PICKED_STUDIES, NAMED_STUDIES = "side_by_side", "named_studies"
 
 
 def draw() -> None:
@@ -56,6 +59,7 @@ def draw() -> None:
     if found is None:
         return
     study, records = found
+    listed = only_selected(study, records, "The list of trials")
     _draw_summary(study, records)
     draw_processes(study)
     _draw_leases(study, records)
@@ -63,7 +67,7 @@ def draw() -> None:
     _draw_failures(study, records)
     st.subheader("Hypervolume of the frontier", anchor=False)
     draw_hypervolume(study)
-    _draw_trials(study, records)
+    _draw_trials(study, listed)
     _draw_studies(study)
     st.subheader("Note and tags of the study", anchor=False)
     draw_notes(study)
@@ -135,7 +139,7 @@ def _draw_trials(study: Study, records: list[TrialRecord]) -> None:
     st.subheader("Trials", anchor=False)
     present = state_counts(table_of(study))
     state = st.selectbox("State", [EVERY, *(name for name in STATES if name in present)], key="state", width=200)
-    shown = [record.number for record in only_selected(study, records) if state in (EVERY, record.state)]
+    shown = [record.number for record in records if state in (EVERY, record.state)]
     try:
         environments = read_environments(study)
         draw_pages(
@@ -159,11 +163,11 @@ def _draw_studies(study: Study) -> None:
     if len(alike) < 2:
         show_message("This storage has no other study with the same objectives.")
         return
+    _follow_address(study, alike)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        names = st.multiselect(
-            "Studies, any number", alike, default=[study.name], format_func=safe_text, key="side_by_side"
-        )
+        names = st.multiselect("Studies, any number", alike, format_func=safe_text, key=PICKED_STUDIES)
         log_x = st.toggle("Log scale", value=True, key="side_by_side_log")
+    _set_address(study, names)
     x, y = study.plane
     try:
         picked = [study if name == study.name else read_study(storage_url(), name) for name in names]
@@ -191,6 +195,28 @@ def _draw_studies(study: Study) -> None:
             "Networks are drawn at their best estimates: the mean over fresh seeds, or the value that these are"
             " expected to give."
         )
+
+
+def _follow_address(study: Study, alike: list[str]) -> None:
+    """Compare the studies that the address names if it changed; at first only the study itself."""
+    asked = st.query_params.get_all(COMPARE)
+    picked = st.session_state.get(PICKED_STUDIES)
+    if picked is None or asked != st.session_state.get(NAMED_STUDIES):
+        picked = list(dict.fromkeys(asked)) or [study.name]
+    kept = [name for name in picked if name in alike]
+    unknown = [safe_text(repr(name), length=60) for name in picked if name not in alike]
+    if unknown:
+        show_message(f"Not compared: {', '.join(unknown)}. The storage has no such study with the same objectives.")
+    st.session_state[PICKED_STUDIES] = kept if kept == picked else kept or [study.name]
+
+
+def _set_address(study: Study, names: list[str]) -> None:
+    """Set the address to the compared studies, so that a reload or a link shows them."""
+    named = [] if names == [study.name] else names
+    if named != st.query_params.get_all(COMPARE):
+        query = {"study": [study.name], COMPARE: named} if named else {"study": [study.name]}
+        st.query_params.from_dict(query)
+    st.session_state[NAMED_STUDIES] = named
 
 
 draw()

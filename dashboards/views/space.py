@@ -36,7 +36,7 @@ from explorer.space.choices import point_names
 from explorer.space.search_space import SearchSpace
 from explorer.store import Study
 
-MAX_POINTS = 20_000  # a browser draws this many without delay; a larger space is sampled uniformly
+MAX_NETWORKS = 20_000  # of a larger space a uniform sample
 NO_COLOUR = "nothing"
 TRIED = ("complete", "stopped", "running")
 
@@ -99,7 +99,7 @@ def _draw_coverage(study: Study, space: SearchSpace, records: list[TrialRecord])
     colour = None if picked == NO_COLOUR else picked
     tried = [record for record in records if record.state in TRIED and x in record.costs and y in record.costs]
     is_covered, cells, covered_cells = coverage(atlas, trained_points(tried, x, y), x, y, log)
-    shown = atlas_points(atlas[~is_covered] if only else atlas, x, y, colour)
+    shown = atlas_points(atlas[~is_covered] if only else atlas, x, y, colour, log)
     circled = trained_points(only_selected(study, tried), x, y)
     figure = space_figure(shown, circled, unit_of(x, atlas[x]), unit_of(y, atlas[y]), colour=colour, log=log)
     draw_figure(figure, "cloud")
@@ -108,13 +108,14 @@ def _draw_coverage(study: Study, space: SearchSpace, records: list[TrialRecord])
         f"all {total:,} networks of the space"
         if space.is_counted and len(atlas) == total
         else f"{len(atlas):,} networks, a uniform sample of {counted(total)}"
-        if len(atlas) in (MAX_POINTS, MAX_DRAWN)
+        if len(atlas) in (MAX_NETWORKS, MAX_DRAWN)
         else f"{len(atlas):,} networks that keep the limits, of {counted(total)}"
     )
     st.caption(
-        f"Small points: {what}{', in cells without a trained network' if only else ''}. Circles: networks that this"
-        f" study trained. Of a grid of {CELLS}×{CELLS} cells over these two costs, {cells:,} cells hold networks and"
-        f" {covered_cells:,} hold trained ones."
+        f"Small points: {what}{', in cells without a trained network' if only else ''}; a larger point stands for more"
+        " of them. Circles: networks that this study trained. Of a grid of"
+        f" {CELLS}×{CELLS} cells over these two costs, {cells:,} cells hold networks and {covered_cells:,} hold"
+        " trained ones."
     )
     rows = untried_alternatives(atlas, tried, names)
     st.subheader("Untried alternatives", anchor=False)
@@ -136,7 +137,7 @@ def _within(atlas: pandas.DataFrame, limits: Iterable[str]) -> pandas.DataFrame:
 
 @st.cache_data(max_entries=8, show_spinner="Counting the costs of the space's networks")
 def _atlas(study: Identity, _space: SearchSpace) -> pandas.DataFrame:
-    return atlas_of(_space, MAX_POINTS if _space.is_counted else MAX_DRAWN)
+    return atlas_of(_space, MAX_NETWORKS if _space.is_counted else MAX_DRAWN)
 
 
 draw()

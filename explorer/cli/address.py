@@ -87,12 +87,15 @@ def find_architecture(address: str, storage: str, override: Input | None = None)
         return Addressed(_overridden(_read(path), override, address))
     if is_trial:
         from explorer.store import open_study  # the other addresses need no database
+        from explorer.store.managing.extensions import require_ops
 
-        record = open_study(storage, study).trial(int(number))
+        opened = open_study(storage, study)
+        record = opened.trial(int(number))
         if not record.architecture_json:
             raise ExplorerError(
                 f"trial {number} of study {study!r} has no architecture: {record.state}, {record.reason}"
             )
+        require_ops(opened, record.architecture)
         architecture = _overridden(record.architecture, override, address)
         return Addressed(architecture, study=study, trial=record)
     raise ExplorerError(_no_architecture(address, storage))

@@ -41,8 +41,8 @@ from explorer.dashboard.text import safe_text
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
 from explorer.store import Study
+from explorer.study.recorded_space import space_networks
 from explorer.study.results.levels import unknown_levels_text
-from explorer.study.space_networks import space_networks
 
 MAX_CHOICES = 4  # in parallel categories
 MAX_FAILURES = 50  # listed

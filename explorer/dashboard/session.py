@@ -150,13 +150,18 @@ def selected_trials(study: Study) -> tuple[int, ...]:
     return tuple(sorted(numbers)) if owner == identity(study) else ()
 
 
-def only_selected(study: Study, records: list[TrialRecord]) -> list[TrialRecord]:
+def only_selected(study: Study, records: list[TrialRecord], where: str = "") -> list[TrialRecord]:
     """Return the trials in the selection box, with a line that says so and a button that removes the box.
+
+    Args:
+        study: The study.
+        records: Its trials.
+        where: The part of the page that shows only them, if the others show all trials.
 
     Returns:
         The list ``records`` itself without a box.
     """
-    numbers = set(_selected(study))
+    numbers = set(_selected(study, where))
     return [record for record in records if record.number in numbers] if numbers else records
 
 
@@ -166,12 +171,13 @@ def only_selected_numbers(study: Study, table: TrialTable) -> np.ndarray:
     return np.intersect1d(table.number, numbers) if numbers else table.number
 
 
-def _selected(study: Study) -> tuple[int, ...]:
+def _selected(study: Study, where: str = "") -> tuple[int, ...]:
     """Draw a line about the selection box, if there is one; return the trials in it."""
     numbers = selected_trials(study)
     if numbers:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.text(f"Only the {len(numbers):,} networks in the selection box are shown.")
+            place = f"{where} shows only the" if where else "Only the"
+            st.text(f"{place} {len(numbers):,} networks in the selection box{'' if where else ' are shown'}.")
             st.button("Show all", key="show_all", on_click=select_trials, args=(identity(study), []))
     return numbers
 
@@ -287,4 +293,4 @@ def read_place(query: Mapping[str, Sequence[str]]) -> tuple[Place, str]:
 
     trials, networks = numbers("trial"), numbers("network")
     place = Place(next(iter(query.get("study", ())), ""), tuple(trials), networks[0] if networks else None)
-    return place, f"The address names {', '.join(problems)}, which is not a number." if problems else ""
+    return place, f"The address names {', '.join(problems)}, which is not a whole number from 0." if problems else ""

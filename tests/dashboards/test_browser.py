@@ -218,7 +218,8 @@ def test_a_page_under_another_name_is_refused(browser, address):
 
 @pytest.mark.slow
 def test_the_figures_obey_the_security_policy(browser, address):
-    """All figures on every page are drawn without a violation of the content security policy."""
+    """All figures on every page are drawn without a violation of the content security policy, and without WebGL, which
+    plotly's code for it would need."""
     figures = {"": 1, "architecture": 2, "effects": 2, "space": 1, "runs": 3}
     with visiting(browser, f"{address}/?study=first") as page:
         said = []
@@ -229,4 +230,7 @@ def test_the_figures_obey_the_security_policy(browser, address):
             if path in ("", "architecture"):
                 page.locator(".explorer-drawing img").first.wait_for()
             page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
+            assert "WebGL" not in page.inner_text("body")
+            if path == "space":
+                page.locator(".js-plotly-plot .point").nth(COMPLETE + 1).wait_for()
         assert not [text for text in said if "Content Security Policy" in text]

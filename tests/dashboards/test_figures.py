@@ -14,6 +14,7 @@ from explorer.dashboard.quantities import Unit, unit_of
 from explorer.records import Epoch, TrialRecord
 
 OBJECTIVES = {"accuracy": "max", "macs": "min"}
+SEED_COLUMNS = ["trial", "x", "y", "half", "text"]
 
 
 def records(n: int) -> list[TrialRecord]:
@@ -177,6 +178,15 @@ def test_a_hover_text_says_what_differs_from_the_frontier():
     text = next(text for trace in marker_traces(figure) for text in trace.text if text.startswith("trial 1"))
     assert text.count("<br>") == HOVER_LINES - 1
     assert "in 30 choices" in text and text.endswith(" more")
+
+
+def test_crosses_of_fresh_seeds_leave_the_mouse_to_the_points():
+    """The crosses take no click and no hover; the text of the point below has the estimate with its interval."""
+    seeds = pandas.DataFrame([(2, 3e6, 0.42, 0.01, "42.0% ± 1.0 (3 fresh seeds)")], columns=SEED_COLUMNS)
+    figure = drawn(seeds=seeds)
+    assert next(trace for trace in figure.data if trace.name == "fresh seeds").hoverinfo == "skip"
+    texts = [text for trace in marker_traces(figure) for text in trace.text if text.startswith("trial 2,")]
+    assert [text.split("<br>")[1] for text in texts] == ["42.0% ± 1.0 (3 fresh seeds), 3M MACs"]
 
 
 def test_hostile_names_are_text():

@@ -248,20 +248,22 @@ def test_pages_are_accessible(width, scheme, browser, address):
 
 
 def test_a_token_opens_the_pages(browser, storage):
-    """The login is shown first; a wrong token is refused; the right one opens the page, whose address has no token."""
+    """The login is shown first; a wrong token is refused; the right one opens the link that was asked for, whose
+    address has no token."""
     token = "a token of a browser"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(TOKEN_VARIABLE, token)
-        with serving(storage, "--read-only") as shut, visiting(browser, f"{shut}/?study=shut") as page:
+        with (
+            serving(storage, "--read-only") as shut,
+            visiting(browser, f"{shut}/architecture?study=shut&trial=3") as page,
+        ):
             page.get_by_label("Token of this dashboard").fill("a wrong token")
             page.get_by_role("button", name="Log in").click()
             page.get_by_role("alert").wait_for()
             page.get_by_label("Token of this dashboard").fill(token)
             page.get_by_role("button", name="Log in").click()
-            page.get_by_text("Best: trial").wait_for()
-            assert "token" not in page.url and token not in page.content()
-            page.goto(f"{shut}/architecture?study=shut&trial=3")
             page.get_by_text("Export with this command").wait_for()
+            assert page.url == f"{shut}/architecture?study=shut&trial=3" and token not in page.content()
             rest(page)
             assert page.get_by_role("textbox", name="Note").count() == 0
 
@@ -280,3 +282,19 @@ def test_the_budget_line_is_dragged(browser, address):
         page.mouse.up()
         page.get_by_text("Best under").wait_for()
         page.wait_for_url("**under=*")  # the address follows the page
+
+
+def test_a_point_under_the_budget_line_is_clicked(browser, storage, address):
+    """The line, which is at first on the most expensive network, leaves it the mouse: it can be hovered and clicked."""
+    front = open_study(storage, "drawn").frontier()
+    cheap, expensive = front[0].number, front[-1].number
+    with visiting(browser, f"{address}/?study=drawn&trial={cheap}") as page:
+        page.locator(".js-plotly-plot .point").first.wait_for()
+        rest(page)
+        page.wait_for_function("() => document.querySelector('.js-plotly-plot').hasBudgetListener")
+        x, y = page.wait_for_function(PLACE, arg=expensive).json_value()
+        page.mouse.move(x, y + 60)
+        page.mouse.move(x, y)
+        page.locator(".hoverlayer .hovertext").filter(has_text=f"trial {expensive}").wait_for()
+        page.mouse.click(x, y)
+        page.get_by_test_id("stText").get_by_text(f"trial {expensive} · complete").wait_for()

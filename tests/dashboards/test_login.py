@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+from urllib.error import HTTPError
 from urllib.parse import quote
+from urllib.request import urlopen
 
 import pytest
 
@@ -26,9 +28,9 @@ def port(tmp_path_factory):
             yield int(address.rpartition(":")[2])
 
 
-def log_in(port: int, token: str, origin: str = "") -> str:
-    """Send the form; return the head of the answer."""
-    body = f"token={quote(token)}"
+def log_in(port: int, token: str, origin: str = "", place: str = "") -> str:
+    """Send the form; return the answer."""
+    body = f"token={quote(token)}" + (f"&place={quote(place, safe='')}" if place else "")
     head = f"POST /login HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Length: {len(body)}\r\n"
     head += f"Origin: {origin}\r\n" if origin else ""
     head += "Content-Type: application/x-www-form-urlencoded\r\nConnection: close\r\n\r\n"
@@ -76,3 +78,38 @@ def test_other_users_do_not_see_the_token(port):
     """No command line of a process holds the token."""
     listed = subprocess.run(["ps", "-u", str(os.getuid()), "-o", "args"], capture_output=True, text=True, check=True)
     assert "explorer.dashboard.server" in listed.stdout and "canary" not in listed.stdout
+
+
+def test_a_link_survives_the_login(port):
+    """The form carries the path and the query that the browser asked for, also after a wrong token; they open next."""
+    link = "/architecture?study=a%22%3Eb&trial=7"
+    shown = 'name="place" value="/architecture?study=a%22%3Eb&amp;trial=7"'
+    for form in (None, b"token=wrong&place=" + quote(link, safe="").encode()):
+        path = link if form is None else "/login"
+        with pytest.raises(HTTPError) as refused:
+            urlopen(f"http://localhost:{port}{path}", form, timeout=20)
+        assert refused.value.code == 401 and shown in refused.value.read().decode()
+    assert location(log_in(port, TOKEN, place=link)) == link
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "//evil.test/",
+        "/\\evil.test",
+        "https://evil.test/",
+        "evil.test",
+        "/\r\nX: y",
+        "/\t/evil.test",
+        "/a\\..\\b",
+        "/é",
+    ],
+)
+def test_the_login_opens_only_its_own_pages(place, port):
+    """A form that names another server, or no address, opens the first page."""
+    assert location(log_in(port, TOKEN, place=place)) == "/"
+
+
+def location(answer: str) -> str:
+    """Return the address that an answer redirects to."""
+    return next(line.split(": ", 1)[1] for line in answer.splitlines() if line.lower().startswith("location"))

@@ -163,6 +163,22 @@ def test_a_changed_file_is_named(folder, tmp_path):
     (tmp_path / "my parts.py").write_text(text.replace("params=x.channels", "params=2 * x.channels"))
     message = error_of(run(folder, *resumed))
     assert "study 'parts-stripes' was created with the" in message and "restore the earlier my parts.py" in message
+    changed = ("--import", str(tmp_path / "my parts.py"))
+    trials = json.loads(run(folder, "trials", "--json").stdout)
+    owned = [each["number"] for each in trials if "chanscale" in str(each["choices"]) and each["state"] == "complete"]
+    other = [each["number"] for each in trials if "chanscale" not in str(each["choices"])]
+    for line in (
+        ("export", f"parts-stripes:{owned[0]}", "-o", "changed", "--formats", "python,safetensors"),
+        ("gradients", f"parts-stripes:{owned[0]}"),
+        ("latency", f"parts-stripes:{owned[0]}"),
+        ("cost", f"parts-stripes:{owned[0]}"),
+        ("effects", "--pairs", "1", "--dry-run"),
+    ):
+        message = error_of(run(folder, *line, *changed))
+        assert "created with the op 'chanscale'" in message and "restore the earlier my parts.py" in message, line
+    assert not (folder / "changed").exists()
+    for number in other[:1]:  # a network without the op is the same
+        assert run(folder, "gradients", f"parts-stripes:{number}", *changed).returncode == 0
 
 
 @pytest.mark.parametrize(

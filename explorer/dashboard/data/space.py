@@ -21,6 +21,8 @@ from explorer.store import Study
 from explorer.system.files import slug
 
 CELLS = 20  # of the grid over a plane of two costs, along each axis
+MAX_PLACES = 3_000  # points of a figure that a browser draws without delay
+PLACE_CELLS = (120, 80)  # of the grid of places, along x and y: about the size of a point
 
 SHOWN_COSTS = ("macs", *(cost for cost in COSTS if cost not in ("macs", "flops")))  # FLOPs are 2 x MACs
 
@@ -76,10 +78,39 @@ def address_of(study: Study, space: SearchSpace, derivation: Derivation) -> str:
     return f"{space_file(study)}#{named if is_exact else space.rank(derivation)}"
 
 
-def atlas_points(atlas: pandas.DataFrame, x: str, y: str, colour: str | None) -> pandas.DataFrame:
-    """Return one row per network of an atlas: x, y, and level (its answer to the choice point ``colour``)."""
+def atlas_points(atlas: pandas.DataFrame, x: str, y: str, colour: str | None, log: bool) -> pandas.DataFrame:
+    """Return the places of an atlas's networks in a plane of two costs, few enough for a browser to draw.
+
+    Networks of equal costs have one place. If there are more than ``MAX_PLACES`` places, those in the same cell of a
+    grid of ``PLACE_CELLS`` over the plane become the place of one of them.
+
+    Args:
+        atlas: One row per network of the space.
+        x: Name of the cost on the x axis.
+        y: Name of the cost on the y axis.
+        colour: The choice point whose answers are the levels; None for one level.
+        log: Whether the cells of the grid are equally wide on logarithmic axes.
+
+    Returns:
+        One row per place: x, y, level, and networks (how many there are).
+    """
     level = pandas.Series("", index=atlas.index) if colour is None else atlas[colour].astype(object).fillna(NOT_ASKED)
-    return pandas.DataFrame({"x": atlas[x].astype(float), "y": atlas[y].astype(float), "level": level})
+    points = pandas.DataFrame({"x": atlas[x].astype(float), "y": atlas[y].astype(float), "level": level})
+    points = points.groupby(["x", "y", "level"], as_index=False, sort=False).size().rename(columns={"size": "networks"})
+    if len(points) <= MAX_PLACES:
+        return points
+    cells = [_cells(points[axis], points[axis], count, log) for axis, count in zip("xy", PLACE_CELLS, strict=True)]
+    groups = points.groupby([*cells, points.level], sort=False)
+    return groups.agg({"x": "first", "y": "first", "level": "first", "networks": "sum"}).reset_index(drop=True)
+
+
+def _cells(
+    values: pandas.Series[float], every: pandas.Series[float], count: int, log: bool
+) -> numpy.ndarray[tuple[int], numpy.dtype[numpy.int_]]:
+    """Return the number of each value's cell, of ``count`` between the smallest and the largest of ``every``."""
+    low, high = every.min(), every.max()
+    edges = numpy.geomspace(low, high, count + 1) if log and low > 0 else numpy.linspace(low, high, count + 1)
+    return numpy.searchsorted(edges[1:-1], values.to_numpy(float), "right")
 
 
 def trained_points(records: Sequence[TrialRecord], x: str, y: str) -> pandas.DataFrame:
@@ -108,11 +139,8 @@ def coverage(
     """
     every, done = numpy.zeros(len(atlas), int), numpy.zeros(len(trained), int)
     for name, own in ((x, trained.x), (y, trained.y)):
-        low, high = atlas[name].min(), atlas[name].max()
-        edges = numpy.geomspace(low, high, CELLS + 1) if log and low > 0 else numpy.linspace(low, high, CELLS + 1)
-        inner = edges[1:-1]
-        every = every * CELLS + numpy.searchsorted(inner, atlas[name].to_numpy(float), "right")
-        done = done * CELLS + numpy.searchsorted(inner, own.to_numpy(float), "right")
+        every = every * CELLS + _cells(atlas[name], atlas[name], CELLS, log)
+        done = done * CELLS + _cells(own, atlas[name], CELLS, log)
     cells = numpy.unique(every)
     return numpy.isin(every, done), len(cells), int(numpy.isin(cells, done).sum())
 

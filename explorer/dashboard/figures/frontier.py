@@ -96,7 +96,7 @@ def frontier_figure(
             name=BUDGET,
             line={"color": HIGHLIGHT, "width": 2.5, "dash": "dot"},
         )
-    hovers = _Hovers(front, x, y, maximised, probabilities)
+    hovers = _Hovers(front, x, y, maximised, probabilities, seeds)
     for level, (colour_of, symbol) in level_styles(points.level).items():
         name = safe_text(level, "plotly", length=40)
         for is_front, size, opacity in ((False, 7, 0.45), (True, 11, 1.0)):
@@ -194,6 +194,7 @@ class _Hovers:
         y: Unit,
         maximised: tuple[bool, bool],
         probabilities: Mapping[int, float],
+        seeds: pandas.DataFrame | None,
     ) -> None:
         self.front: list[Any] = list(front.itertuples())
         self.costs = front.x.to_numpy(float)
@@ -201,6 +202,7 @@ class _Hovers:
         self.x, self.y = x, y
         self.descending = maximised[0]
         self.probabilities = probabilities
+        self.estimates = {} if seeds is None else dict(zip(seeds.trial, seeds.text))
 
     def text(self, row: Any) -> str:
         """Return the hover text of a row of points."""
@@ -208,6 +210,8 @@ class _Hovers:
         if row.trial in self.probabilities:
             first += f", {'stays' if row.frontier else 'joins'} with probability {self.probabilities[row.trial]:.0%}"
         values = [unit.titled(value * unit.divisor) for unit, value in ((self.y, row.y), (self.x, row.x))]
+        if row.trial in self.estimates:  # of the same value
+            values[0] = self.estimates[row.trial]
         lines = [first, ", ".join(values)]
         neighbour = self._neighbour(row)
         if neighbour is not None:
@@ -327,7 +331,7 @@ def _shaded(colour: str, probability: float) -> str:
 
 
 def _seeds_trace(seeds: pandas.DataFrame, x: Unit, y: Unit) -> go.Scatter:
-    texts = [f"trial {number}, {text}" for number, text in zip(seeds.trial, seeds.text)]
+    """Return the crosses. They take no click and have no text, because the network's point is at the same place."""
     return go.Scatter(
         x=seeds.x / x.divisor,
         y=seeds.y / y.divisor,
@@ -336,6 +340,5 @@ def _seeds_trace(seeds: pandas.DataFrame, x: Unit, y: Unit) -> go.Scatter:
         name="fresh seeds",
         showlegend=True,
         marker={"symbol": "line-ew", "size": 12, "color": GREY, "line": {"width": 2.5, "color": GREY}},  # of no level
-        text=[safe_text(text, "plotly") for text in texts],
-        hovertemplate="%{text}<extra></extra>",
+        hoverinfo="skip",
     )

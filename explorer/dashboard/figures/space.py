@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas
 from plotly import graph_objects as go
 
@@ -16,6 +17,9 @@ def space_figure(
 ) -> go.Figure:
     """Draw the networks of a space in the plane of two costs, with a circle around each trained one.
 
+    A point stands for all networks at its place; a larger one stands for more. It is drawn as SVG: what plotly draws
+    with WebGL needs ``unsafe-eval`` in the server's policy.
+
     Args:
         points: As ``data.space.atlas_points`` returns it.
         trained: As ``data.space.trained_points`` returns it.
@@ -28,23 +32,27 @@ def space_figure(
     for level, (colour_of, symbol) in level_styles(points.level).items():
         own = points[points.level == level]
         figure.add_trace(
-            go.Scattergl(
+            go.Scatter(
                 x=own.x / x.divisor,
                 y=own.y / y.divisor,
                 mode="markers",
                 name=safe_text(level, "plotly", length=40),
                 showlegend=colour is not None,
                 marker={
-                    "size": 5,
-                    "opacity": 0.35,
+                    "size": 5 + 1.5 * np.log10(own.networks),
+                    "opacity": 0.45,
+                    "line": {"width": 0},
                     "color": colour_of if colour is not None else GREY,
                     "symbol": symbol if colour is not None else "circle",
                 },
-                hovertemplate=f"%{{x:.4g}}{x.suffix}, %{{y:.4g}}{y.suffix}<extra></extra>",
+                customdata=own.networks,
+                hovertemplate=(
+                    f"%{{customdata:,}} networks, %{{x:.4g}}{x.suffix}, %{{y:.4g}}{y.suffix}<extra></extra>"
+                ),
             )
         )
     figure.add_trace(
-        go.Scattergl(
+        go.Scatter(
             x=trained.x / x.divisor,
             y=trained.y / y.divisor,
             mode="markers",

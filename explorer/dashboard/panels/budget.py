@@ -48,7 +48,8 @@ def draw_slider(
     stops: list[Number] = list(values) if last < STOPS else [values[k * last // (STOPS - 1)] for k in range(STOPS)]
     wanted = st.session_state.get(key, start)
     if keeps_any and wanted not in stops:
-        stops = sorted([*stops, wanted])
+        stops.append(wanted)
+        stops.sort()
     st.session_state[key] = min(stops, key=lambda stop: abs(stop - wanted))
     return st.select_slider(title, stops, format_func=label, key=key)
 

@@ -1,7 +1,8 @@
 """The line of the budget in the figure of the frontier, which the user drags.
 
 Streamlit does not report that a line of a figure was moved. A component without a surface of its own listens for it in
-the page and sends the new place.
+the page and sends the new place. The line takes the mouse from the points that it covers; the listener lets it through
+where it is on a point.
 """
 
 from __future__ import annotations
@@ -19,6 +20,19 @@ export default function ({ data, setTriggerValue }) {
     plot.sendBudget = place => setTriggerValue("moved", place);
     if (!plot.hasBudgetListener) {
       plot.hasBudgetListener = true;
+      plot.addEventListener("mousemove", event => {
+        const line = plot.querySelector(".shapelayer [drag-helper]");
+        if (!line || event.buttons) return;
+        const onPoint = [...plot.querySelectorAll(".scatterlayer .point")].some(point => {
+          const { x, y, width, height } = point.getBoundingClientRect();
+          return Math.hypot(event.clientX - x - width / 2, event.clientY - y - height / 2) <= Math.max(width, 12) / 2;
+        });
+        const covers = line.contains(event.target);
+        line.style.pointerEvents = onPoint ? "none" : "all";
+        if (onPoint && covers) {
+          document.elementFromPoint(event.clientX, event.clientY)?.dispatchEvent(new MouseEvent("mousemove", event));
+        }
+      });
       plot.on("plotly_relayout", change => {
         const place = change["shapes[0].x0"];
         if (typeof place === "number") plot.sendBudget(place);

@@ -68,8 +68,8 @@ def draw_neighbours(study: Study, records: list[TrialRecord], space: SearchSpace
         draw_table(neighbour_rows(networks, own, tried, objective), "Networks one choice away")
 
 
-def draw_untried(study: Study, records: list[TrialRecord], space: SearchSpace, index: int, beside: TrialRecord) -> None:
-    """Draw the network of a derivation that was not trained.
+def draw_untried(study: Study, records: list[TrialRecord], space: SearchSpace, index: int, beside: TrialRecord) -> bool:
+    """Draw the network of a derivation that was not trained; return whether the space has it, or else say that not.
 
     Args:
         study: The study.
@@ -78,12 +78,16 @@ def draw_untried(study: Study, records: list[TrialRecord], space: SearchSpace, i
         index: Index of the derivation.
         beside: The trial to compare it with.
     """
+    if index >= space.indices:
+        last = counted(space.indices - 1)
+        show_message(f"The address names network {counted(index)}; the space of this study has networks 0 to {last}.")
+        return False
     try:
         derivation = space.unrank(index)
         architecture = space.architecture(derivation)
     except ExplorerError as error:
-        show_message(f"{error}.")
-        return
+        show_message(f"The address names network {counted(index)}: {error}.")
+        return False
     costs = count_cost(architecture).to_dict()
     shown = [f"{unit_of(name, [costs[name]]).of(costs[name])} {unit_of(name, []).title}" for name in ("macs", "params")]
     st.text(" · ".join([f"derivation {index:,} of {_total(space)}", *shown]))
@@ -104,6 +108,7 @@ def draw_untried(study: Study, records: list[TrialRecord], space: SearchSpace, i
     draw_anatomy(architecture)
     draw_neighbours(study, records, space, derivation)
     _draw_train_command(study, space, derivation)
+    return True
 
 
 def show_trial(number: int) -> None:

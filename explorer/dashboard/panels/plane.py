@@ -195,9 +195,9 @@ def draw_plane(study: Study, plane: Plane, chosen: int) -> None:
     if plane.progress is None and plane.x not in SPENT:
         words.append(certainty_text(plane.certainty, plane.front, plane.y))
     words.append(
-        "Click a point to see its network. Drag the dotted line to set a budget. A selection box restricts all"
+        "Click a point to see its network. Drag the dotted line to set a budget. A selection box restricts the lists of"
     )
-    words.append("pages to the networks in it.")
+    words.append("trials, What matters and Space to the networks in it.")
     st.caption(safe_text(" ".join(words), "markdown", length=900))
 
 

@@ -11,18 +11,23 @@ from explorer.dashboard.data.trials import SPENT
 from explorer.dashboard.panels.budget import budget_key
 from explorer.dashboard.panels.picked_trial import MARKED, TRIAL, TRIAL_OF
 from explorer.dashboard.panels.plane import NO_COLOUR, Plane
-from explorer.dashboard.session import identity, read_number, table_of
+from explorer.dashboard.session import identity, read_place, table_of
+from explorer.dashboard.text import safe_text
 from explorer.store import Study
 
 LAST_VIEW = "last_view"  # key of the session state: the view that the address had when the page was drawn last
 NAMES = ("x", "y", "colour", "scale", "under", "trial")  # of the query parameters
 
 
-def follow_address(study: Study) -> None:
-    """Show what the address names if it changed since the page was drawn last; ignore what the study does not have."""
+def follow_address(study: Study) -> str:
+    """Show what the address names if it changed since the page was drawn last.
+
+    Returns:
+        A sentence about what the study does not have, which is ignored; empty if there is nothing to say.
+    """
     asked = {name: st.query_params[name] for name in NAMES if name in st.query_params}
     if not asked or asked == st.session_state.get(LAST_VIEW):
-        return
+        return ""
     st.session_state[LAST_VIEW] = asked
     table = table_of(study)
     known = {*table.costs, *table.objectives, *SPENT}
@@ -36,10 +41,19 @@ def follow_address(study: Study) -> None:
     bound = _number(asked.get("under", ""))
     if bound is not None:
         st.session_state[budget_key(study, st.session_state.get("cost", study.plane[0]))] = bound
-    number = read_number(asked.get("trial", ""))
-    if number is not None and table.place(number) is not None:
-        st.session_state[TRIAL] = st.session_state[MARKED] = number
-        st.session_state[TRIAL_OF] = identity(study)
+    place, problem = read_place({"trial": [asked["trial"]] if "trial" in asked else []})
+    for number in place.trials:
+        if table.place(number) is None:
+            problem = f"The address names trial {number:,}; this study has trials 0 to {int(table.number[-1]):,}."
+        else:
+            st.session_state[TRIAL] = st.session_state[MARKED] = number
+            st.session_state[TRIAL_OF] = identity(study)
+    allowed = {"x": known, "y": known, "colour": {*table.levels, NO_COLOUR}, "scale": {"log", "linear"}}
+    wrong = [name for name, values in allowed.items() if name in asked and asked[name] not in values]
+    wrong += ["under"] if "under" in asked and bound is None else []
+    named = ", ".join(f"{name}={safe_text(asked[name], length=40)}" for name in wrong)
+    unknown = f"The address has {named}, which this study does not have." if wrong else ""
+    return " ".join(filter(None, (problem, unknown)))
 
 
 def set_address(study: Study, plane: Plane | None, number: int) -> None:

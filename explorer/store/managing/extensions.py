@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from explorer.errors import StudyError
 from explorer.extensions.lookup import find, names
 from explorer.extensions.registry import KINDS, Extension, how_to_add
+from explorer.networks.architecture import Architecture
 from explorer.store.study import Study
 
 ENTRY = "extensions"  # of the fingerprint: "KIND NAME" -> where it is from
@@ -27,9 +28,31 @@ def require_present(study: Study) -> None:
     Args:
         study: The study.
     """
-    entries = [entry.partition(" ")[::2] for entry in study.fingerprint.get(ENTRY, {})]
-    found = [find(kind, name) for kind, name in entries if name in names(kind)]
-    require_same_extensions(study, extension_entries([each for each in found if each is not None]))
+    entries = study.fingerprint.get(ENTRY, {})
+    _require_equal(study, entries, _present(entries))
+
+
+def require_ops(study: Study, architecture: Architecture | None = None) -> None:
+    """Raise StudyError if this process has another version of an op than the study was created with.
+
+    The study's results, costs and weights belong to the version that it records.
+
+    Args:
+        study: The study.
+        architecture: A network of the study, whose ops are compared; None for all ops of the study.
+    """
+    entries = {entry: origin for entry, origin in study.fingerprint.get(ENTRY, {}).items() if entry.startswith("op ")}
+    if entries and architecture is not None:
+        used = {f"op {layer.op.spelling}" for part in architecture.segments for layer in part.layers()}
+        entries = {entry: origin for entry, origin in entries.items() if entry in used}
+    _require_equal(study, entries, _present(entries))
+
+
+def _present(entries: Iterable[str]) -> dict[str, str]:
+    """Return those of the entries that this process has, each with where it is from here."""
+    split = [entry.partition(" ")[::2] for entry in entries]
+    found = [find(kind, name) for kind, name in split if name in names(kind)]
+    return extension_entries([each for each in found if each is not None])
 
 
 def _missing(study: Study, kind: str, name: str, origin: str) -> StudyError:
@@ -50,7 +73,14 @@ def require_same_extensions(study: Study, found: Mapping[str, str], *, changed_c
     Raises:
         StudyError: An extension is missing, or is from elsewhere or has changed; the message says what to do.
     """
-    for entry, before in study.fingerprint.get(ENTRY, {}).items():
+    _require_equal(study, study.fingerprint.get(ENTRY, {}), found, changed_code)
+
+
+def _require_equal(
+    study: Study, entries: Mapping[str, str], found: Mapping[str, str], changed_code: str = "refuse"
+) -> None:
+    """Raise StudyError if an extension among these entries of the study is missing or differs in ``found``."""
+    for entry, before in entries.items():
         kind, _, name = entry.partition(" ")
         now, word = found.get(entry), KINDS[kind].word
         if now == before or (now is None and kind in MAY_CHANGE):

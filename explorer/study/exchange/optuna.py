@@ -24,6 +24,7 @@ from explorer.analysis.limits import parse_limit
 from explorer.analysis.quantities import FRACTIONS
 from explorer.costs.analytic import count_cost
 from explorer.errors import SpaceError, StoreError, StudyError, did_you_mean, one_line
+from explorer.networks.architecture import DIGEST_VERSION
 from explorer.records import TrialRecord
 from explorer.space.choices import Choice, Derivation
 from explorer.space.search_space import SearchSpace, parse_space
@@ -37,7 +38,9 @@ from explorer.store.storage_url import parse_storage, shown_storage, sqlite_file
 from explorer.store.studies import check_name, create_study, open_study
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
+from explorer.study.exchange.estimates import CONFIRMATIONS, estimate_attributes, write_confirmations
 from explorer.study.fingerprint.fingerprint import make_fingerprint
+from explorer.study.recorded_space import recorded_space
 from explorer.study.settings import SearchSettings
 from explorer.study.workers.jobs import share
 
@@ -91,8 +94,9 @@ def to_optuna(study: Study, storage: str | BaseStorage | None = None, name: str 
 
     The trials keep their numbers, start and end times. The choices are categorical parameters. Stopped trials are
     pruned; failed, rejected and interrupted ones have failed, with their reason as a user attribute. Limits are
-    constraints. Costs, further metrics, digest, seed and state are user attributes of the trials; the space and the
-    settings are user attributes of the study, so that ``from_optuna`` needs no others.
+    constraints. Costs, further metrics, digest, seed, state, best estimates and the further trainings of the network
+    are user attributes of the trials; the space and the settings are user attributes of the study, so that
+    ``from_optuna`` needs no others. The values are those of the search.
 
     Args:
         study: The study.
@@ -105,7 +109,7 @@ def to_optuna(study: Study, storage: str | BaseStorage | None = None, name: str 
     Raises:
         StoreError: The storage has an Optuna study of this name, or cannot be written to.
     """
-    space = parse_space(study.space_text, f"the space of study {study.name!r}")
+    space = recorded_space(study)
     directions = [
         StudyDirection.MAXIMIZE if way == "max" else StudyDirection.MINIMIZE for way in study.objectives.values()
     ]
@@ -114,14 +118,19 @@ def to_optuna(study: Study, storage: str | BaseStorage | None = None, name: str 
         made = optuna.create_study(study_name=name or study.name, storage=_storage(storage), directions=directions)
         made.set_metric_names(list(study.objectives))
         about = {"space_name": study.space_name, "space_text": study.space_text, "seed": study.seed}
+        about |= {"input": list(space.input), "classes": space.classes}
         made.set_user_attr(ATTRIBUTE, {**about, "fingerprint": dict(study.fingerprint), "limits": list(study.limits)})
-        for record in study.trials():
+        records = study.trials()
+        extra = estimate_attributes(study, records)
+        for record in records:
             excess = {str(each): each.excess(record.costs) for each in limits}
-            made.add_trial(_to_trial(record, study, space, excess))
+            made.add_trial(_to_trial(record, study, space, excess, extra[record.number]))
     return made
 
 
-def _to_trial(record: TrialRecord, study: Study, space: SearchSpace, excess: Mapping[str, float]) -> FrozenTrial:
+def _to_trial(
+    record: TrialRecord, study: Study, space: SearchSpace, excess: Mapping[str, float], extra: Mapping[str, Any]
+) -> FrozenTrial:
     """Return a trial as a trial of Optuna."""
     state = STATES.get(record.state, TrialState.FAIL)
     values = [record.objectives[name] for name in study.objectives] if state == TrialState.COMPLETE else None
@@ -129,7 +138,7 @@ def _to_trial(record: TrialRecord, study: Study, space: SearchSpace, excess: Map
     curve = record.result.curve if record.result is not None and measured is not None else ()
     attributes: dict[str, Any] = record.quantities
     facts = {"state": record.state, "digest": record.digest, "seed": record.seed, "reason": record.reason}
-    facts |= {"same_as": record.same_as, "seconds": record.seconds, "worker": record.worker}
+    facts |= {"same_as": record.same_as, "seconds": record.seconds, "worker": record.worker, **extra}
     attributes |= {f"{ATTRIBUTE}:{name}": value for name, value in facts.items() if value not in (None, "")}
     trial = create_trial(
         state=state,
@@ -170,11 +179,13 @@ class Imported:
         study: The study that was created.
         unfinished: Running and waiting trials, which were left out.
         repeated: Trials of a network that an earlier trial has: their values are repeats of it.
+        recounted: Trials of which a cost had another value in Optuna than their network has.
     """
 
     study: Study
     unfinished: int
     repeated: int
+    recounted: int = 0
 
 
 def from_optuna(
@@ -194,7 +205,7 @@ def from_optuna(
     Args:
         source: An Optuna storage, its URL, or the path of an SQLite file.
         name: The name of the Optuna study; may be empty if the storage has one.
-        space: The space; None for a study that ``to_optuna`` wrote.
+        space: The space, with the input and classes of the networks; None for a study that ``to_optuna`` wrote.
         objectives: The names of the objectives in Optuna's order; by default Optuna's metric names.
         storage: The database of the new study.
         study: The name of the new study; by default that of the Optuna study.
@@ -222,6 +233,8 @@ def from_optuna(
     if space is None and about is None:
         raise StudyError(f"Optuna study {found.study_name!r} records no space; name it with --space SPACE")
     space = space or parse_space(str((about or {})["space_text"]), f"the space of Optuna study {found.study_name!r}")
+    if about is not None and "input" in about:
+        space = space.with_input(about["input"], about["classes"])
     if len(metrics) != len(directions):
         count = f"{len(directions)} objective{'s' if len(directions) > 1 else ''}"
         raise StudyError(
@@ -232,6 +245,8 @@ def from_optuna(
     derived = {trial.number: _derivation(space, trial) for trial in ended}
     for trial in ended if about is None else ():
         _check_shares(ways, trial)
+    if about is not None and about["fingerprint"].get("digests") == DIGEST_VERSION:
+        _require_networks(space, ended, derived)
     new_name = check_name(study or found.study_name)
     if (present := open_if_present(storage)) is not None:
         present.read(lambda connection: require_free_name(connection, new_name, present.shown))
@@ -253,12 +268,18 @@ def from_optuna(
             repeated = sum(
                 _write(made, space, number, trial, derived[trial.number]) for number, trial in enumerate(ended)
             )
+            further = ((trial, trial.user_attrs.get(f"{ATTRIBUTE}:{CONFIRMATIONS}", ())) for trial in ended)
+            write_confirmations(
+                made, ((space.architecture(derived[trial.number]).digest, each) for trial, each in further)
+            )
         except BaseException:
             delete_study(made)
             raise
     finally:
         database.close()
-    return Imported(open_study(storage, new_name), len(trials) - len(ended), repeated)
+    back = open_study(storage, new_name)
+    recounted = sum(_contradicts(record, trial, ways) for record, trial in zip(back.trials(full=False), ended))
+    return Imported(back, len(trials) - len(ended), repeated, recounted)
 
 
 def _absent(architecture: Any, *, choices: Any, epochs: Any, seed: Any) -> Any:
@@ -301,6 +322,18 @@ def _check_shares(metrics: Iterable[str], trial: FrozenTrial) -> None:
                 raise StudyError(str(error)) from None
 
 
+def _require_networks(space: SearchSpace, trials: Iterable[FrozenTrial], derived: Mapping[int, Derivation]) -> None:
+    """Raise StudyError if the space does not give the trials the networks whose digests they record."""
+    for trial in trials:
+        digest = trial.user_attrs.get(f"{ATTRIBUTE}:digest")
+        if digest is not None and space.architecture(derived[trial.number]).digest != digest:
+            raise StudyError(
+                f"Optuna trial {trial.number} has the network {digest}, and another one in the space {space.name} with"
+                f" input {space.input_text} and {space.classes} classes; name the space with the input and classes of"
+                " the study: --space SPACE --data NAME, in Python space.with_input(shape, classes)"
+            )
+
+
 def _write(study: Study, space: SearchSpace, number: int, trial: FrozenTrial, derivation: Derivation) -> bool:
     """Write a trial; return whether it repeats an earlier one, whose network it has."""
     architecture, attributes = space.architecture(derivation), trial.user_attrs
@@ -314,7 +347,7 @@ def _write(study: Study, space: SearchSpace, number: int, trial: FrozenTrial, de
         writer.refuse(number, proposal, "rejected", reason)
         return False
     state = writer.begin(number, proposal).state
-    values = dict(zip(study.objectives, trial.values or ()))
+    values = {name: costs.get(name, value) for name, value in zip(study.objectives, trial.values or ())}
     extra = {
         name: value for name, value in attributes.items() if name not in costs and _is_number(value) and ":" not in name
     }
@@ -334,6 +367,12 @@ def _write(study: Study, space: SearchSpace, number: int, trial: FrozenTrial, de
         if repeats.claim([wanted]) is not None:
             repeats.finish(wanted, measured=values)
     return not is_copy
+
+
+def _contradicts(record: TrialRecord, trial: FrozenTrial, names: Iterable[str]) -> bool:
+    """Return whether a cost among the objectives has another value in Optuna than the network has."""
+    known = ((record.costs[name], value) for name, value in zip(names, trial.values or ()) if name in record.costs)
+    return any(not math.isclose(counted, value, rel_tol=1e-6) for counted, value in known)
 
 
 def _is_number(value: Any) -> bool:

@@ -15,7 +15,7 @@ from explorer.records import TrialRecord
 from explorer.store.rows import Proposal
 from explorer.store.study import Study
 from explorer.study.candidates import Candidate, Candidates
-from explorer.study.space_networks import space_networks
+from explorer.study.recorded_space import space_networks
 
 
 @dataclass(frozen=True, slots=True)

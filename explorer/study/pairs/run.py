@@ -20,9 +20,10 @@ from explorer.analysis.limits import parse_limit
 from explorer.analysis.quantities import COSTS
 from explorer.errors import SearchFailed, StudyError
 from explorer.records import TrialRecord
-from explorer.space.search_space import SearchSpace, parse_space
+from explorer.space.search_space import SearchSpace
 from explorer.store.database import check_storage, open_for_writing
 from explorer.store.lease import new_worker
+from explorer.store.managing.extensions import require_ops
 from explorer.store.presence.processes import Role
 from explorer.store.rows import Proposal
 from explorer.store.study import Study
@@ -34,6 +35,7 @@ from explorer.study.joining import recorded_settings
 from explorer.study.pairs.proposal import Question, narrowing, propose
 from explorer.study.plan import Plan, make_plan
 from explorer.study.presence.attend import attend
+from explorer.study.recorded_space import recorded_space
 from explorer.study.resuming import check_resumable, open_or_create_study
 from explorer.study.search import make_loop, with_artifacts
 from explorer.study.settings import SearchSettings
@@ -219,6 +221,7 @@ def run_pairs(
 
 def _dry_run(study: Study, question: Question, pairs: int, costs: Mapping[str, OwnCost]) -> Pairs:
     """Return the proposal for a study that is only read."""
+    require_ops(study)
     space = _space(study)
     limits = [limit for limit in (*space.limits, *map(parse_limit, study.limits)) if limit.cost in {*COSTS, *costs}]
     stored = question.counterparts(study.trials(full=False))[:pairs]
@@ -298,14 +301,10 @@ def _settings(study: Study, given: Mapping[str, Any], data_dir: str | Path | Non
 
 def _space(study: Study) -> SearchSpace:
     """Return the space of a study with the input and classes of its networks."""
-    space = parse_space(study.space_text, f"the space of study {study.name!r}")
-    first = next((record.number for record in study.trials(full=False) if record.state == "complete"), None)
-    if first is None:
+    complete = [record for record in study.trials(full=False) if record.state == "complete"]
+    if not complete:
         raise StudyError(f"study {study.name!r} has no complete trial yet, so there is nothing to pair with")
-    network = study.trial(first).architecture
-    if (space.input, space.classes) == (network.input, network.classes):
-        return space
-    return space.with_input(network.input, network.classes)
+    return recorded_space(study, complete)
 
 
 def _for_scripts(run: Callable[P, Pairs]) -> Callable[P, Pairs]:

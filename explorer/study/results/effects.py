@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from explorer.analysis.effects import Effect, EffectModel
 from explorer.store.study import Study
-from explorer.study.space_networks import space_networks
+from explorer.study.recorded_space import space_networks
 
 
 def fit_effects(study: Study, x: str, y: str) -> EffectModel:

@@ -15,6 +15,7 @@ from explorer.export.by_order import Pairing
 from explorer.export.package import ExportResult, export_architecture
 from explorer.export.verify.process import FreshProcess
 from explorer.records import TrialRecord
+from explorer.store.managing.extensions import require_ops
 from explorer.store.study import Study
 from explorer.study.recorded_training import find_data, is_trained, training_recipe
 
@@ -28,6 +29,8 @@ def check_exportable(study: Study, record: TrialRecord, data_dir: str | Path | N
         data_dir: Folder of the data, for a network that is trained again.
         own_weights: Whether the caller gives the weights.
     """
+    if record.architecture_json:
+        require_ops(study, record.architecture)
     if own_weights:
         return
     if record.state not in ("complete", "cached"):

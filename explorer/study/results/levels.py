@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable
 from explorer.errors import ExplorerError
 from explorer.records import State, TrialRecord
 from explorer.space.levels import Level, levels_of, missing_levels
-from explorer.space.search_space import parse_space
 from explorer.store.study import Study
+from explorer.study.recorded_space import recorded_space
 
 MAX_NAMED = 12  # levels in one line
 
@@ -37,10 +37,10 @@ def stopped_levels(study: Study, records: Iterable[TrialRecord] | None = None) -
 
 def _levels_without(study: Study, states: Collection[State], records: Iterable[TrialRecord] | None) -> list[Level]:
     """Return the levels that no trial in one of these states has."""
-    trials = study.trials(full=False) if records is None else records
+    trials = study.trials(full=False) if records is None else list(records)
     tried = [trial.choices for trial in trials if trial.state in states]
     try:
-        levels = levels_of(parse_space(study.space_text, f"the space of study {study.name!r}"))
+        levels = levels_of(recorded_space(study, trials))
     except ExplorerError:
         return []
     return list(missing_levels(levels, tried))

@@ -132,7 +132,9 @@ def test_an_address_opens_study_trials_and_network(page, url, monkeypatch):
     assert "names trial 999; this study has trials 0 to 23" in visit(study="one", trial="999")
     assert "trial '<b>'" in visit(study="one", trial="<b>")
     assert "study '<img>', which is not in this storage" in visit(study="<img>", trial="1")
-    assert "index 99999 is outside the space" in visit(study="one", network="99999")
+    said = visit(study="one", trial="3", network="99999")
+    assert "The address names network 99,999; the space of this study has networks 0 to 10,367." in said
+    assert "trial 3 · complete" in said  # and the page is not empty
 
 
 def test_two_networks_side_by_side(page, study):

@@ -87,13 +87,24 @@ def test_every_page_draws_unusual_studies(name, odd, page):
 
 
 def test_a_selection_box_filters_every_page(page, study):
-    """Effects, runs and the space's marks show only the networks in a selected box until a button clears it."""
+    """Effects, the list of runs and the space's marks show only the networks in a selected box until a button clears
+    it; a line says so, on the page of runs above everything that shows all trials."""
     identity = (study.storage, study.name, study.created)
     selected = (identity, frozenset(range(6)))
     at = page("runs", selected=selected)
     assert list(runs(at).trial) == list(range(6))
-    assert "Only the 6 networks in the selection box" in texts(at)
+    said = [text.value for text in at.text]
+    assert "The list of trials shows only the 6 networks in the selection box." in said[:6]
     assert "Only the 6 networks in the selection box" in texts(page("effects", selected=selected))
     assert "Only the 6 networks in the selection box" in texts(page("space", selected=selected))
     at.button(key="show_all").click().run()
     assert len(runs(at)) == COMPLETE + 4
+
+
+def test_levels_outside_a_selection_box_are_tried(page, study):
+    """A level that the study tried is not called untried because a selection box leaves it out."""
+    selected = ((study.storage, study.name, study.created), frozenset(range(4)))
+    said = [line for line in texts(page("effects")).splitlines() if line.startswith("Levels ")]
+    assert said == [
+        line for line in texts(page("effects", selected=selected)).splitlines() if line.startswith("Levels ")
+    ]

@@ -147,3 +147,25 @@ def test_the_front_page_shows_its_growth(url, study, monkeypatch):
     assert at.select_slider(key=f"before_{study.name}").options[4].startswith("5 of 20 trials, ")
     drawn = [json.loads(chart.proto.spec)["data"] for chart in at.get("plotly_chart")]
     assert any(trace.get("name") == "earlier frontier" for traces in drawn for trace in traces)
+
+
+def test_a_link_to_what_is_not_there_says_so(url, study, monkeypatch):
+    """A trial, an axis, a scale or a budget of the address that the study does not have gives a sentence; the rest of
+    the address is followed."""
+    monkeypatch.setenv(STORAGE_VARIABLE, url)
+    for query, sentence in (
+        ({"trial": "9999"}, f"The address names trial 9,999; this study has trials 0 to {COMPLETE + 3}."),
+        ({"trial": "-1"}, "The address names trial '-1', which is not a whole number from 0."),
+        ({"x": "beauty", "under": "much"}, "The address has x=beauty, under=much, which this study does not have."),
+        ({"trial": "abc", "scale": "linear"}, "The address names trial 'abc', which is not a whole number from 0."),
+        ({"trial": "3"}, ""),
+    ):
+        at = AppTest.from_file(APP, default_timeout=60)
+        for name, value in {"study": study.name, **query}.items():
+            at.query_params[name] = value
+        at.run()
+        assert [line for line in texts(at).splitlines() if line.startswith("The address")] == [sentence][
+            : bool(sentence)
+        ]
+        assert at.toggle(key="log").value == ("scale" not in query)
+        assert (at.selectbox(key="trial").value == 3) == (query == {"trial": "3"})

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
+from explorer.dashboard.launch import pages_folder
 from explorer.dashboard.quantities import span_text
 from explorer.space.search_space import load_space
 from explorer.store import open_study
@@ -55,6 +57,27 @@ def test_studies_in_one_figure(page, url):
     assert len(at.get("plotly_chart")) == 4
     at.multiselect(key="side_by_side").set_value([]).run()
     assert "Pick the studies" in texts(at)
+
+
+def test_the_compared_studies_are_in_the_address(page, url):
+    """The address follows the compared studies and opens them again; one that is not there gives a sentence."""
+    for name in ("one", "two", "three"):
+        write_study(url, name)
+    at = page("runs", study="one")
+    assert "compare" not in at.query_params
+    at.multiselect(key="side_by_side").set_value(["one", "three"]).run()
+    assert at.query_params == {"study": "one", "compare": ["one", "three"]}
+    again = AppTest.from_file(pages_folder() / "views" / "runs.py", default_timeout=60)
+    again.query_params["study"], again.query_params["compare"] = "one", ["two", "one", "gone"]
+    again.run()
+    assert again.multiselect(key="side_by_side").value == ["two", "one"]
+    assert "Not compared: 'gone'." in texts(again)
+    assert again.query_params == {"study": "one", "compare": ["two", "one"]}
+    again.query_params["compare"] = ["three"]  # the browser goes back
+    again.run()
+    assert again.multiselect(key="side_by_side").value == ["three"]
+    again.multiselect(key="side_by_side").set_value(["one"]).run()
+    assert again.query_params == {"study": "one"}
 
 
 def test_studies_that_are_not_comparable_are_combined_only_on_request(page, url):

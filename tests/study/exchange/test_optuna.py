@@ -11,11 +11,13 @@ import pytest
 import explorer
 from explorer.errors import StoreError, StudyError
 from explorer.records import Epoch, TrainingResult
+from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
 from explorer.store.rows import Ending, Proposal
-from explorer.store.studies import create_study
+from explorer.store.studies import create_study, list_studies
 from explorer.store.writer import StudyWriter
+from explorer.study.recorded_space import recorded_space
 from tests.command_line import run
 from tests.study.evaluations import SPACE_TEXT, good, score
 
@@ -47,8 +49,8 @@ def study(tmp_path):
         return Proposal(network.digest, network.to_json(), dict(derivation.choices), costs, index)
 
     endings = [
-        Ending("complete", {"accuracy": 0.2, "macs": 200_000.0, "top5": 0.9}, RESULT),
-        Ending("complete", {"accuracy": 0.3, "macs": 400_000.0}, RESULT),
+        Ending("complete", {"accuracy": 0.2, "macs": proposal(0).costs["macs"], "top5": 0.9}, RESULT),
+        Ending("complete", {"accuracy": 0.3, "macs": proposal(1).costs["macs"]}, RESULT),
         Ending("stopped", result=RESULT, reason="place 9 of 9"),
         Ending("failed", reason="no luck"),
     ]
@@ -69,7 +71,7 @@ def test_every_trial_becomes_one_of_optuna(study):
     names = [trial.state.name for trial in trials]
     assert names == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL", "COMPLETE", "FAIL", "RUNNING"]
     assert [trial.params for trial in trials] == [dict(record.choices) for record in records]
-    assert trials[0].values == [0.2, 200_000.0] and trials[4].values == trials[0].values
+    assert trials[0].values == [0.2, records[0].costs["macs"]] and trials[4].values == trials[0].values
     assert trials[2].intermediate_values == {1: 0.1, 2: 0.2}
     assert trials[0].user_attrs["params"] == records[0].costs["params"] and trials[0].user_attrs["top5"] == 0.9
     assert trials[3].user_attrs["explorer:reason"] == "no luck" and trials[4].user_attrs["explorer:same_as"] == 0
@@ -114,6 +116,71 @@ def test_a_study_returns_from_optuna(study, tmp_path):
     assert study.to_optuna(f"sqlite:///{tmp_path}/optuna.db", "two").study_name == "two"
 
 
+def test_estimates_and_confirmations_travel(study, tmp_path):
+    """The best estimates are user attributes, and a study that returns has the same further trainings and front."""
+    writer = ConfirmationWriter(study, new_worker())
+    for number, accuracies in ((0, (0.5, 0.54)), (1, (0.1, 0.12, None))):
+        for seed, accuracy in enumerate(accuracies):
+            wanted = Wanted(study.trial(number).digest, 2, seed)
+            writer.claim([wanted])
+            test = None if accuracy is None else {"accuracy": accuracy, "top5": 0.9, "loss": 1.0}
+            writer.finish(wanted, test=test, result=None if test is None else RESULT, reason="" if test else "no luck")
+    made = study.to_optuna(f"sqlite:///{tmp_path}/optuna.db")
+    estimate, attributes = study.estimates()[0], made.trials[0].user_attrs
+    assert attributes["explorer:estimate:accuracy"] == estimate.value == pytest.approx(0.52)
+    assert attributes["explorer:ci95:accuracy"] == estimate.ci95 > 0
+    assert attributes["explorer:source:accuracy"] == "test, 2 fresh seeds"
+    assert made.trials[4].user_attrs["explorer:estimate:accuracy"] == estimate.value  # cached
+    assert "explorer:estimate:macs" not in attributes
+    back = explorer.from_optuna(f"sqlite:///{tmp_path}/optuna.db", storage=f"sqlite:///{tmp_path}/back.db").study
+
+    def ended(of):
+        names = ("digest", "seed", "epochs", "state", "reason", "test", "measured")
+        return [tuple(getattr(each, name) for name in names) for each in of.confirmations()]
+
+    assert ended(back) == ended(study) and len(ended(back)) == 5
+    assert back.estimates() == study.estimates() and back.estimates("top5") == study.estimates("top5")
+    assert [trial.number for trial in back.frontier()] == [trial.number for trial in study.frontier()]
+    key = "explorer:confirmations"
+    for wrong in ("words", [{"seed": 1}], 3):
+        broken = study.to_optuna()
+        trial_id = broken._storage.get_all_trials(broken._study_id)[0]._trial_id
+        with pytest.raises(StudyError, match="are not those that 'explorer export-optuna' wrote"):
+            broken._storage._get_trial(trial_id).user_attrs[key] = wrong
+            explorer.from_optuna(broken._storage, storage=f"sqlite:///{tmp_path}/broken.db")
+    assert list_studies(f"sqlite:///{tmp_path}/broken.db") == []
+
+
+def test_networks_keep_the_input_of_the_study(tmp_path, capsys):
+    """A study whose data have another shape than the space file gets the same networks back, at every place that
+    reads its space; an export without its input is refused instead of read as other networks."""
+    space, target = SPACE.with_input((3, 16, 16), 5), f"sqlite:///{tmp_path}/back.db"
+    study = explorer.search(space, evaluate=good, trials=4, workers=1, progress=False)
+    assert recorded_space(study).digest == space.digest != SPACE.digest
+    optuna_file = f"sqlite:///{tmp_path}/optuna.db"
+    made = study.to_optuna(optuna_file)
+    back = explorer.from_optuna(optuna_file, storage=target).study
+    for before, after in zip(study.trials(), back.trials(), strict=True):
+        assert (after.digest, after.costs, after.architecture) == (before.digest, before.costs, before.architecture)
+    resumed = explorer.search(
+        space, evaluate=good, trials=6, study=back.name, storage=target, workers=1, progress=False
+    )
+    assert {trial.architecture.input for trial in resumed.trials()} == {space.input}
+    about = {**made.user_attrs["explorer"]}
+    del about["input"], about["classes"]  # as earlier versions wrote it
+    made.set_user_attr("explorer", about)
+    for given in (None, SPACE):
+        with pytest.raises(StudyError, match="name the space with the input and classes of the study"):
+            explorer.from_optuna(optuna_file, space=given, storage=target, study="other")
+    assert explorer.from_optuna(optuna_file, space=space, storage=target, study="other").study.trials()[0].digest
+    (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
+    line = ("import-optuna", str(tmp_path / "optuna.db"), "--storage", target, "--study", "third")
+    status, _, err = run(capsys, *line, "--input", "3x16x16", "--classes", "5")
+    assert status == 2 and "name the space" in err
+    assert run(capsys, *line, "--space", str(tmp_path / "tiny.yaml"), "--input", "3x16x16", "--classes", "5")[0] == 0
+    assert explorer.open_study(target, "third").trial(0).digest == study.trial(0).digest
+
+
 def own_study(url: str | None = None) -> optuna.Study:
     """Return a study as a user of Optuna makes it, with whole numbers as parameters, of which one repeats a network."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -150,6 +217,29 @@ def test_a_users_optuna_study_becomes_a_study(tmp_path):
     assert repeat.digest == study.trial(1).digest
     assert repeat.measured["accuracy"] == pytest.approx(score({"depth": "2", "act": "relu"}) + 0.003)
     assert len(study.frontier("macs", "accuracy")) > 0 and len(study.effects("depth")) > 0
+
+
+def test_costs_are_counted_again(tmp_path, capsys):
+    """A cost that is an objective is that of the network, whatever value a trial or its repeat has in Optuna."""
+    made = optuna.create_study(
+        study_name="mine", storage=f"sqlite:///{tmp_path}/optuna.db", directions=["maximize", "minimize"]
+    )
+    networks = [SPACE.unrank(index) for index in (0, 1, 1)]
+    counted = [explorer.cost(SPACE.architecture(network)).macs for network in networks]
+    options = {name: optuna.distributions.CategoricalDistribution(texts) for name, texts in SPACE.choices()}
+    for network, macs in zip(networks, (counted[0], 12_345, 12_346), strict=True):
+        spaces = {name: options[name] for name in network.choices}
+        params = dict(network.choices)
+        made.add_trial(optuna.trial.create_trial(params=params, distributions=spaces, values=[0.5, macs]))
+    (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
+    line = ("import-optuna", str(tmp_path / "optuna.db"), "--objectives", "accuracy,macs", "--study", "a")
+    line += ("--space", str(tmp_path / "tiny.yaml"), "--storage", f"sqlite:///{tmp_path}/explorer.db")
+    status, out, _ = run(capsys, *line)
+    assert status == 0 and "2 trials had other costs in Optuna: counted again from the networks" in out
+    study = explorer.open_study(f"sqlite:///{tmp_path}/explorer.db", "a")
+    assert [trial.objectives["macs"] for trial in study.trials()] == counted
+    assert [trial.costs["macs"] for trial in study.trials()] == counted
+    assert [each.measured["macs"] for each in study.confirmations()] == counted[2:]
 
 
 def test_parameters_that_are_no_choices_are_named(tmp_path):
