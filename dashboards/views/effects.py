@@ -16,6 +16,7 @@ from explorer.dashboard.data.effects import (
     effect_rows,
     effects_csv,
     points_name,
+    signed_number,
 )
 from explorer.dashboard.data.trials import quantities
 from explorer.dashboard.figures.distributions import categories_figure, distribution_figure
@@ -158,9 +159,9 @@ def _draw_answers(asked: Asked, effects: Sequence[Effect]) -> None:
             for note, names in list(notes.items())[:MAX_NOTES]:
                 st.text(safe_text(f"{'; '.join(names)} — {note}", length=900))
     table = cached((*key, "table", picked), lambda: effect_rows(shown, unit, cost))
-    form = "{:+.1f}" if unit.name == "%" else "{:+.3g}"
+    forms = dict.fromkeys(table.select_dtypes("float").columns, lambda value: signed_number(value, unit))
     with st.expander("As a table"):
-        draw_table(table, "Effects", forms=dict.fromkeys(table.select_dtypes("float").columns, form), height=520)
+        draw_table(table, "Effects", forms=forms, height=520)
     points = points_name(unit)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(

@@ -109,6 +109,8 @@ def _draw_timeline(study: Study, records: list[TrialRecord]) -> None:
     except StoreError as error:
         show_message(f"{error}.")
     draw_figure(timeline_figure(rows), "timeline")
+    if rows.lane.nunique() > rows.name.nunique():
+        st.caption("A worker that trains several networks at once has one row for each.")
     if len(rows) > MAX_BARS:
         st.caption(f"The last {MAX_BARS:,} of {len(rows):,} trials.")
 

@@ -15,12 +15,13 @@ MAX_DIGITS = 17  # of a float
 @dataclass(frozen=True, slots=True)
 class Unit:
     """How a quantity is shown: its values divided by ``divisor``; ``name`` of the unit on an axis (may
-    be empty), ``suffix`` behind a single value."""
+    be empty), ``suffix`` behind a single value; ``is_own``: whether the caller of a search defined it."""
 
     title: str
     name: str
     suffix: str
     divisor: float
+    is_own: bool = False
 
     @property
     def label(self) -> str:
@@ -50,12 +51,25 @@ class Unit:
                 return digits
         return MAX_DIGITS
 
+    def titled(self, number: float, title: str | None = None) -> str:
+        """One value with its title: ``40.8M MACs``, ``93.2% validation accuracy``.
+
+        Args:
+            number: The value.
+            title: Another title.
+        """
+        return self.joined(self.of(number), self.title if title is None else title)
+
+    def joined(self, value: str, title: str) -> str:
+        """A written value with a title; the title is first for a quantity that the caller defined: ``score -3,000``."""
+        return f"{title} {value}" if self.is_own else f"{value} {title}".strip()
+
 
 def unit_of(name: str, values: Iterable[float]) -> Unit:
     """The unit in which all of ``values`` read well; a quantity that is not known keeps its name and has no unit."""
     row = quantity_named(name)
     scale = row.unit.scale(values)
-    return Unit(safe_text(row.title), scale.name, scale.suffix, scale.divisor)
+    return Unit(safe_text(row.title), scale.name, scale.suffix, scale.divisor, row.kind == "own")
 
 
 def change_of(name: str, values: Mapping[str, float], own: Mapping[str, float]) -> str:
@@ -74,13 +88,24 @@ def change_of(name: str, values: Mapping[str, float], own: Mapping[str, float]) 
     return f"{percent:{form}}%"
 
 
+def short_text(value: float) -> str:
+    """Return a number in three digits, with the prefixes of plotly's axes: ``135k``, ``0.5``, ``428p``."""
+    size = abs(float(f"{value:.3g}"))
+    if not size or not math.isfinite(size) or 1e-3 <= size < 1e3 or not 1e-15 <= size < 1e15:
+        return f"{value:.3g}"
+    power = 3 * math.floor(math.log10(size) / 3)
+    return f"{value / 10.0**power:.3g}{'fpnµm kMGT'[power // 3 + 5]}"
+
+
 def span_text(seconds: float) -> str:
-    """Return a length of time in the unit that fits: ``45 s``, ``12 min``, ``3.4 h``, ``2.1 days``."""
+    """Return a length of time in the unit that fits: ``45 s``, ``12 min``, ``3.4 h``; ``less than 0.1 s``."""
     for unit, length, least in (("days", 86_400.0, 1.5), ("h", 3_600.0, 0.99), ("min", 60.0, 0.99)):
         if seconds >= least * length:
             shown = seconds / length
             return f"{shown:.0f} {unit}" if shown >= 9.95 else f"{shown:.1f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
+    if 0 < seconds < 0.05:
+        return "less than 0.1 s"
+    return f"{seconds:.0f} s" if seconds >= 9.95 or not seconds else f"{seconds:.1f} s"
 
 
 def counted(number: int) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import html
 import json
-import math
 import time
 import zlib
 from collections.abc import Iterable, Mapping
@@ -24,10 +23,10 @@ from explorer.analysis.estimates import Estimate, best_estimates, with_estimates
 from explorer.analysis.frontier_certainty import certainty_text
 from explorer.analysis.quantities import LATENCY, is_maximised, quantity_named
 from explorer.dashboard.data.columns import table_of_records
-from explorer.dashboard.data.effects import by_size, clearest_factor, effect_rows
-from explorer.dashboard.data.runs import hypervolume_growth, timeline
+from explorer.dashboard.data.effects import answer_text, answer_titles, answers_of, by_size, clearest_factor
+from explorer.dashboard.data.runs import constant_objectives, hypervolume_growth, left_out_text, timeline
 from explorer.dashboard.data.storage import certainty_of, read_confirmations
-from explorer.dashboard.data.summary import state_counts
+from explorer.dashboard.data.summary import OWN_FUNCTION, state_counts
 from explorer.dashboard.data.trials import choice_points, frontier_points, seed_points
 from explorer.dashboard.figures.distributions import categories_figure, distribution_figure
 from explorer.dashboard.figures.effects import EFFECTS_CAPTION, MAX_ROWS, effects_figure
@@ -47,7 +46,7 @@ from explorer.study.results.levels import unknown_levels_text
 
 MAX_CHOICES = 4  # in parallel categories
 MAX_FAILURES = 50  # listed
-LONG = 30  # characters of a cell that has a line of its own on a phone
+LONG = 9  # characters of a cell that has a line of its own on a phone, where half a line holds no more
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -62,13 +61,15 @@ PAGE = """<!doctype html>
  body {{ font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 1000px; margin: 2em auto;
         padding: 0 1em; }}
  h1 {{ font-size: 1.5em; overflow-wrap: anywhere }} h2 {{ font-size: 1.15em; margin: 2em 0 .3em }}
- p, td, th {{ overflow-wrap: anywhere }} .note {{ color: #595959 }}
- .wide {{ overflow-x: auto }} table {{ border-collapse: collapse; font-size: 13px }}
+ p, td, th {{ overflow-wrap: break-word }} td.long {{ overflow-wrap: anywhere }}
+ .note {{ color: #595959 }} summary {{ cursor: pointer; margin: .6em 0 }} .wide {{ overflow-x: auto }}
+ table {{ border-collapse: collapse; font-size: 13px }}
  td, th {{ border-bottom: 1px solid #ddd; padding: .25em .7em; text-align: left; vertical-align: top }}
  td.number, th.number {{ text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }}
  @media (prefers-color-scheme: dark) {{
   body {{ color: #fafafa; background: #14161c }} .note {{ color: #b8bcc8 }} td, th {{ border-color: #3a3f4b }}
  }}
+ @media (min-width: 641px) {{ .cards td.long {{ min-width: 10em }} .cards td.long:last-child {{ min-width: 20em }} }}
  @media (max-width: 640px) {{
   table.cards thead {{ position: absolute; left: -10000px }}
   table.cards, table.cards tbody {{ display: block }}
@@ -77,7 +78,8 @@ PAGE = """<!doctype html>
   table.cards td {{ display: flex; gap: .6em; border: 0; padding: .1em 0; white-space: normal; text-align: left }}
   table.cards td:empty {{ display: none }} table.cards td.long {{ grid-column: 1 / -1 }}
   table.cards td::before {{ content: attr(data-label); flex: 0 0 50%; opacity: .8 }}
-  table.cards td.long::before {{ flex-basis: 24% }}
+  table.cards td.long::before {{ flex-basis: 26% }}
+  table.cards td, table.cards td span {{ min-width: 0; overflow-wrap: anywhere }}
  }}
 </style>
 </head>
@@ -160,7 +162,8 @@ def report_page(study: Study, records: Iterable[TrialRecord]) -> str:
     if len(growth) > 1:
         figures["growth_trials"] = hypervolume_figure(growth, "trials")
         figures["growth"] = hypervolume_figure(growth, "seconds")
-        parts.append(_section("Hypervolume of the frontier", "growth_trials", ""))
+        left_out = left_out_text(constant_objectives(records, study.objectives))
+        parts.append(_section("Hypervolume of the frontier", "growth_trials", left_out))
         parts.append('<div id="growth" class="wide"></div>')
     bars = timeline(records)
     if not bars.empty:
@@ -202,7 +205,8 @@ def _effect_sections(
         return
     figures["effects"] = effects_figure(effects[:MAX_ROWS], unit, x)
     yield _section("What each choice does", "effects", EFFECTS_CAPTION)
-    yield _effects_table(effects, unit, x)
+    table = _effects_table(effects, unit, x)
+    yield f"<details><summary>The {plural(len(effects), 'row')} as a table</summary>{table}</details>"
     factor = clearest_factor(effects)
     own = [effect for effect in effects if effect.factor == factor]
     figures["curves"] = curves_figure(model.curves(factor), own, levels_of(known, factor)[:MAX_LEVELS], unit, x)
@@ -224,11 +228,14 @@ def _effect_sections(
 
 
 def _effects_table(effects: Iterable[Effect], unit: Unit, cost: str) -> str:
-    rows = effect_rows(effects, unit, cost)
-    form = "{:+.1f}" if unit.name == "%" else "{:+.3g}"
-    for name in rows.select_dtypes("float"):
-        rows[name] = ["" if math.isnan(value) else form.format(value) for value in rows[name]]
-    return _table(tuple(rows.columns), [tuple(map(str, row)) for row in rows.itertuples(index=False)])
+    """Return one row per effect with an answer in each cell, without columns that are empty in all rows."""
+    heads = ("choice", "level", "against", *answer_titles(cost), "note")
+    rows = []
+    for effect in effects:
+        answers = [answer_text(answer, unit, cost) for answer in answers_of(effect)]
+        rows.append((effect.factor, effect.level, effect.reference, *answers, effect.note))
+    kept = [column for column in range(len(heads)) if column < 6 or any(row[column] for row in rows)]
+    return _table(tuple(heads[column] for column in kept), [tuple(row[column] for column in kept) for row in rows])
 
 
 def _facts(study: Study, records: list[TrialRecord]) -> str:
@@ -246,7 +253,7 @@ def _facts(study: Study, records: list[TrialRecord]) -> str:
         ("trainings saved", f"{repeated:,}: their networks had been trained before" if repeated else ""),
         ("epochs saved", f"{stopped:,} of {epochs:,}: their trials were stopped early" if stopped > 0 else ""),
         ("objectives", ", ".join(f"{name} ({direction})" for name, direction in study.objectives.items())),
-        ("data", settings.get("data") or "the user's own function"),
+        ("data", settings.get("data") or OWN_FUNCTION),
         ("recipe", f"{recipe['name']}, {plural(settings.get('epochs') or 0, 'epoch')}" if recipe else ""),
         ("seeds", f"{_seeds(study)}; seed of the search: {study.seed}"),
         ("devices", ", ".join(sorted({r.environment.device_name for r in records if r.environment}))),
@@ -293,15 +300,18 @@ def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]], numbers: int
     def cell(column: int, text: str, tag: str) -> str:
         kind = "number" if column < numbers else "long" if len(text) > LONG else ""
         label = f' data-label="{_escaped(heads[column])}"' if heads and tag == "td" else ""
-        return f"<{tag}{f' class={kind}' if kind else ''}{label}>{_escaped(text)}</{tag}>"
+        shown = _escaped(text)
+        if label and text:
+            shown = f"<span>{shown}</span>"
+        return f"<{tag}{f' class={kind}' if kind else ''}{label}>{shown}</{tag}>"
 
     def line(cells: tuple[str, ...], tag: str) -> str:
         return "<tr>" + "".join(cell(column, text, tag) for column, text in enumerate(cells)) + "</tr>"
 
     head = f"<thead>{line(heads, 'th')}</thead>" if heads else ""
     lines = "".join(line(row, "td") for row in rows)
-    cards = ' class="cards"' if heads else ""
-    return f'<div class="wide" tabindex="0"><table{cards}>{head}<tbody>{lines}</tbody></table></div>'
+    kind = "cards" if heads else "facts"
+    return f'<div class="wide" tabindex="0"><table class="{kind}">{head}<tbody>{lines}</tbody></table></div>'
 
 
 def _escaped(value: object) -> str:

@@ -19,6 +19,7 @@ from explorer.dashboard.data.effects import (
     effects_csv,
     range_text,
     ratio_text,
+    signed,
 )
 from explorer.dashboard.figures.effects import ROW_HEIGHT, effects_figure
 from explorer.dashboard.figures.interactions import conditional_figure, matrix_figure, means_figure
@@ -63,7 +64,7 @@ def test_a_cell_says_what_was_compared():
     numbers of pairs and networks."""
     figure = effects_figure([ANSWERED], PERCENT, "macs")
     texts = [trace.text[0] for trace in figure.data if trace.mode == "text"]
-    assert texts == ["<b>+6.1</b>, 3.9x MACs", "<b>+2.3</b> at 0.91-2.1M", "<b>-1.2</b> at 0.91-2.1M"]
+    assert texts == ["<b>+6.1</b>, 3.9x MACs", "<b>+2.3</b> at 0.91–2.1M", "<b>-1.2</b> at 0.91–2.1M"]
     paired, equal, _ = (trace.hovertext[0] for trace in figure.data if trace.mode == "text")
     assert "12 pairs of networks" in paired and "95% interval [+2.0, +10.1]" in paired
     assert "61 and 58 networks" in equal and "not zero" in equal
@@ -93,6 +94,33 @@ def test_a_wide_interval_leaves_the_scale_to_the_others():
     wide = Effect("act", "silu", "relu", 3, None, Paired(0.01, (-1, 1), 3, 1.0), None)
     low, high = effects_figure([ANSWERED, wide], PERCENT, "macs").layout.xaxis.range
     assert -10 < low < -1.2 and 6.1 < high < 20
+
+
+def test_an_interval_beyond_the_panel_ends_in_an_arrow():
+    """An interval is cut at the ends of the panel, with an arrow there; the hover text has the whole interval."""
+    wide = Effect("act", "silu", "relu", 3, None, Paired(0.01, (-1, 1), 3, 1.0), None)
+    figure = effects_figure([ANSWERED, wide], PERCENT, "macs")
+    low, high = figure.layout.xaxis.range
+    arrows = {trace.marker.symbol: trace for trace in figure.data if trace.name == "goes on"}
+    assert {symbol: list(trace.x) for symbol, trace in arrows.items()} == {
+        "triangle-left": [low],
+        "triangle-right": [high],
+    }
+    assert all("[-100.0, +100.0]" in trace.hovertext[0] for trace in arrows.values())
+    for trace in figure.data:
+        if trace.error_x.array is not None:
+            assert all(x + more <= high + 1e-9 for x, more in zip(trace.x, trace.error_x.array))
+            assert all(x - less >= low - 1e-9 for x, less in zip(trace.x, trace.error_x.arrayminus))
+
+
+def test_differences_of_any_size_are_written_like_the_axis():
+    """Differences of an objective without a unit have three digits and the prefixes of the axis."""
+    score = unit_of("score", [1e6])
+    values = (134_562, -42_840, 999.9, 12.34, 0.004, -4.28e-10, 0)
+    assert [signed(value, score) for value in values] == ["+135k", "-42.8k", "+1k", "+12.3", "+0.004", "-428p", "+0"]
+    assert signed(-0.0001, PERCENT) == "+0.0"
+    figure = effects_figure([ANSWERED], score, "macs")
+    assert figure.layout.xaxis.exponentformat == "SI"
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -153,9 +181,10 @@ def test_the_table_has_no_number_where_there_is_none():
 
 def test_costs_read_well():
     """Ranges and ratios of costs have two digits and their unit once."""
-    assert range_text(0.9127e6, 2.134e6, "macs") == "0.91-2.1M"
-    assert range_text(99.7e6, 150e6, "macs") == "100-150M"
-    assert range_text(0.5, 2, "latency_ms") == "0.5-2 ms"
+    assert range_text(0.9127e6, 2.134e6, "macs") == "0.91–2.1M"
+    assert range_text(99.7e6, 150e6, "macs") == "100–150M"
+    assert range_text(0.5, 2, "latency_ms") == "0.5–2 ms"
+    assert range_text(26.9e6, 27.1e6, "macs") == "27M"
     assert [ratio_text(ratio) for ratio in (1.0, 1.014, 3.94, 0.25, 123.4)] == [
         "1.00x",
         "1.01x",

@@ -9,8 +9,8 @@ from explorer.dashboard.data.trials import DRAWN, NEAR, frontier_points
 from explorer.dashboard.figures.architecture import training_figure
 from explorer.dashboard.figures.axes import log_ticks
 from explorer.dashboard.figures.frontier import HOVER_LINES, frontier_figure
-from explorer.dashboard.figures.style import PALETTE
-from explorer.dashboard.quantities import unit_of
+from explorer.dashboard.figures.style import PALETTE, SYMBOLS
+from explorer.dashboard.quantities import Unit, unit_of
 from explorer.records import Epoch, TrialRecord
 
 OBJECTIVES = {"accuracy": "max", "macs": "min"}
@@ -217,3 +217,37 @@ def test_training_curves():
         "validation loss": ([1, 2], [2.1, 1.5]),
         "validation accuracy": ([1, 2], [25.0, 50.0]),
     }
+
+
+def test_points_above_each_other_have_labels():
+    """Of three points at one cost the best one has its label above its step, and the others one beside them or a line
+    to it; no label covers another."""
+    columns = {"x": [1.0, 5.0, 5.01, 5.02, 9.0], "y": [60.0, 75.0, 75.5, 76.0, 90.0], "trial": [1, 43, 27, 67, 29]}
+    shown = pandas.DataFrame({**columns, "frontier": True, "level": "", "choices": [{}] * 5})
+    number = Unit("cost", "", "", 1.0), Unit("value", "", "", 1.0)
+    labels = {note.text: note for note in frontier_figure(shown, *number).layout.annotations}
+    assert set(labels) == {"1", "43", "27", "67", "29"}
+    assert labels["67"].xanchor == "left" and not labels["67"].showarrow
+    places = {(note.xanchor, note.yanchor, note.ay) for text, note in labels.items() if text in ("43", "27", "67")}
+    assert len(places) == 3
+
+
+def test_the_axis_holds_the_error_bars_of_fresh_seeds():
+    """The y axis reaches beyond all error bars, and the mark of fresh seeds is that of no level."""
+    points = frontier_points(records(10), "macs", "accuracy", OBJECTIVES, "order")
+    seeds = pandas.DataFrame({"trial": [0], "x": [1e6], "y": [0.5], "half": [0.9], "spread": [0.9], "seeds": [3]})
+    seeds["text"] = "90%"
+    figure = frontier_figure(
+        points, unit_of("macs", points.x), unit_of("accuracy", points.y), colour="order", seeds=seeds
+    )
+    low, high = figure.layout.yaxis.range
+    assert low < 50 - 90 and high > 50 + 90
+    (mark,) = [trace.marker.symbol for trace in figure.data if trace.name == "fresh seeds"]
+    assert mark.split("-")[0] not in {symbol.split("-")[0] for symbol in SYMBOLS}
+
+
+def test_the_legend_leaves_room_for_wider_fonts_and_for_the_buttons():
+    """The legend is below the plane, and an entry has the width of its name in any usual font."""
+    legend = drawn().layout.legend
+    assert legend.yref == "container" and (legend.y, legend.yanchor) == (0, "bottom")
+    assert legend.entrywidth >= 7 * len("order 0")

@@ -129,7 +129,7 @@ def test_confirmed_networks_have_error_bars_and_opacity(page, study):
     assert numbers(seeds["error_y"]["array"]) == pytest.approx([half, half], rel=1e-3)
     colours = [trace["marker"]["color"] for trace in figure(at) if "customdata" in trace]
     assert len({shade for shades in colours if isinstance(shades, list) for shade in shades}) > 2
-    assert "Crosses with error bars" in texts(at)
+    assert "Dashes with error bars" in texts(at)
     certainty = study.frontier_certainty()
     stays = [certainty.probabilities[trial.number] for trial in front]
     assert f"{sum(stays):.1f} of these {len(front)} are expected to stay on the frontier" in plain(texts(at))

@@ -114,3 +114,15 @@ def test_the_report_works_offline_and_escapes_texts(url, tmp_path):
         assert not dialogs and not broken
         assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
         browser.close()
+
+
+def test_the_table_of_effects_has_one_cell_for_each_answer(study):
+    """The table of effects has a column for each answer, with its interval and what was compared, and none that is
+    empty; it is folded."""
+    page = report_page(study, study.trials())
+    table = re.search(r"<details><summary>The \d+ rows as a table</summary>(.*?)</details>", page, re.DOTALL)[1]
+    heads = re.findall(r"<th[^>]*>([^<]*)</th>", table)
+    answers = ["all else equal", "at equal MACs", "on the frontier"]
+    assert heads[:6] == ["choice", "level", "against", *answers] and len(heads) <= 7
+    cells = re.findall(r'data-label="(?:at equal MACs|on the frontier)"><span>([^<]*)<', table)
+    assert cells and all(re.match(r"[+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\], at [\d.–]+", cell) for cell in cells)

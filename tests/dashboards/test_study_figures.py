@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -10,8 +11,10 @@ from explorer.analysis.pareto import hypervolume
 from explorer.costs.analytic import count_cost
 from explorer.dashboard.data.architecture import COSTED, comparison_rows, cost_by_part, stage_rows
 from explorer.dashboard.data.runs import (
+    constant_objectives,
     failure_groups,
     hypervolume_growth,
+    left_out_text,
     timeline,
     trials_per_hour,
     worker_rows,
@@ -114,6 +117,19 @@ def test_growth_is_the_hypervolume_of_the_trials_so_far():
     assert list(hypervolume_figure(table, "trials").data[0].x) == list(table.trials)
 
 
+def test_an_objective_of_one_value_does_not_flatten_the_hypervolume():
+    """An objective that is equal in all trials is left out and named; trials that are all at the worst value have no
+    hypervolume to draw."""
+    records = [replace(record, objectives={**record.objectives, "zero": 0.0}) for record in crossed()]
+    objectives = {**OBJECTIVES, "zero": "min"}
+    assert hypervolume_growth(records, objectives).equals(hypervolume_growth(crossed(), OBJECTIVES))
+    assert constant_objectives(records, objectives) == ["zero"] and not constant_objectives(records[:1], objectives)
+    assert "leaves out zero" in left_out_text(["zero"])
+    assert hypervolume_growth(records, {"zero": "min"}).empty
+    ends = [records[0], replace(records[-1], number=1)]
+    assert hypervolume_growth(ends, OBJECTIVES).empty
+
+
 def test_lanes_never_overlap():
     """In a lane each trial ends before the next starts, and a worker that runs two trials at once has two lanes."""
     records = [
@@ -136,6 +152,8 @@ def test_throughput_counts_the_last_ten_minutes():
     assert trials_per_hour([*crossed(), running], now=10_000.0) == 0
     assert trials_per_hour(crossed(), now=10_000.0) == pytest.approx(12 * 3600 / 118)
     assert trials_per_hour([running], now=118.0) is None
+    half = [replace(record, started=record.started / 256, finished=record.finished / 256) for record in crossed()]
+    assert trials_per_hour(half) == pytest.approx(12 * 3600 * 256 / 118)
 
 
 def test_failures_are_grouped_by_reason():
@@ -154,6 +172,20 @@ def test_workers_have_their_share_of_time():
     assert rows.busy["w0"] == f"{100 * 48 / 108:.0f}%"
     assert rows["runs now"]["w0"] == "nothing" and rows["last seen"]["w1"] == "1.4 min ago"
     assert workload(crossed(), now=200.0)["time of training"] == "1.6 min"
+
+
+def test_the_tables_of_workers_and_the_timeline_name_the_same_workers():
+    """A worker that trained two networks at once is one row of the table, with its name in the timeline and the number
+    of its lanes; its share of time is that of its lanes in trainings."""
+    records = [
+        TrialRecord(n, "complete", worker="w", started=start, finished=end, duration=2.0)
+        for n, (start, end) in enumerate([(0.0, 5.0), (0.0, 5.0), (5.0, 10.0), (5.0, 10.0)])
+    ]
+    (row,) = worker_rows(records, {}, now=20.0).to_dict("records")
+    assert (row["name"], row["at once"], row["trials"]) == ("worker 1", 2, 4)
+    assert set(timeline(records).lane) == {"worker 1", "worker 1 (2)"}
+    told = workload(records, now=20.0)
+    assert row["busy"] == told["workers busy"] == "40%" and told["time of training"] == "8.0 s"
 
 
 def test_studies_share_one_plane():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import pandas
 import pytest
 
 from explorer.dashboard.data.columns import table_of_records
-from explorer.dashboard.data.summary import state_counts
+from explorer.dashboard.data.summary import result_text, state_counts
 from explorer.dashboard.data.trials import (
     NOT_ASKED,
     OTHERS,
@@ -18,7 +19,7 @@ from explorer.dashboard.data.trials import (
     trial_rows,
 )
 from explorer.dashboard.panels.budget import nearest_cost
-from explorer.dashboard.quantities import change_of, counted, unit_of
+from explorer.dashboard.quantities import change_of, counted, span_text, unit_of
 from explorer.records import TrialRecord
 
 OBJECTIVES = {"accuracy": "max", "macs": "min"}
@@ -176,6 +177,31 @@ def test_changes(name, value, own, said):
 def test_counts_of_any_size():
     """A count is written out, or as a power of ten if it is too long."""
     assert [counted(n) for n in (10_368, 2 * 10**14, 10**400)] == ["10,368", "2.00e+14", "10^400"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0 s"),
+        (0.004, "less than 0.1 s"),
+        (0.06, "0.1 s"),
+        (9.96, "10 s"),
+        (60, "1.0 min"),
+        (3 * 86_400, "3.0 days"),
+    ],
+)
+def test_spans_of_time(seconds, shown):
+    """A span is never shown as zero unless it is."""
+    assert span_text(seconds) == shown
+
+
+def test_the_name_of_an_own_quantity_comes_first():
+    """A quantity with a unit is read as "3M MACs"; one that the caller defined is named before its value."""
+    assert unit_of("macs", [3e6]).titled(3e6) == "3M MACs"
+    assert unit_of("accuracy", [0.5]).titled(0.5, "") == "50.0%"
+    assert unit_of("score", [-3000]).titled(-3000) == "score -3,000"
+    points = pandas.DataFrame({"x": [0.0], "y": [-3000.0], "trial": [5], "frontier": [True]})
+    assert result_text(points, ("zero", "score"), (False, True)) == "Best: trial 5, score -3,000 at zero 0."
 
 
 def test_a_bound_has_the_digits_that_separate_it():

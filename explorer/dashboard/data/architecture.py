@@ -88,12 +88,12 @@ def comparison_rows(networks: Mapping[str, tuple[Mapping[str, float], Mapping[st
         shown = [unit_of(name, [values[name]]).of(values[name]) if name in values else "" for values in held]
         differ = len({values.get(name) for values in held}) > 1
         change = change_of(name, held[1], held[0]) if len(held) == 2 and differ else ""
-        rows.append(("≠" if differ else "", unit.title, *shown, change))
+        rows.append((unit.title, "≠" if differ else "", *shown, change))
     for name in choices:
         answers = [answers.get(name) for _, answers in networks.values()]
         shown = ["" if answer is None else safe_text(answer, "cell") for answer in answers]
-        rows.append(("≠" if len(set(answers)) > 1 else "", safe_text(name, "cell"), *shown, ""))
-    table = pandas.DataFrame(rows, columns=["differs", "", *networks, "change"])
+        rows.append((safe_text(name, "cell"), "≠" if len(set(answers)) > 1 else "", *shown, ""))
+    table = pandas.DataFrame(rows, columns=["", "differs", *networks, "change"])
     return table if len(networks) == 2 else table.drop(columns="change")
 
 

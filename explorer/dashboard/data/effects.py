@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas
 
+from explorer.analysis.amounts import plural
 from explorer.analysis.effects import Answer, Effect, EqualCost, Frontier, Interaction, Paired
-from explorer.dashboard.quantities import Unit, unit_of
+from explorer.dashboard.quantities import Unit, short_text, unit_of
 from explorer.dashboard.text import safe_text
 
 
@@ -34,8 +35,15 @@ def points_name(objective: Unit) -> str:
 
 def signed(value: float, objective: Unit) -> str:
     """Return a difference of the objective without its unit: ``+6.1``."""
-    shown = value / objective.divisor
-    return f"{round(shown, 1) + 0.0:+.1f}" if objective.name == "%" else f"{shown + 0.0:+.3g}"  # + 0.0: no "-0.0"
+    return signed_number(value / objective.divisor, objective)
+
+
+def signed_number(shown: float, objective: Unit) -> str:
+    """Return a difference that is in the objective's unit already: ``+6.1``, ``+135k``."""
+    if objective.name == "%":
+        return f"{round(shown, 1) + 0.0:+.1f}"  # + 0.0: no "-0.0"
+    text = short_text(shown + 0.0)
+    return text if text.startswith("-") else f"+{text}"
 
 
 def interval_text(answer: Answer | Interaction, objective: Unit) -> str:
@@ -44,7 +52,7 @@ def interval_text(answer: Answer | Interaction, objective: Unit) -> str:
 
 
 def range_text(low: float, high: float, cost: str) -> str:
-    """Return a range of a cost: ``0.91-2.1M``.
+    """Return a range of a cost: ``0.91–2.1M``; one value if both ends read the same.
 
     Args:
         low: The lowest cost.
@@ -55,12 +63,33 @@ def range_text(low: float, high: float, cost: str) -> str:
     shown = [
         f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}" for value in (low / unit.divisor, high / unit.divisor)
     ]
-    return "-".join(shown) + unit.suffix
+    return "–".join(dict.fromkeys(shown)) + unit.suffix
 
 
 def ratio_text(ratio: float) -> str:
     """Return a ratio of costs: ``3.9x``, ``1.02x``."""
     return f"{ratio:.2f}x" if 0.9 < ratio < 1.1 else f"{ratio:,.0f}x" if ratio >= 99.5 else f"{ratio:.2g}x"
+
+
+def answer_text(answer: Answer | None, objective: Unit, cost: str) -> str:
+    """Return an answer with its interval and what was compared; empty without one.
+
+    Args:
+        answer: The answer.
+        objective: Unit of the objective.
+        cost: Name of the cost.
+    """
+    if answer is None:
+        return ""
+    parts = [f"{signed(answer.effect, objective)} {interval_text(answer, objective)}"]
+    title = unit_of(cost, []).title
+    if isinstance(answer, Paired):
+        parts += [f"{ratio_text(answer.cost_ratio)} {title}", plural(answer.pairs, "pair")]
+    elif isinstance(answer, (EqualCost, Frontier)):
+        parts.append(f"at {range_text(answer.low, answer.high, cost)} {title}")
+    if isinstance(answer, EqualCost):
+        parts.append(f"{answer.trials:,} and {answer.reference_trials:,} networks")
+    return ", ".join([*parts, *(["not zero"] if answer.significant else [])])
 
 
 def effect_rows(effects: Iterable[Effect], objective: Unit, cost: str) -> pandas.DataFrame:

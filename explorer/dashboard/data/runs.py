@@ -30,8 +30,9 @@ def timeline(records: Iterable[TrialRecord], now: float | None = None) -> pandas
         now: Time at which running trials are cut, in seconds since the epoch; the present time by default.
 
     Returns:
-        A table with the columns trial, state, start and end (seconds since the first trial started), and lane: one row
-        of a chart, ``worker 1``, with ``worker 1 (2)`` for trials that the same worker ran at the same time.
+        A table with the columns trial, state, start and end (seconds since the first trial started), name (``worker 1``
+        is the one that started first) and lane: one row of a chart, ``worker 1``, with ``worker 1 (2)`` for trials that
+        the same worker ran at the same time.
     """
     moment = time.time() if now is None else now
     spans = sorted(
@@ -52,8 +53,8 @@ def timeline(records: Iterable[TrialRecord], now: float | None = None) -> pandas
         place = next((k for k, until in enumerate(lanes) if until <= start), len(lanes))
         lanes[place : place + 1] = [end]
         lane = name if place == 0 else f"{name} ({place + 1})"
-        rows.append((record.number, record.state, start - began, max(end, start) - began, lane))
-    table = pandas.DataFrame(rows, columns=["trial", "state", "start", "end", "lane"])
+        rows.append((record.number, record.state, start - began, max(end, start) - began, name, lane))
+    table = pandas.DataFrame(rows, columns=["trial", "state", "start", "end", "name", "lane"])
     return table.sort_values(["lane", "start"], ignore_index=True)
 
 
@@ -67,7 +68,7 @@ def trials_per_hour(records: Iterable[TrialRecord], now: float | None = None) ->
         now: Seconds since the epoch; the present time by default.
 
     Returns:
-        The throughput; None before a trial has ended.
+        The throughput; None before a trial has ended, or if no time has passed.
     """
     records = list(records)
     moment = time.time() if now is None else now
@@ -78,11 +79,11 @@ def trials_per_hour(records: Iterable[TrialRecord], now: float | None = None) ->
     running = any(record.state == "running" for record in records)
     since = max(min(starts), moment - RATE_SECONDS) if running else min(starts)
     until = moment if running else max(ends)
-    return sum(end >= since for end in ends) * 3600 / max(until - since, 1.0)
+    return sum(end >= since for end in ends) * 3600 / (until - since) if until > since else None
 
 
 def workload(records: Sequence[TrialRecord], now: float | None = None) -> dict[str, str]:
-    """Return title -> text: active workers, throughput, utilisation of the workers, and time of training.
+    """Return title -> text: active workers, throughput, share of the workers' time in trainings, and that time.
 
     Args:
         records: The trials.
@@ -90,7 +91,6 @@ def workload(records: Sequence[TrialRecord], now: float | None = None) -> dict[s
     """
     moment = time.time() if now is None else now
     running = [record for record in records if record.state == "running"]
-    trained = [record for record in records if record.state in TRAINED_STATES]
     found = {}
     if running:
         found["active workers"] = f"{len({record.worker for record in running}):,}"
@@ -99,51 +99,71 @@ def workload(records: Sequence[TrialRecord], now: float | None = None) -> dict[s
         found["trials per hour, last 10 minutes" if running else "trials per hour, whole search"] = (
             f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
         )
-    rows = timeline(records, moment)
-    if len(rows):
-        spans = rows.groupby("lane").agg(start=("start", "min"), end=("end", "max"))
-        present = float((spans.end - spans.start).sum())
-        if present > 0:
-            found["workers busy"] = f"{100 * float((rows.end - rows.start).sum()) / present:.0f}%"
-    found["time of training"] = span_text(sum(record.seconds or 0.0 for record in trained))
+    busy = _busy_text(timeline(records, moment), records)
+    if busy:
+        found["workers busy"] = busy
+    found["time of training"] = span_text(sum(record.seconds or 0.0 for record in records if _was_trained(record)))
     return found
+
+
+def _was_trained(record: TrialRecord) -> bool:
+    return record.state in TRAINED_STATES
+
+
+def _busy_text(rows: pandas.DataFrame, records: Iterable[TrialRecord]) -> str:
+    """Return the share of the time of some lanes that was spent in trainings; empty if no time has passed.
+
+    Args:
+        rows: Rows of ``timeline``.
+        records: Their trials. A running trial counts from its start.
+    """
+    seconds = {record.number: record.seconds for record in records if _was_trained(record)}
+    spans = rows.groupby("lane").agg(start=("start", "min"), end=("end", "max"))
+    present = float((spans.end - spans.start).sum())
+    lengths = zip(rows.trial, rows.end - rows.start)
+    busy = sum(span if seconds.get(number) is None else seconds[number] or 0.0 for number, span in lengths)
+    return f"{min(100.0, 100 * busy / present):.0f}%" if present > 0 else ""
 
 
 def worker_rows(
     records: Iterable[TrialRecord], environments: Mapping[int, Environment], now: float | None = None
 ) -> pandas.DataFrame:
-    """Return one row per worker: host, device, what it runs, its trials, the share of its time in trials.
+    """Return one row per worker: its name in the timeline, host, device, what it runs, how many trials it ran at once,
+    its trials, and the share of its time in trainings.
 
     Args:
         records: The trials.
         environments: Trial number -> the environment of its training, where it is known.
         now: Seconds since the epoch; the present time by default.
     """
-    moment = time.time() if now is None else now
+    records, moment = list(records), time.time() if now is None else now
     own: dict[str, list[TrialRecord]] = {}
     for record in records:
         if record.started is not None and record.state in ("running", *TRAINED_STATES):
             own.setdefault(record.worker, []).append(record)
+    bars = timeline(records, moment)
+    name_of = dict(zip(bars.trial, bars.name))
     rows = []
     for worker, trials in own.items():
+        lanes = bars[bars.name == name_of[trials[0].number]]
         running = [record.number for record in trials if record.state == "running"]
         devices = dict.fromkeys(environments[r.number].device_name for r in trials if r.number in environments)
         spans = [(r.started or 0.0, moment if r.state == "running" else r.finished or r.started or 0.0) for r in trials]
-        present = max(end for _, end in spans) - min(start for start, _ in spans)
-        busy = sum(end - start for start, end in spans)
         rows.append(
             {
+                "name": name_of[trials[0].number],
                 "worker": safe_text(worker, "cell"),
                 "host": safe_text(worker.partition(":")[0], "cell"),
                 "device": safe_text(", ".join(devices), "cell"),
                 "runs now": safe_text(", ".join(f"trial {number}" for number in running) or "nothing", "cell"),
+                "at once": lanes.lane.nunique(),
                 "trials": len(trials),
                 "failed": sum(record.state == "failed" for record in trials),
-                "busy": f"{min(100.0, 100 * busy / present):.0f}%" if present > 0 else "",
+                "busy": _busy_text(lanes, trials),
                 "last seen": "now" if running else f"{span_text(max(0.0, moment - max(e for _, e in spans)))} ago",
             }
         )
-    order = ["worker", "host", "device", "runs now", "trials", "failed", "busy", "last seen"]
+    order = ["name", "worker", "host", "device", "runs now", "at once", "trials", "failed", "busy", "last seen"]
     return pandas.DataFrame(rows, columns=order)
 
 
@@ -245,7 +265,8 @@ def run_rows(records: Iterable[TrialRecord], environments: Mapping[int, Environm
 def hypervolume_growth(records: Iterable[TrialRecord], objectives: Mapping[str, str]) -> pandas.DataFrame:
     """Return how the hypervolume of the frontier grew with the complete trials.
 
-    The reference point is the worst value of each objective among all complete trials.
+    The reference point is the worst value of each objective among all complete trials. An objective that has the same
+    value in all of them is left out: it would make every volume zero.
 
     Args:
         records: The trials.
@@ -254,20 +275,12 @@ def hypervolume_growth(records: Iterable[TrialRecord], objectives: Mapping[str, 
     Returns:
         A table with one row per trial that enlarged the hypervolume, and one for the last trial. Columns: trial, trials
         (number of complete trials so far), seconds (of training so far, all workers together) and share (of the final
-        hypervolume).
+        hypervolume). The table is empty if no trial is better than the reference point in every objective.
     """
-    names = list(objectives)
-    done = sorted(
-        (
-            record
-            for record in records
-            if record.state == "complete"
-            and record.finished is not None
-            and all(math.isfinite(record.quantities.get(name, math.nan)) for name in names)
-        ),
-        key=lambda record: (record.finished, record.number),
-    )
-    points = [_minimised(record, objectives) for record in done]
+    done = _measured(records, objectives)
+    constant = constant_objectives(done, objectives)
+    varying = {name: direction for name, direction in objectives.items() if name not in constant}
+    points = [_minimised(record, varying) for record in done]
     corner = [max(column) for column in zip(*points)] if points else []
     front: list[tuple[float, ...]] = []
     rows, volume, seconds = [], 0.0, 0.0
@@ -282,8 +295,36 @@ def hypervolume_growth(records: Iterable[TrialRecord], objectives: Mapping[str, 
             continue
         rows.append((record.number, count, seconds, volume))
     table = pandas.DataFrame(rows, columns=["trial", "trials", "seconds", "share"])
-    table["share"] = table.share / volume if volume else 0.0
-    return table
+    table["share"] = table.share / (volume or 1.0)
+    return table if volume and varying else table.head(0)
+
+
+def constant_objectives(records: Iterable[TrialRecord], objectives: Mapping[str, str]) -> list[str]:
+    """Return the objectives that have one value in all complete trials; none if there are less than two."""
+    done = _measured(records, objectives)
+    if len(done) < 2:
+        return []
+    return [name for name in objectives if len({record.quantities[name] for record in done}) == 1]
+
+
+def left_out_text(constant: Sequence[str]) -> str:
+    """Return a sentence about the objectives that the hypervolume leaves out; empty without any."""
+    if not constant:
+        return ""
+    have = "has" if len(constant) == 1 else "have"
+    return f"The hypervolume leaves out {', '.join(constant)}, which {have} one value in all complete trials."
+
+
+def _measured(records: Iterable[TrialRecord], objectives: Iterable[str]) -> list[TrialRecord]:
+    """Return the complete trials with all objectives, in the order of their ends."""
+    found = (
+        record
+        for record in records
+        if record.state == "complete"
+        and record.finished is not None
+        and all(math.isfinite(record.quantities.get(name, math.nan)) for name in objectives)
+    )
+    return sorted(found, key=lambda record: (record.finished or 0.0, record.number))
 
 
 def _minimised(record: TrialRecord, objectives: Mapping[str, str]) -> tuple[float, ...]:

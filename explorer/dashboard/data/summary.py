@@ -19,6 +19,7 @@ from explorer.dashboard.quantities import span_text, unit_of
 from explorer.records import STATES
 from explorer.store import Study
 
+OWN_FUNCTION = "own evaluate function"  # in place of the data, of a study whose networks the caller evaluates
 NEARLY = 0.02  # of a share: a network that is this little worse than the best is named if it is cheaper
 NEARLY_OF_RANGE = 0.1  # the same of other objectives, relative to the range of the frontier
 MUCH_CHEAPER = 0.75  # relative cost below which a network is worth naming
@@ -36,7 +37,7 @@ def settings_text(study: Study) -> str:
     split, recipe = settings.get("split") or {}, settings.get("recipe") or {}
     images = [split[part] for part in ("train", "validation") if isinstance(split.get(part), int)]
     parts = [
-        str(settings.get("data") or "the author's own function"),
+        str(settings.get("data") or OWN_FUNCTION),
         " + ".join(f"{count:,}" for count in images) + " images" if images else "",
         plural(settings["epochs"], "epoch") if isinstance(settings.get("epochs"), int) else "",
         f"recipe {recipe['name']}" if recipe.get("name") else "",
@@ -112,11 +113,12 @@ def by_quality(points: pandas.DataFrame, maximised: tuple[bool, bool], bound: fl
 def _value(best: Any, y: str, estimates: Mapping[int, Estimate] | None) -> str:
     """Return the value of y with its interval and its source."""
     estimate = (estimates or {}).get(int(best.trial))
-    title = unit_of(y, []).title.removeprefix("validation ")
+    unit = unit_of(y, [best.y])
+    title = unit.title.removeprefix("validation ")
     if estimate is not None and not estimate.is_own:
-        return f"{estimate.interval} {title} ({estimate.source})"
+        return f"{unit.joined(estimate.interval, title)} ({estimate.source})"
     source = f" ({estimate.source})" if estimate is not None else ""
-    return f"{unit_of(y, [best.y]).of(best.y)} {title}{source}"
+    return f"{unit.joined(unit.of(best.y), title)}{source}"
 
 
 def _cheaper(order: pandas.DataFrame, x: str, y: str, x_is_maximised: bool) -> str:
@@ -136,4 +138,4 @@ def _cheaper(order: pandas.DataFrame, x: str, y: str, x_is_maximised: bool) -> s
 
 def _shown(name: str, value: float, digits: int) -> str:
     unit = unit_of(name, [value])
-    return f"{unit.of(value, digits)} {unit.title}"
+    return unit.joined(unit.of(value, digits), unit.title)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from itertools import groupby
+from statistics import median_low
 
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
@@ -26,9 +27,9 @@ from explorer.dashboard.text import safe_text
 EFFECTS_CAPTION = (
     "Each row compares a level with the choice's most frequent one. All else equal: networks that differ only in this"
     " choice, whatever they cost; the ratio of their costs is given. At equal cost: networks of like cost, the other"
-    " choices free. On the frontier: the best networks under the same budget. Lines are 95% intervals. A filled mark is"
-    " an effect that is not zero, corrected for the number of comparisons; a pale open one may be zero. Choices with"
-    " the largest effects come first."
+    " choices free. On the frontier: the best networks under the same budget. Lines are 95% intervals; one"
+    " that goes beyond the panel ends in an arrow. A filled mark is an effect that is not zero, corrected for the"
+    " number of comparisons; a pale open one may be zero. Choices with the largest effects come first."
 )
 MAX_ROWS = 100  # of more, the page shows one choice at a time
 ROW_HEIGHT = 54  # pixels: a line for the name, a line for the numbers, a line for the marks
@@ -59,9 +60,12 @@ def effects_figure(effects: Sequence[Effect], objective: Unit, cost: str) -> go.
         told = [(row, answer) for row, answer in enumerate(answers) if answer is not None]
         hovers = [_hover(effect, titles[panel], answer, objective, cost) for effect, answer in zip(effects, answers)]
         marks = [
-            _marks([each for each in told if each[1].significant is sure], symbol, colour, hovers, objective)
+            _marks(
+                [each for each in told if each[1].significant is sure], symbol, colour, hovers, objective, (low, high)
+            )
             for sure in (False, True)
         ]
+        arrows = _arrows(told, colour, hovers, objective, (low, high))
         numbers = go.Scatter(
             x=[low] * len(effects),
             y=[row + NUMBERS for row in range(len(effects))],
@@ -72,9 +76,9 @@ def effects_figure(effects: Sequence[Effect], objective: Unit, cost: str) -> go.
             cliponaxis=False,
             hovertext=hovers,
         )
-        for trace in (*marks, numbers):
+        for trace in (*marks, *arrows, numbers):
             trace.update(hovertemplate="%{hovertext}<extra></extra>")
-        for trace in (_zero_line([row for row, _ in told]), *marks, numbers):
+        for trace in (_zero_line([row for row, _ in told]), *marks, *arrows, numbers):
             figure.add_trace(trace.update(showlegend=False), row=1, col=panel + 1)
     _draw_rows(figure, effects)
     points = points_name(objective)
@@ -100,7 +104,9 @@ def effects_figure(effects: Sequence[Effect], objective: Unit, cost: str) -> go.
         },
         showarrow=False,
     )
-    figure.update_xaxes(range=[low, high], fixedrange=True, zeroline=False, showgrid=False, nticks=5)
+    figure.update_xaxes(
+        range=[low, high], fixedrange=True, zeroline=False, showgrid=False, nticks=5, exponentformat="SI"
+    )
     figure.update_xaxes(ticklabeloverflow="hide past domain", automargin=True)
     figure.update_yaxes(range=[len(effects) - 0.45, -0.6], fixedrange=True, visible=False)
     figure.update_layout(height=110 + ROW_HEIGHT * len(effects), margin={"l": 8, "r": 8, "t": 30, "b": 80})
@@ -122,6 +128,7 @@ def _marks(
     colour: str,
     hovers: Sequence[str],
     objective: Unit,
+    panel: tuple[float, float],
 ) -> go.Scatter:
     """Return the marks and intervals of answers that are all conclusive, or all inconclusive, which are pale.
 
@@ -131,8 +138,10 @@ def _marks(
         colour: The colour of the column.
         hovers: The hover text of each row.
         objective: Unit of the objective.
+        panel: The range of the axis, at whose ends intervals are cut.
     """
     values = [answer.effect / objective.divisor for _, answer in told]
+    lows, highs = ([answer.ci95[end] / objective.divisor for _, answer in told] for end in (0, 1))
     sure = bool(told) and told[0][1].significant
     return go.Scatter(
         x=values,
@@ -140,8 +149,8 @@ def _marks(
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": [answer.ci95[1] / objective.divisor - value for (_, answer), value in zip(told, values)],
-            "arrayminus": [value - answer.ci95[0] / objective.divisor for (_, answer), value in zip(told, values)],
+            "array": [min(end, panel[1]) - value for end, value in zip(highs, values)],
+            "arrayminus": [value - max(end, panel[0]) for end, value in zip(lows, values)],
             "thickness": 2 if sure else 1.2,
             "width": 3,
         },
@@ -150,6 +159,34 @@ def _marks(
         marker={"symbol": symbol if sure else f"{symbol}-open", "size": 10 if sure else 8, "color": colour},
         hovertext=[hovers[row] for row, _ in told],
     )
+
+
+def _arrows(
+    told: Sequence[tuple[int, Paired | EqualCost | Frontier]],
+    colour: str,
+    hovers: Sequence[str],
+    objective: Unit,
+    panel: tuple[float, float],
+) -> list[go.Scatter]:
+    """Return arrows at the ends of a panel where intervals go on; the arguments are those of ``_marks``."""
+    found = []
+    for end, symbol in enumerate(("triangle-left", "triangle-right")):
+        beyond = [
+            row for row, answer in told if (answer.ci95[end] / objective.divisor - panel[end]) * (1 if end else -1) > 0
+        ]
+        if beyond:
+            found.append(
+                go.Scatter(
+                    x=[panel[end]] * len(beyond),
+                    y=[row + MARK for row in beyond],
+                    mode="markers",
+                    name="goes on",
+                    marker={"symbol": symbol, "size": 9, "color": colour},
+                    cliponaxis=False,
+                    hovertext=[hovers[row] for row in beyond],
+                )
+            )
+    return found
 
 
 def _zero_line(rows: Sequence[int]) -> go.Scatter:
@@ -180,11 +217,14 @@ def _draw_rows(figure: go.Figure, effects: Sequence[Effect]) -> None:
 
 
 def _span(effects: Sequence[Effect], objective: Unit) -> tuple[float, float]:
-    """Return the range of the axis: zero, all estimates, and intervals as far as these are from zero once more."""
+    """Return the range of the axis: zero, all estimates, and of the intervals what is not far beyond both the
+    estimates and the other intervals."""
     told = [answer for effect in effects for answer in answers_of(effect) if answer is not None]
     values = [0.0, *(answer.effect / objective.divisor for answer in told)]
     lows, highs = ([answer.ci95[end] / objective.divisor for answer in told] for end in (0, 1))
     reach = max(map(abs, values))
+    if told:
+        reach = max(reach, median_low(max(abs(low), abs(high)) for low, high in zip(lows, highs)))
     low = max(min(values) - reach, min([*values, *lows]))
     high = min(max(values) + reach, max([*values, *highs]))
     room = 0.06 * (high - low) or 1.0
@@ -192,7 +232,7 @@ def _span(effects: Sequence[Effect], objective: Unit) -> tuple[float, float]:
 
 
 def _numbers(answer: Paired | EqualCost | Frontier | None, objective: Unit, cost: str) -> str:
-    """Return the line of numbers of a cell: ``+6.1, 3.9x MACs`` or ``+2.3 at 0.91-2.1M``."""
+    """Return the line of numbers of a cell: ``+6.1, 3.9x MACs`` or ``+2.3 at 0.91–2.1M``."""
     if answer is None:
         return f'<span style="color:{GREY}">{NO_ANSWER}</span>'
     value = f"<b>{signed(answer.effect, objective)}</b>"

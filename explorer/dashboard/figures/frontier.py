@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -18,7 +18,7 @@ from explorer.dashboard.text import safe_text
 
 CAPTION = "A point is a trained network; the line is the frontier of non-dominated networks."
 SEEDS_CAPTION = (
-    "Crosses with error bars: mean over trainings from fresh seeds with its 95% confidence interval, which is also the"
+    "Dashes with error bars: mean over trainings from fresh seeds with its 95% confidence interval, which is also the"
     " ± of texts. The opacity of a point is its probability to stay on the frontier. A network without fresh seeds is"
     " drawn at the value that they are expected to give."
 )
@@ -30,6 +30,9 @@ HOVER_LINE, HOVER_LINES = 64, 5  # characters of a line of a hover text, and its
 # Smallest size of the plane in pixels: labels that do not overlap at this size do not overlap at any.
 SMALLEST_PLANE = (250, 300)
 DIGIT_WIDTH = 8  # pixels
+MARK = 5  # pixels, half the size of a mark
+LINES = (17, 32, 47)  # pixels above its point, or below it, of a label with a line to it
+NAME_WIDTH = 7.5  # pixels of a character of the legend; a saved SVG may be shown in a wider font than the browser's
 UNSELECTED = {False: 0.3, True: 0.75}  # opacity beside a selected point, of dominated points and of the frontier
 
 
@@ -127,21 +130,39 @@ def frontier_figure(
     _draw_axes(figure, points, x, y, log_x)
     for label in _labels(figure, front, log_x, maximised):
         figure.add_annotation(**label)
+    entry = NAME_WIDTH * max((len(trace.name or "") for trace in figure.data), default=0)
     figure.update_layout(
-        height=430,
+        height=450,
         margin=MARGIN,
         hovermode="closest",
         clickmode="event+select",
         dragmode="zoom",
         uirevision="kept",
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0},
+        # Below the plane: the buttons that zoom and save are above it.
+        legend={
+            "orientation": "h",
+            "yref": "container",
+            "yanchor": "bottom",
+            "y": 0,
+            "x": 0,
+            "xref": "container",
+            "entrywidth": entry,
+        },
     )
     return add_note(figure, note)
 
 
 def _draw_axes(figure: go.Figure, points: pandas.DataFrame, x: Unit, y: Unit, log_x: bool) -> None:
-    """Set the axes to the range of the data with room at both ends."""
-    spans = [(own.min(), own.max()) if len(own) else (math.nan, math.nan) for own in (points.x, points.y)]
+    """Set the axes to the range of the data and of their error bars, with room at both ends."""
+    heights = [points.y.to_numpy(float)]
+    for trace in figure.data:
+        if trace.type == "scatter" and trace.error_y.array is not None:
+            middle, half = np.asarray(trace.y, float), np.asarray(trace.error_y.array, float)
+            heights += [middle - half, middle + half]
+    spans = [
+        (np.nanmin(own), np.nanmax(own)) if len(own) else (math.nan, math.nan)
+        for own in (points.x.to_numpy(float), np.concatenate(heights))
+    ]
     figure.update_xaxes(**quantity_axis(x, *(value * x.divisor for value in spans[0]), log=log_x))
     figure.update_yaxes(**quantity_axis(y, *(value * y.divisor for value in spans[1])))
 
@@ -188,7 +209,7 @@ class _Hovers:
         first = f"trial {row.trial}" + (", on the frontier" if row.frontier else "")
         if row.trial in self.probabilities:
             first += f", {'stays' if row.frontier else 'joins'} with probability {self.probabilities[row.trial]:.0%}"
-        values = [f"{unit.of(value * unit.divisor)} {unit.title}" for unit, value in ((self.y, row.y), (self.x, row.x))]
+        values = [unit.titled(value * unit.divisor) for unit, value in ((self.y, row.y), (self.x, row.x))]
         if row.trial in self.estimates:  # of the same value
             values[0] = self.estimates[row.trial]
         lines = [first, ", ".join(values)]
@@ -236,9 +257,9 @@ class _Hovers:
 def _labels(
     figure: go.Figure, front: pandas.DataFrame, log_x: bool, maximised: tuple[bool, bool]
 ) -> list[dict[str, Any]]:
-    """Return the labels of the frontier's steps, each next to its own point, without those that would overlap.
+    """Return the labels of the frontier's steps, without those that have no free place near their point.
 
-    A label is above its own step if it fits there, otherwise in the corner beyond the frontier.
+    A label is above its own step if it fits there, else in a corner of its point, else farther away with a line to it.
     """
     ranges = [axis.range for axis in (figure.layout.xaxis, figure.layout.yaxis)]
     if front.empty or None in ranges:
@@ -249,30 +270,59 @@ def _labels(
         for values, (low, high), pixels in zip((across, front.y.to_numpy()), ranges, SMALLEST_PLANE)
     ]
     steps = np.append(at[0][1:], SMALLEST_PLANE[0] + 30) - at[0]
+    outer = (1 if maximised[0] else -1, 1 if maximised[1] else -1)  # nothing is better, so no mark is in this corner
     taken: list[tuple[float, float, float]] = []  # left end, bottom, width
     found = {}
-    for index in sorted(range(len(front)), key=lambda place: place not in (0, len(front) - 1)):
+    # Both ends first, then the longest steps: of points above each other the best one has the label.
+    for index in sorted(range(len(front)), key=lambda place: (place not in (0, len(front) - 1), -steps[place])):
         text = str(front.trial.iloc[index])
         width = DIGIT_WIDTH * len(text) + 6
-        right = maximised == (False, True) and steps[index] >= width + 8
-        left = at[0][index] + (8 if right or maximised[0] else -8 - width)
-        bottom = at[1][index]
-        if any(x0 < left + width and left < x0 + w and abs(bottom - b) < LINE_HEIGHT for x0, b, w in taken):
-            continue
-        taken.append((left, bottom, width))
-        to_right = right or maximised[0]
-        found[index] = {
-            "x": float(across[index]),
-            "y": front.y.iloc[index],
-            "text": text,
-            "showarrow": False,
-            "xanchor": "left" if to_right else "right",
-            "yanchor": "bottom" if maximised[1] else "top",
-            "xshift": 7 if to_right else -8,  # outside the mark of a highlighted neighbour
-            "yshift": 1 if maximised[1] else -1,
-            "font": {"size": 12},
-        }
+        above_step = maximised == (False, True) and steps[index] >= width + 8
+        for number, (x, y) in enumerate(_places(outer, above_step)):
+            left = at[0][index] + (x if x > 0 else x - width)
+            bottom = at[1][index] + (y if y > 0 else y - LINE_HEIGHT)
+            inside = 0 <= left <= SMALLEST_PLANE[0] - width and 0 <= bottom <= SMALLEST_PLANE[1] - LINE_HEIGHT
+            if number and not (inside and _is_free_of_marks(left, bottom, width, at, index)):
+                continue
+            if any(x0 < left + width and left < x0 + w and abs(bottom - b) < LINE_HEIGHT for x0, b, w in taken):
+                continue
+            taken.append((left, bottom, width))
+            found[index] = {"x": float(across[index]), "y": front.y.iloc[index], "text": text, **_placed(x, y)}
+            break
     return [found[index] for index in sorted(found)]
+
+
+def _places(outer: tuple[int, int], above_step: bool) -> Iterable[tuple[int, int]]:
+    """Return the places of a label in the order of preference, in pixels from its point."""
+    side, up = outer
+    if above_step:
+        yield 7, up
+    yield 7 if side > 0 else -8, up  # outside the mark of a highlighted neighbour
+    yield -8 * side, -up
+    for away in (*LINES, *(-each for each in LINES)):
+        yield 14 * side, away * up
+
+
+def _placed(x: int, y: int) -> dict[str, Any]:
+    """Return the settings of an annotation at a place of ``_places``."""
+    settings: dict[str, Any] = {
+        "showarrow": False,
+        "xanchor": "left" if x > 0 else "right",
+        "yanchor": "bottom" if y > 0 else "top",
+        "font": {"size": 12},
+    }
+    if abs(y) not in LINES:
+        return {**settings, "xshift": x, "yshift": y}
+    line = {"ax": x, "ay": -y, "arrowhead": 0, "arrowwidth": 1, "arrowcolor": GREY, "standoff": 6}
+    return {**settings, "showarrow": True, **line}
+
+
+def _is_free_of_marks(left: float, bottom: float, width: float, at: list[np.ndarray], own: int) -> bool:
+    """Return whether no other mark of the frontier is in the box of a label."""
+    inside = (at[0] > left - MARK) & (at[0] < left + width + MARK)
+    inside &= (at[1] > bottom - MARK) & (at[1] < bottom + LINE_HEIGHT + MARK)
+    inside[own] = False
+    return not inside.any()
 
 
 def _shaded(colour: str, probability: float) -> str:
@@ -289,6 +339,6 @@ def _seeds_trace(seeds: pandas.DataFrame, x: Unit, y: Unit) -> go.Scatter:
         mode="markers",
         name="fresh seeds",
         showlegend=True,
-        marker={"symbol": "cross-thin", "size": 9, "color": GREY, "line": {"width": 1.5, "color": GREY}},
+        marker={"symbol": "line-ew", "size": 12, "color": GREY, "line": {"width": 2.5, "color": GREY}},  # of no level
         hoverinfo="skip",
     )

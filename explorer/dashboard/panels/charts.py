@@ -8,11 +8,12 @@ from typing import Any
 import streamlit as st
 from plotly import graph_objects as go
 
-from explorer.dashboard.data.runs import hypervolume_growth
+from explorer.dashboard.data.runs import constant_objectives, hypervolume_growth, left_out_text
 from explorer.dashboard.figures.runs import HYPERVOLUME_AXES, hypervolume_figure
 from explorer.dashboard.figures.style import template
 from explorer.dashboard.panels.theme import is_dark
 from explorer.dashboard.session import cached, confirmed_of, identity, show_message, table_of
+from explorer.dashboard.text import safe_text
 from explorer.store import Study
 
 
@@ -57,13 +58,17 @@ def draw_hypervolume(study: Study) -> None:
     table = table_of(study)
 
     def growth() -> Any:
-        done = table.complete.nonzero()[0]
-        return hypervolume_growth(table.records(done, list(study.objectives)), study.objectives)
+        done = table.records(table.complete.nonzero()[0], list(study.objectives))
+        return hypervolume_growth(done, study.objectives), constant_objectives(done, study.objectives)
 
-    rows = cached((*identity(study), study.revision, "growth"), growth)
+    rows, constant = cached((*identity(study), study.revision, "growth"), growth)
     if len(rows) < 2:
-        show_message("The hypervolume is drawn when two complete trials trade off the objectives.")
+        show_message(
+            "The hypervolume is drawn when a complete trial is better than the worst value of every objective."
+        )
         return
+    if constant:
+        st.caption(safe_text(left_out_text(constant), "markdown"))
     for column, x in zip(st.columns(2, gap="medium"), HYPERVOLUME_AXES):
         with column:
             draw_figure(hypervolume_figure(rows, x), f"growth_{x}")

@@ -11,7 +11,7 @@ import time
 
 import streamlit as st
 
-from explorer.dashboard.data.summary import progress_text, settings_text
+from explorer.dashboard.data.summary import OWN_FUNCTION, progress_text, settings_text
 from explorer.dashboard.panels.theme import apply_style
 from explorer.dashboard.session import (
     ASKED,
@@ -87,7 +87,7 @@ def has_trials(study: Study) -> bool:
 
 
 def _draw_header(study: Study, studies: tuple[StudySummary, ...], is_damaged: bool) -> None:
-    labels = {each.name: f"{each.name} — space {each.space_name}, data {each.data or 'its own'}" for each in studies}
+    labels = {each.name: _label(each) for each in studies}
     with st.container(horizontal=True, vertical_alignment="center", key="header"):
         st.selectbox(
             "Study",
@@ -95,13 +95,18 @@ def _draw_header(study: Study, studies: tuple[StudySummary, ...], is_damaged: bo
             format_func=lambda name: safe_text(labels.get(name, name)),
             key=PICKED,
             label_visibility="collapsed",
-            width=360,
+            width=600,
         )
         if not is_damaged:
             progress = progress_text(table_of(study))
             with st.container(key="facts", gap=None):
                 st.text(safe_text(settings_text(study)))
                 st.text(safe_text(f"Search {progress}" if progress.startswith(("running", "ended")) else progress))
+
+
+def _label(study: StudySummary) -> str:
+    """Return the text of a study in the picker."""
+    return f"{study.name} — space {study.space_name}, {f'data {study.data}' if study.data else OWN_FUNCTION}"
 
 
 @st.fragment(run_every=CHECK_SECONDS)

@@ -126,12 +126,13 @@ def headline(study: Study, trial: TrialRecord) -> str:
     for name in dict.fromkeys(("accuracy", *study.objectives, "macs", "params")):
         if name in values:
             unit = unit_of(name, [values[name]])
-            own, title = unit.of(values[name]), "" if name == "accuracy" else f" {unit.title}"
+            own, title = unit.of(values[name]), "" if name == "accuracy" else unit.title
             if name in estimates:
                 best = estimates[name]
-                own = f"{best.interval}{title} ({best.source}{f'; in the search {own}' if best.seeds else ''})"
-                title = ""
-            parts.append(f"{own}{title}")
+                source = f"({best.source}{f'; in the search {own}' if best.seeds else ''})"
+                parts.append(f"{unit.joined(best.interval, title)} {source}")
+            else:
+                parts.append(unit.joined(own, title))
     return safe_text(" · ".join(parts))
 
 

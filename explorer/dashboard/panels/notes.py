@@ -50,7 +50,7 @@ def draw_notes(study: Study, number: int | None = None) -> None:
         show_message(f"Changed elsewhere since the fields below were loaded: {annotation_text(owner) or 'now empty'}")
         st.button("Load it into the fields", key=f"{form.key}_load", on_click=form.load, args=(owner,))
     with st.form(form.key, border=False):
-        st.text_area("Note", max_chars=2_000, height=80, key=form.note_key)
+        st.text_area("Note", height=80, key=form.note_key)
         st.text_input("Tags, separated by commas", key=form.tags_key)
         st.form_submit_button("Save", on_click=form.save)
     if form.problem_key in st.session_state:

@@ -56,7 +56,7 @@ def pick_trial(study: Study, on_frontier: list[int], best: int | None) -> int:
     if len(table) > LISTED:
         first, last = int(table.number[0]), int(table.number[-1])
         number = int(
-            st.number_input(f"Trial, {first} to {last}", first, last, step=1, key=TRIAL, on_change=_handle_pick)
+            st.number_input(f"Trial ({first} to {last})", first, last, step=1, key=TRIAL, on_change=_handle_pick)
         )
     else:
         listed = [*on_frontier[::-1], *(number for number in map(int, table.number) if number not in front)]

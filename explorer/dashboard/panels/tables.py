@@ -13,6 +13,7 @@ import streamlit as st
 
 from explorer.dashboard.text import safe_text
 
+Form = str | Callable[[float], str]  # a format of a number, or a function that writes it
 PAGE_ROWS = 25
 DIGITS = "{:.4g}"
 LONG = 40  # characters of a text that is broken into lines
@@ -22,7 +23,7 @@ def draw_table(
     rows: pandas.DataFrame,
     title: str,
     *,
-    forms: Mapping[str, str] = MappingProxyType({}),
+    forms: Mapping[str, Form] = MappingProxyType({}),
     height: int | None = None,
 ) -> None:
     """Draw all rows of a table.
@@ -30,7 +31,8 @@ def draw_table(
     Args:
         rows: The table; its texts must be safe for a cell (``safe_text``).
         title: What the table holds, for screen readers.
-        forms: Column -> format of its numbers; ``DIGITS`` by default, and whole numbers as they are.
+        forms: Column -> format of its numbers, or a function that writes them; by default ``DIGITS``, and
+            whole numbers as they are.
         height: Greatest height in pixels, above which the table scrolls; None for no limit.
     """
     st.html(table_html(rows, title, forms=forms, height=height))
@@ -49,7 +51,7 @@ def draw_pages(count: int, rows: Callable[[int, int], pandas.DataFrame], title: 
     page = 1
     if pages > 1:
         st.session_state[key] = min(max(1, int(st.session_state.get(key, 1))), pages)
-        page = int(st.number_input(f"Page, 1 to {pages:,}", 1, pages, step=1, key=key, width=170))
+        page = int(st.number_input(f"Page (1 to {pages:,})", 1, pages, step=1, key=key, width=170))
     first = (page - 1) * PAGE_ROWS
     last = min(first + PAGE_ROWS, count)
     draw_table(rows(first, last), title)
@@ -61,7 +63,7 @@ def table_html(
     rows: pandas.DataFrame,
     title: str,
     *,
-    forms: Mapping[str, str] = MappingProxyType({}),
+    forms: Mapping[str, Form] = MappingProxyType({}),
     height: int | None = None,
 ) -> str:
     """Return a table as HTML. Each cell names its column, which a phone shows in place of the head."""
@@ -92,12 +94,14 @@ def _aligned(is_number: bool, text: str = "") -> str:
     return ' class="number"' if is_number else ' class="long"' if len(text) > LONG else ""
 
 
-def _cell(value: Any, form: str) -> str:
+def _cell(value: Any, form: Form) -> str:
     """Return a value as HTML; nothing for a missing one."""
     if value is None or value is pandas.NA or value is pandas.NaT or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, pandas.Timestamp):
         return value.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
-        return html.escape(f"{value:.0f}" if form is DIGITS and value.is_integer() else form.format(value))
+        if form is DIGITS and value.is_integer():
+            return f"{value:.0f}"
+        return html.escape(form.format(value) if isinstance(form, str) else form(value))
     return html.escape(str(value))

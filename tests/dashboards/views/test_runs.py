@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from explorer.dashboard.launch import pages_folder
 from explorer.dashboard.quantities import span_text
 from explorer.space.search_space import load_space
+from explorer.store import open_study
 from explorer.store.lease import LEASE_SECONDS
 from explorer.study.search import run_search
 from tests.dashboards.conftest import (
@@ -17,6 +18,7 @@ from tests.dashboards.conftest import (
     FAILED,
     REASON,
     RUNNING,
+    begin_study,
     confirm,
     numbers,
     write_study,
@@ -95,6 +97,26 @@ def test_studies_that_are_not_comparable_are_combined_only_on_request(page, url)
     assert "device_name card 1 or card 3" in " ".join(note["text"] for note in figure["layout"]["annotations"]).replace(
         "<br>", " "
     )
+
+
+def test_a_note_that_is_too_long_is_refused_with_a_message(page, url, study):
+    """The field takes a text of any length, and saving says that it is too long."""
+    at = page("runs")
+    (field,) = at.text_area
+    assert not field.proto.max_chars
+    field.set_value("word " * 500)
+    next(button for button in at.button if button.label == "Save").click().run()
+    assert "a note is printable text of at most 2,000 characters, found 2,499" in texts(at)
+    assert at.text_area[0].value.startswith("word word") and not open_study(url, study.name).note
+
+
+def test_a_study_without_data_is_said_to_have_an_evaluate_function(page, url):
+    """The picker and the header name the same thing in place of the data."""
+    write_study(url, "one")
+    begin_study(url, "own", data="")
+    at = page("runs", study="own")
+    assert "own — space preact_variants, own evaluate function" in at.selectbox(key="study").options
+    assert "own evaluate function, 8 epochs, seed 0" in texts(at)
 
 
 def test_studies_of_different_functions_are_combined_only_on_request(page, url):
