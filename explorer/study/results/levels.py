@@ -60,16 +60,14 @@ def excluded_levels(study: Study, levels: Iterable[Level]) -> list[Level]:
         levels: The levels in question.
     """
     levels = list(levels)
-    trial = next(iter(study.trials(full=False)), None)
-    if not levels or trial is None:
+    if not levels:
         return []
     try:
-        network = study.trial(trial.number).architecture
-        space = parse_space(study.space_text, f"the space of study {study.name!r}")
+        space = recorded_space(study)
         limits = [limit for limit in (*space.limits, *map(parse_limit, study.limits)) if limit.cost in COSTS]
         if not limits:
             return []
-        left = set(levels_within(space.with_input(network.input, network.classes), limits))
+        left = set(levels_within(space, limits))
     except (ExplorerError, TooManyUnits):
         return []
     return [level for level in levels if level not in left]
