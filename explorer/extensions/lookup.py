@@ -14,6 +14,7 @@ from explorer.extensions import registry
 from explorer.extensions.files import load_from_environment
 from explorer.extensions.registry import KINDS, Extension, Origin
 
+OWN_OP = "an op of your own is loaded by --import FILE.py"  # the hint for a name that is like no known one
 _failed: dict[str, str] = {}  # installed op that could not be loaded -> why
 
 

@@ -58,7 +58,11 @@ def test_arguments_out_of_range_are_rejected(spelling, argument):
 @pytest.mark.parametrize(
     ("good", "bad", "message"),
     [
-        ({"op": "relu"}, {"op": "rleu"}, "unknown op 'rleu'; known ops: "),
+        (
+            {"op": "relu"},
+            {"op": "rleu"},
+            "unknown op 'rleu'; an op of your own is loaded by --import FILE.py; known ops: ",
+        ),
         ({"op": "relu"}, {"op": ["relu"]}, "an op is a mapping"),
         ({"op": "relu"}, "relu", "an op is a mapping"),
         ({"op": "relu"}, {"op": "relu", "slope": 1}, "op 'relu' has no field 'slope'; it has: none"),

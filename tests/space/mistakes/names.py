@@ -289,5 +289,5 @@ MISTAKES = [
         "block: conv3x3 norm +",
         {"block": "conv3x3 norm_1 +", "grammar": {"norm": "bn"}},
     ),
-    Mistake("5:8", "unknown name 'foo'", "", {"block": "foo foo +"}),
+    Mistake("5:8", "unknown name 'foo'; an op of your own is loaded by --import", "", {"block": "foo foo +"}),
 ]
