@@ -89,9 +89,12 @@ class Proposer:
             return None, {}
         candidate: Candidate | None = None
         notes: Mapping[str, Any] = {}
+        level: Level | None = None
         for _ in range(MAX_LEVELS):
             if candidate is None and (level := self._coverage.next_level()) is not None:
                 candidate, notes = self._ask_with_level(number, level)
+        if candidate is None:
+            level = None
         if candidate is None and self._trials.repeats < MAX_REPEATS:
             candidate, notes = self._ask_sampler(number)
         if candidate is None:
@@ -99,7 +102,10 @@ class Proposer:
             notes = {} if candidate is None else self._sampler.adopt(number, candidate.derivation)
         if candidate is None:
             return None, notes
-        return self._with_latency(candidate), notes
+        candidate = self._with_latency(candidate)
+        if level is not None and candidate.refusal:
+            self._coverage.refuse(level)
+        return candidate, notes
 
     @property
     def needs_number(self) -> bool:
@@ -207,12 +213,14 @@ class Proposer:
         return None, {}
 
     def _untried_candidate(self, derivation: Derivation) -> Candidate | None:
-        """Return the candidate of a derivation; None if it is tried, cannot be built, or violates a limit."""
+        """Return the candidate of a derivation; None if it is tried, cannot be built, or probably violates a limit."""
         try:
             candidate = self._candidates.make(derivation)
         except ExplorerError:
             return None
-        return None if candidate.refusal or candidate.architecture.digest in self._trials.digests else candidate
+        if candidate.refusal or candidate.architecture.digest in self._trials.digests:
+            return None
+        return candidate if self._plan.latency_filter.may_satisfy_limits(candidate) else None
 
     def _next_untried(self) -> Candidate | None:
         """Return an untried network; those expected to exceed a limit on latency come last.

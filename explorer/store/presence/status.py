@@ -141,7 +141,17 @@ class _Training:
 
 
 def study_status(study: Study) -> StudyStatus:
-    """Return who works on a study now. Raises StoreError if the database cannot be read, or a row is damaged."""
+    """Return who works on a study now.
+
+    Args:
+        study: The study.
+
+    Returns:
+        Its processes, what each of them trains, and how fast.
+
+    Raises:
+        StoreError: The database cannot be read, or a row is damaged.
+    """
 
     def work(connection: Connection) -> StudyStatus:
         moment = now(connection)

@@ -22,6 +22,7 @@ FIRST_SHARE = 4  # the sampler is not restricted in the first quarter of the tri
 DEFAULT_SHARE = 4  # by default the sampler is restricted in at most a quarter of the trials
 SAMPLES = 300  # random networks among which similar ones are sought, if a network cannot have a level
 MAX_CHANGED = 20  # of them get the level
+MAX_REFUSED = 3  # measured networks with a promised level that exceed a limit, after which it is left out
 TRIED = ("complete", "stopped", "running", "cached", "failed", "interrupted")
 
 
@@ -47,6 +48,7 @@ class Coverage:
         self._times = times
         self._levels = levels_of(space) if times else []
         self._unreachable: set[Level] = set()
+        self._refused: Counter[Level] = Counter()  # networks that were measured for a level and exceeded a limit
         self._begun: set[int] = set()  # the trials that count
         self._counts: Counter[tuple[str, str]] = Counter()  # choice and option -> trials
 
@@ -86,6 +88,12 @@ class Coverage:
     def give_up(self, level: Level) -> None:
         """Leave a level out: no untried network within the limits was found that has it."""
         self._unreachable.add(level)
+
+    def refuse(self, level: Level) -> None:
+        """Note that a network that was proposed for a level exceeded a limit when it was measured."""
+        self._refused[level] += 1
+        if self._refused[level] >= (MAX_REFUSED if self._is_promised else 1):
+            self.give_up(level)
 
     def with_level(self, derivation: Derivation, level: Level) -> Iterator[Derivation]:
         """Yield networks with a level, the one that is most similar to another network first.
