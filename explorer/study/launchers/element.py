@@ -80,6 +80,6 @@ def _queue_again() -> None:
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    print(f"the time limit is near: job {job} is queued again", flush=True)  # SLURM may end this process at once
     subprocess.run(["scontrol", "requeue", job], check=True, timeout=60)
-    print(f"the time limit is near: job {job} is queued again", flush=True)
     time.sleep(KILL_SECONDS)
