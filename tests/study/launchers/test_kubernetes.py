@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+import explorer
 from explorer.cli.options import IMPORTED
 from explorer.cli.running import worker
 from explorer.study.launchers.arguments import NOT_SENT
@@ -203,12 +204,13 @@ def test_valid_values_of_options_are_kept(capsys, option, value):
 def test_every_option_of_a_worker_is_in_the_manifest(capsys, tmp_path):
     """Each option of the command is an argument of the pods, except those that the manifest itself uses."""
     (tmp_path / "imp.py").write_text("")
+    explorer.register("tracker", "of_pods", lambda target: None)
     given = {
         **{"data_dir": "/d", "device": "cuda", "activation_checkpointing": "on", "trials": "9", "seconds": "1.5s"},
         **{"until_stable": "5", "repeats": "3", "trial_seconds": "90s", "trial_memory": "8G", "sampler": "random"},
         **{"cover": "1", "stopping": "none", "scores": "snip", "retry_failed": None, "record_gradients": None},
         **{"limits": "macs <= 50M", "engine": "ray", "engine_address": "head:6379", "cpus_per_trial": "4"},
-        **{"track": "tensorboard=/r", "workers": "2", "import_files": str(tmp_path / "imp.py")},
+        **{"track": "of_pods=/r", "workers": "2", "import_files": str(tmp_path / "imp.py")},
     }
     own = {"study", "engine_options", "print_kubernetes", "as_json", "storage"}
     options = {param.name: param.opts[0] for param in worker.params}
@@ -232,7 +234,8 @@ def test_kubernetes_replaces_nothing_in_the_arguments(capsys, study):
 
 def test_a_password_among_the_arguments_is_refused(capsys):
     """The manifest has no password: an argument that has one is named and refused, and not shown."""
-    given = ("worker", "--print-kubernetes", "--study", "a", "--track", "mlflow=http://user:pwcanary@h")
+    explorer.register("tracker", "of_pods", lambda target: None)
+    given = ("worker", "--print-kubernetes", "--study", "a", "--track", "of_pods=http://user:pwcanary@h")
     status, out, err = run(capsys, *given)
     assert (status, out, err.count("\n")) == (2, "", 1) and "--track" in err and "pwcanary" not in err
 
