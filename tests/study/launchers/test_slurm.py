@@ -79,6 +79,7 @@ def test_a_worker_near_its_time_limit_is_queued_again(search, slurm, storage, tm
     (before,) = study.trials()
     assert (before.reason, before.attempt) == ("interrupted: SIGTERM", 1) and checkpoints(tmp_path)
     wait_until(lambda: elements(slurm, "PENDING"), PATIENCE)
+    time.sleep(3)  # a node refuses a job that starts again in the second in which it ended
     slurm.run("scontrol", "update", f"JobId={element}", "StartTime=now")  # SLURM waits two minutes
     wait_until(lambda: study.counts()["running"], PATIENCE)
     (after,) = study.trials()
