@@ -209,7 +209,7 @@ class SearchSettings(Settings):
     cover: int | None = setting(
         None,
         "Try each level of each choice at least K times, in the networks with it that the sampler prefers;"
-        " by default up to twice, in at most a quarter of the trials, and 0 for the sampler random.",
+        " by default up to twice, in at most a third of the trials, and 0 for the sampler random.",
         Whole(0, max_typed=1_000),
         metavar="K",
     )

@@ -18,8 +18,8 @@ from explorer.space.levels import Level, levels_of
 from explorer.space.search_space import SearchSpace
 
 MOST_BY_DEFAULT = 2  # times that each level is tried by default
-FIRST_SHARE = 4  # the sampler is not restricted in the first quarter of the trials, which cover most levels anyway
-DEFAULT_SHARE = 4  # by default the sampler is restricted in at most a quarter of the trials
+FREE_TRIALS = 8  # the first ones, in which the sampler is not restricted: they cover most levels anyway
+EVERY = 3  # of the later trials one in so many has a level that was tried least
 SAMPLES = 300  # random networks among which similar ones are sought, if a network cannot have a level
 MAX_CHANGED = 20  # of them get the level
 MAX_REFUSED = 3  # measured networks with a promised level that exceed a limit, after which it is left out
@@ -39,11 +39,8 @@ class Coverage:
     def __init__(self, space: SearchSpace, times: int | None, trials: int, sampler: str):
         self._space = space
         self._trials = trials
-        self._first = trials // FIRST_SHARE
         self._is_promised = times is not None
-        self._last = trials  # the number of begun trials from which on the sampler is free again
         if times is None:
-            self._last = self._first + 2 * (trials // DEFAULT_SHARE)  # of these trials every second one
             times = 0 if sampler == "random" else MOST_BY_DEFAULT  # a random sample stays unbiased
         self._times = times
         self._levels = levels_of(space) if times else []
@@ -74,7 +71,8 @@ class Coverage:
         """
         counts, begun = self._counts, len(self._begun)
         missing = [level for level in self._levels if counts[level] < self._times and level not in self._unreachable]
-        due = self._first <= begun < self._last and begun % 2 == 0
+        # Independent of the budget, so that a search in parts proposes the networks of one search.
+        due = begun >= FREE_TRIALS and begun % EVERY == 0
         if self._is_promised:
             needed = sum(self._times - counts[level] for level in missing)  # trials, if each has one of them
             due = due or self._trials - begun <= needed

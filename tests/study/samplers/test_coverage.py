@@ -82,8 +82,8 @@ def test_a_level_whose_trials_were_all_stopped_is_named(rare):
 
 def test_a_random_sample_is_not_restricted(rare):
     """The sampler random proposes a uniform sample unless coverage is asked for."""
-    assert informed(Coverage(rare, None, 1_000, "random"), begun(250)).next_level() is None
-    assert informed(Coverage(rare, 1, 1_000, "random"), begun(250)).next_level() is not None
+    assert informed(Coverage(rare, None, 1_000, "random"), begun(252)).next_level() is None
+    assert informed(Coverage(rare, 1, 1_000, "random"), begun(252)).next_level() is not None
 
 
 def begun(count: int) -> list[TrialRecord]:
@@ -98,22 +98,23 @@ def informed(coverage: Coverage, trials: list[TrialRecord]) -> Coverage:
     return coverage
 
 
-@pytest.mark.parametrize("budget", [3, 4, 30, 61, 400])
-def test_coverage_takes_at_most_a_quarter_of_the_trials(rare, budget):
-    """By default every second trial after the first quarter of the budget has a wanted level, at most twice the same,
-    and never more than a quarter of all trials."""
-    coverage = Coverage(rare, None, budget, "frontier")
+@pytest.mark.parametrize("budget", [3, 8, 30, 61, 400])
+def test_coverage_takes_at_most_a_third_of_the_trials(rare, budget):
+    """By default every third trial after the first eight has a wanted level, at most twice the same, whatever the
+    budget."""
+    coverage, longer = Coverage(rare, None, budget, "frontier"), Coverage(rare, None, 10 * budget, "frontier")
     wanted, first = Counter(), None
     for trial in begun(budget):
         level = coverage.next_level()
+        assert level == longer.next_level()
         if level is not None:
             wanted[level] += 1
             first = trial.number if first is None else first
             trial = replace(trial, choices=dict([level]))
         coverage.learn(trial)
-    assert wanted.total() <= budget // 4 and max(wanted.values(), default=0) <= 2
-    if budget >= 4:
-        assert first in (budget // 4, budget // 4 + 1)
+        longer.learn(trial)
+    assert wanted.total() <= budget // 3 and max(wanted.values(), default=0) <= 2
+    assert first == (9 if budget > 9 else None)
     if budget == 400:
         assert set(wanted) == set(missing_levels(levels_of(rare), [begun(1)[0].choices]))
 
