@@ -87,10 +87,10 @@ def check_output(path: Path, suffixes: Sequence[str], is_earlier: Callable[[Path
     try:
         require_writable(path)
         if path.exists() and not path.is_file():
-            raise ExplorerError("it is not a regular file")
+            raise ExplorerError(f"{path}: it is not a regular file")
         foreign = path.is_file() and path.stat().st_size and not is_earlier(path)
     except ExplorerError as error:
-        raise ExplorerError(f"{named}: {error}") from None
+        raise ExplorerError(f"{option} {error}".strip()) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ExplorerError(f"{named[:200]!r}: cannot be written: {reason}") from None

@@ -26,7 +26,7 @@ def lines(tmp_path):
 
 def refused(capsys, line, path, message: str) -> None:
     status, out, err = run(capsys, *line, str(path))
-    assert (status, out, err.count("\n")) == (2, "", 1) and message in err, err
+    assert (status, out, err.count("\n")) == (2, "", 1) and message in err and f"{path}: {path}" not in err, err
 
 
 def test_another_suffix_is_rejected(capsys, tmp_path, lines):
