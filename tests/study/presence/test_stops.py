@@ -102,10 +102,10 @@ def test_repeats_obey(space, url):
         "workers": 1,
         "trials": 4,
     }
-    found = run_search(space, progress=stopping(url, at_once=False, kind="repeated"), repeats=9, **given)
+    found = run_search(space, progress=stopping(url, at_once=False, kind="repeated"), repeats=20, **given)
     assert "stopped by 'explorer stop'" in found.ended and not found.failed
-    assert 1 < len(found.study.confirmations()) < 9
-    assert len(run_search(space, repeats=9, **given).study.confirmations()) == 9
+    assert 1 < len(found.study.confirmations()) < 20
+    assert len(run_search(space, repeats=20, **given).study.confirmations()) == 20
 
 
 def test_trainings_of_pairs_obey(space, url):
