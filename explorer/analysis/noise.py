@@ -21,6 +21,8 @@ from explorer.errors import StoreError, did_you_mean
 from explorer.records import ConfirmationRecord, Confirmed, TrialRecord
 
 TAIL_CUTOFF = 8.0  # standard errors beyond which the tail of a normal distribution (6e-16) is ignored
+MAX_ERRORS_IN_RANGE = 100_000  # standard errors between the worst and the best network; smaller ones are raised
+RESOLUTION = 1e-9  # of the values, relative to the largest
 GRID_POINTS_PER_ERROR = 4  # per smallest standard error; the error of the trapezoid rule is then below 1e-15
 
 
@@ -37,8 +39,9 @@ def pooled_std(groups: Iterable[Sequence[float]]) -> float | None:
     """
     squares, free = 0.0, 0
     for group in groups:
-        mean = math.fsum(group) / len(group) if group else 0.0
-        squares += math.fsum((value - mean) ** 2 for value in group)
+        if len(set(group)) > 1:  # the rounded mean of equal values may differ from them
+            mean = math.fsum(group) / len(group)
+            squares += math.fsum((value - mean) ** 2 for value in group)
         free += max(0, len(group) - 1)
     return math.sqrt(squares / free) if free else None
 
@@ -74,6 +77,8 @@ def frontier_probabilities(costs: Sequence[float], values: Sequence[float], erro
     groups = [list(group) for _, group in groupby(np.argsort(costs, kind="stable").tolist(), key=lambda i: costs[i])]
     groups = _candidates(groups, mean, error)
     kept = np.array([place for group in groups for place in group])
+    # Errors that are tiny beside the differences decide nothing, and would need an endless grid.
+    error = np.maximum(error, max(np.ptp(mean[kept]) / MAX_ERRORS_IN_RANGE, np.abs(mean[kept]).max() * RESOLUTION))
     step = error[kept].min() / GRID_POINTS_PER_ERROR
     low, high = (mean[kept] - TAIL_CUTOFF * error[kept]).min(), (mean[kept] + TAIL_CUTOFF * error[kept]).max()
     grid = np.arange(low, high + step, step)

@@ -14,6 +14,7 @@ def test_pooled_std_is_that_of_the_formula_and_none_without_repeats():
     assert pooled_std([[1.0, 3.0], [10.0, 10.0, 13.0]]) == pytest.approx(np.sqrt((2.0 + 6.0) / 3))
     assert pooled_std([[0.1, 0.5]]) == pytest.approx(np.std([0.1, 0.5], ddof=1))
     assert pooled_std([[1.0], [2.0], []]) is None and pooled_std([]) is None
+    assert pooled_std([[0.1] * 3, [0.7] * 20, [1 / 3] * 7]) == 0.0  # also where the mean is rounded
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -35,6 +36,13 @@ def test_bounds_of_the_probabilities():
     found = frontier_probabilities([1, 2, 2, 3], [0.5, 0.8, 0.8, 0.1], [0.01] * 4)
     assert found == pytest.approx([1.0, 0.5, 0.5, 0.0], abs=1e-9)
     assert frontier_probabilities([], [], []) == []
+
+
+@pytest.mark.parametrize("error", [1e-17, 1e-9, 1e-5])
+def test_noise_that_is_tiny_beside_the_differences_decides_nothing(error):
+    """Trainings that differ in the last bits leave the front as it is, without a grid that fills the memory."""
+    assert frontier_probabilities([1, 2, 3, 4], [0.5, 0.8, 0.7, 0.9], [error] * 4) == pytest.approx([1, 1, 0, 1])
+    assert frontier_probabilities([1, 2], [0.5, 0.5], [error] * 2) == pytest.approx([1, 0.5])
 
 
 def test_without_noise_the_front_is_unchanged():
