@@ -331,7 +331,7 @@ def _shaded(colour: str, probability: float) -> str:
 
 
 def _seeds_trace(seeds: pandas.DataFrame, x: Unit, y: Unit) -> go.Scatter:
-    """Return the crosses. They take no click and have no text, because the network's point is at the same place."""
+    """Return the dashes of fresh seeds. They take no click and have no text: the network's point is at their place."""
     return go.Scatter(
         x=seeds.x / x.divisor,
         y=seeds.y / y.divisor,
