@@ -111,4 +111,7 @@ def unknown_hint(kind: str, name: str, known: Iterable[str] = ()) -> str:
 def own_hint(kind: str) -> str:
     """Return how an extension of a kind is loaded, for a message about a name that is like no known one."""
     word = KINDS[kind].word
-    return f"; {'an' if word[0] in 'aeiou' else 'a'} {word} of your own is loaded by --import FILE.py"
+    article = "an" if word[0] in "aeiou" else "a"
+    return (
+        f"; {article} {word} of your own is loaded by --import FILE.py, in Python by explorer.load_extension('FILE.py')"
+    )

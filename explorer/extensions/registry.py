@@ -224,4 +224,5 @@ def how_to_add(origin: str) -> str:
         return f"install the package {name}=={version}"
     if origin.startswith(SESSION):
         return "register it in this session too"
-    return f"add --import {origin.partition(' (')[0]}, or name the file in EXPLORER_IMPORT"
+    file = origin.partition(" (")[0]
+    return f"add --import {file}, or name the file in EXPLORER_IMPORT; in Python call explorer.load_extension({file!r})"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from explorer.analysis.effects.population import MAX_NETWORKS
 from explorer.analysis.quantities import COSTS
 from explorer.costs.whole_space.listing import list_networks
-from explorer.errors import ExplorerError
+from explorer.errors import ExplorerError, SpaceError
 from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
 from explorer.space.search_space import SearchSpace, parse_space
@@ -27,8 +27,13 @@ def recorded_space(study: Study, records: Iterable[TrialRecord] | None = None) -
 
     Raises:
         SpaceError: The space cannot be read by this version.
+        StudyError: It has an op that is missing here.
     """
-    space = parse_space(study.space_text, f"the space of study {study.name!r}")
+    try:
+        space = parse_space(study.space_text, f"the space of study {study.name!r}")
+    except SpaceError:
+        require_ops(study)  # a missing op is one fault, wherever the space names it
+        raise
     network = first_network(study, records)
     if network is None or (space.input, space.classes) == (network.input, network.classes):
         return space

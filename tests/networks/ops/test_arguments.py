@@ -61,7 +61,7 @@ def test_arguments_out_of_range_are_rejected(spelling, argument):
         (
             {"op": "relu"},
             {"op": "rleu"},
-            "unknown op 'rleu'; an op of your own is loaded by --import FILE.py; known ops: ",
+            "unknown op 'rleu'; an op of your own is loaded by --import FILE.py, in Python by explorer.load_extension",
         ),
         ({"op": "relu"}, {"op": ["relu"]}, "an op is a mapping"),
         ({"op": "relu"}, "relu", "an op is a mapping"),
