@@ -18,6 +18,7 @@ def measures_more(architecture, *, choices, epochs, seed):
         "nan": float("nan"),
         "curve": [1, 2],
         "note": "fine",
+        "beyond": 1e308,
         "macs": 1,
         7: 1.0,
         "\x1b": 1,
@@ -37,7 +38,8 @@ def test_extra_numbers_are_stored_with_the_trial(space, url, workers, caplog, ca
             "accuracy": score(record.choices), "watts": 3.0, "top5": 0.99, "macs": record.costs["macs"],
         }  # fmt: skip
     assert caplog.text.count("ignored answers of 'evaluate'") == 1
-    for name in ("'nan'", "'curve'", "'note'", "'macs'", "7"):
+    assert "finite numbers of magnitude up to 1e+100" in caplog.text
+    for name in ("'beyond'", "'nan'", "'curve'", "'note'", "'macs'", "7"):
         assert name in caplog.text
     assert list(study.to_frame()["watts"].dropna()) == [3.0] * 4
     assert study.frontier("macs", "watts") and open_study(url, "one").frontier("watts", "accuracy")

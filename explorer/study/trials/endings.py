@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from explorer.analysis.quantities import SCORES
+from explorer.analysis.quantities import LARGEST, SCORES
 from explorer.records import TrialRecord
 from explorer.store.rows import Ending
 from explorer.study.plan import Plan
@@ -64,7 +64,9 @@ class Endings:
         """Warn, once per run, about answers of ``evaluate`` that are not stored."""
         if names and not self._has_warned:
             _log.warning(
-                "ignored answers of 'evaluate': %s; expected finite numbers, with names that are no costs",
+                "ignored answers of 'evaluate': %s; expected finite numbers of magnitude up to %g, with names that are"
+                " no costs",
                 ", ".join(names),
+                LARGEST,
             )
             self._has_warned = True
