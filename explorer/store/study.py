@@ -97,7 +97,8 @@ class Study(StudyCommands):
         Raises:
             StoreError: The database cannot be read, or a row is damaged. All methods raise it.
         """
-        changed = (trials.c.revision > questions.storable(since_revision),) if since_revision else ()
+        since = questions.storable(since_revision, "a revision")
+        changed = (trials.c.revision > since,) if since else ()
         return read_trials(self, self.objectives, *changed, full=full)
 
     def trial(self, number: int) -> TrialRecord:
@@ -107,8 +108,7 @@ class Study(StudyCommands):
             number: The trial's number.
 
         Raises:
-            StoreError: The study has no trial of this number.
-            TypeError: ``number`` is not an integer.
+            StoreError: The study has no trial of this number, or it is no whole number.
         """
         found = read_trials(self, self.objectives, trials.c.number == questions.storable(number), full=True)
         if found:
@@ -119,12 +119,12 @@ class Study(StudyCommands):
 
     def trials_of(self, numbers: Collection[int]) -> list[TrialRecord]:
         """Return the trials with these numbers, in their order, with architecture, training curve and environment."""
-        wanted = map(questions.storable, numbers)
+        wanted = questions.storable_all(numbers)
         return read_trials(self, self.objectives, trials.c.number.in_(wanted), full=True)
 
     def curves(self, since_revision: int = 0) -> dict[int, Curve]:
         """Return the training curves of trials that changed after this revision (0: all), by the trials' numbers."""
-        return read_curves(self, questions.storable(since_revision))
+        return read_curves(self, questions.storable(since_revision, "a revision"))
 
     def environments(self) -> dict[int, Environment]:
         """Return the environments in which trials were trained, by the trials' numbers."""
@@ -304,7 +304,7 @@ class Study(StudyCommands):
 
         ``explorer confirm`` and ``repeats`` of a search make them.
         """
-        return read_confirmations(self, questions.storable(since_revision))
+        return read_confirmations(self, questions.storable(since_revision, "a revision"))
 
     def confirmed(
         self, x: str | None = None, y: str = "accuracy", *, epochs: int | None = None, mix_environments: bool = False

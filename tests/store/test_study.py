@@ -96,6 +96,20 @@ def test_an_unknown_quantity_is_rejected(study):
         (lambda study: study.hypervolume(3), "found 3"),
         (lambda study: study.trial(2**70), f"has no trial {2**70}; its trials are 0..8"),
         (lambda study: study.trial(-1), "has no trial -1"),
+        (lambda study: study.trial("2"), "the number of a trial is a whole number, as in 2; found '2'"),
+        (lambda study: study.trial(2.0), "the number of a trial is a whole number, as in 2; found 2.0"),
+        (lambda study: study.trial(True), "the number of a trial is a whole number, as in 2; found True"),
+        (lambda study: study.trial(None), "the number of a trial is a whole number, as in 2; found None"),
+        (lambda study: study.export("2", "out"), "the number of a trial is a whole number, as in 2; found '2'"),
+        (lambda study: study.trials_of(["1"]), "the number of a trial is a whole number, as in 2; found '1'"),
+        (
+            lambda study: study.trials_of(3),
+            r"the numbers of trials are a list of whole numbers, as in \[2, 3\]; found 3",
+        ),
+        (lambda study: study.trials("2"), "a revision is a whole number, as in 2; found '2'"),
+        (lambda study: study.curves(2.0), "a revision is a whole number"),
+        (lambda study: study.confirmations("2"), "a revision is a whole number"),
+        (lambda study: study.compare(1), r"compare\(\) takes a study, or the name of one or of a space; found 1"),
     ],
 )
 def test_odd_arguments_are_named(study, ask, message):

@@ -90,6 +90,8 @@ class StudyCommands(StudyFiles):
         Raises:
             StoreError: The study is in memory, or the other study is in another database.
         """
+        if not isinstance(other, (StudyCommands, str)):
+            raise StoreError(f"compare() takes a study, or the name of one or of a space; found {other!r:.80}")
         if isinstance(other, StudyCommands) and other._storage() != self._storage():
             raise StoreError(f"studies {self.name!r} and {other.name!r} are in different databases; merge them first")
         named = other if isinstance(other, str) else other.name

@@ -56,9 +56,18 @@ def reference_point(study: str, objectives: Iterable[str], reference: Mapping[st
     return {name: float(value) for name, value in reference.items()}
 
 
-def storable(number: int) -> int:
-    """Return an integer as a database can compare it: the nearest one of 64 bits. Raises TypeError for no integer."""
+def storable(number: int, what: str = "the number of a trial") -> int:
+    """Return an integer as a database can compare it: the nearest one of 64 bits. Raises StoreError for no integer."""
+    if isinstance(number, bool) or not hasattr(number, "__index__"):
+        raise StoreError(f"{what} is a whole number, as in 2; found {number!r:.80}")
     return min(max(operator.index(number), -(2**63)), 2**63 - 1)
+
+
+def storable_all(numbers: Iterable[int]) -> list[int]:
+    """Return the numbers of trials as a database can compare them. Raises StoreError if they are none."""
+    if isinstance(numbers, str) or not isinstance(numbers, Iterable):
+        raise StoreError(f"the numbers of trials are a list of whole numbers, as in [2, 3]; found {numbers!r:.80}")
+    return list(map(storable, numbers))
 
 
 def require_known(
