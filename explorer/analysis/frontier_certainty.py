@@ -169,9 +169,13 @@ def certainty_text(certainty: FrontierCertainty | None, front: Sequence[int], y:
     expected = sum(certainty.probabilities[number] for number in known)
     spread = f"{100 * noise.std:.2g} points of {y}" if y in FRACTIONS else f"{noise.std:.3g} in {y}"
     repeats, networks = noise.degrees_of_freedom, noise.networks
+    if len(known) == 1:
+        stay = f"this one stays on the frontier with a probability of {expected:.0%}"
+    else:
+        stay = f"{expected:.1f} of these {len(known)} are expected to stay on the frontier"
     return (
-        f"If every network is trained once more, {expected:.1f} of these {len(known)} are expected to stay on the"
-        f" frontier. One training has a standard deviation of {spread}, from {repeats} repeat{'s' * (repeats > 1)} of"
+        f"If every network is trained once more, {stay}."
+        f" One training has a standard deviation of {spread}, from {repeats} repeat{'s' * (repeats > 1)} of"
         f" {networks} network{'s' * (networks > 1)}."
     )
 

@@ -302,7 +302,8 @@ def print_frontier(
     if confirmed and missing and known[records[0].number].split:
         which = f"{'trials' if len(missing) > 1 else 'trial'} {', '.join(missing)}"
         again = f"{program()} confirm {shlex.quote(study.name)} --estimated{repeated_options(study.storage)}"
-        notes.append(f"without fresh seeds: {which}; they are trained again by: {again}")
+        they = "they are" if len(missing) > 1 else "it is"
+        notes.append(f"without fresh seeds: {which}; {they} trained again by: {again}")
     notes.append(certainty_text(certainty, [record.number for record in records], y))
     print_annotated(table, headings, rows, notes)
 

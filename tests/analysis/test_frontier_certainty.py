@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from explorer.analysis.frontier_certainty import (
+    FrontierCertainty,
     TrainingNoise,
     Trainings,
+    certainty_text,
     frontier_certainty,
     next_repeats,
     stay_probabilities,
@@ -154,3 +156,10 @@ def test_repeats_go_where_the_front_is_uncertain():
     assert set(next_repeats(known, "accuracy", 2, {})) == {2, 3}
     assert next_repeats(known, "accuracy", 1, {"v1-2": 50}) == [3]
     assert next_repeats([], "accuracy", 3, {}) == []
+
+
+def test_the_sentence_on_one_network_is_singular():
+    """A front of one network has a probability, not a number of networks."""
+    certainty = FrontierCertainty(TrainingNoise(0.01, 2, 1, 0.01, True), {0: 0.3, 1: 0.7})
+    assert "this one stays on the frontier with a probability of 30%" in certainty_text(certainty, [0], "accuracy")
+    assert "1.0 of these 2 are expected to stay" in certainty_text(certainty, [0, 1], "accuracy")
