@@ -16,9 +16,9 @@ from explorer.analysis.quantities import is_maximised
 from explorer.errors import StoreError
 from explorer.records import ConfirmationRecord, Confirmed, Curve, Environment, GradientFlow, Lease, TrialRecord
 from explorer.store.confirmations import read_confirmations
-from explorer.store.gradient_flows import read_gradient_flow
 from explorer.store.schema import trials
 from explorer.store.trials import (
+    read_changed,
     read_counts,
     read_curves,
     read_environments,
@@ -29,6 +29,7 @@ from explorer.store.trials import (
 )
 from explorer.store.views import questions
 from explorer.store.views.commands import StudyCommands
+from explorer.store.views.gradient_flows import read_gradient_flow
 from explorer.store.views.notebook import study_html
 from explorer.system.lazy_module import LazyModule
 
@@ -97,8 +98,9 @@ class Study(StudyCommands):
         Raises:
             StoreError: The database cannot be read, or a row is damaged. All methods raise it.
         """
-        changed = (trials.c.revision > questions.storable(since_revision),) if since_revision else ()
-        return read_trials(self, self.objectives, *changed, full=full)
+        if since_revision:
+            return read_changed(self, self.objectives, questions.storable(since_revision), full=full)
+        return read_trials(self, self.objectives, full=full)
 
     def trial(self, number: int) -> TrialRecord:
         """Return one trial with architecture, training curve and environment.
