@@ -108,11 +108,12 @@ def to_record(data: Mapping[str, Any]) -> TrialRecord:
         raise DamagedRow(
             f"explorer_architectures: there is no row of network {data['digest']} of trial {data['number']}"
         )
-    if environment is None and data["environment"] is not None and "environment_json" in data:
-        raise DamagedRow(f"{where}, column environment: there is no environment {data['environment']}")
+    digest = data.get("environment")
+    if environment is None and digest is not None and "environment_json" in data:
+        raise DamagedRow(f"{where}, column environment: there is no environment {digest}")
     if '"digest"' in architecture and data["digest"] not in architecture:
         raise DamagedRow(f"explorer_architectures, network {data['digest']}: the row holds another network")
-    values["environment"] = read_environment(data["environment"], environment)
+    values["environment"] = read_environment(digest, environment)
     if values.pop("resumable", False):
         values["state"] = "interrupted"
     return TrialRecord(architecture_json=architecture, **values)
