@@ -43,6 +43,7 @@ from explorer.dashboard.text import safe_text
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
 from explorer.study.recorded_space import space_networks
+from explorer.study.results.effects import values_text
 from explorer.study.results.levels import unknown_levels_text
 
 MAX_CHOICES = 6  # in parallel categories; ribbons through more are not readable
@@ -109,9 +110,12 @@ def draw() -> None:
     asked = Asked(key, known, objective, cost, unit, model, maximised)
     untried = cached((*key, "untried"), lambda: unknown_levels_text(study, every))
     factors = cached((*key, "factors"), lambda: varying_choices(known))
+    values = cached((*key, "values"), lambda: values_text(study))
     answers, over_cost, together, spread = st.tabs(
         ["Effects", "Over cost", "Interactions", "Distributions"], on_change="rerun", key="question"
     )
+    if values:
+        st.caption(values)
     if answers.open:
         with answers:
             if untried:
