@@ -11,7 +11,7 @@ import numpy as np
 import pandas
 from plotly import graph_objects as go
 
-from explorer.dashboard.figures.axes import quantity_axis
+from explorer.dashboard.figures.axes import label_width, quantity_axis
 from explorer.dashboard.figures.style import GREY, HIGHLIGHT, LINE_HEIGHT, MARGIN, add_note, level_styles
 from explorer.dashboard.quantities import Unit
 from explorer.dashboard.text import safe_text
@@ -31,9 +31,10 @@ HOVER_LINE, HOVER_LINES = 64, 5  # characters of a line of a hover text, and its
 SMALLEST_PLANE = (250, 300)
 DIGIT_WIDTH = 8  # pixels
 MARK = 5  # pixels, half the size of a mark
+TITLE = 28  # pixels of the title of an axis and its distance from the labels
 LINES = (17, 32, 47)  # pixels above its point, or below it, of a label with a line to it
 NAME_WIDTH = 7.5  # pixels of a character of the legend; a saved SVG may be shown in a wider font than the browser's
-UNSELECTED = {False: 0.3, True: 0.75}  # opacity beside a selected point, of dominated points and of the frontier
+UNSELECTED = {False: 0.15, True: 0.35}  # opacity beside selected points, of dominated points and of the frontier
 
 
 def frontier_figure(
@@ -44,7 +45,6 @@ def frontier_figure(
     log_x: bool = False,
     maximised: tuple[bool, bool] = (False, True),
     colour: str | None = None,
-    chosen: int | None = None,
     earlier: pandas.DataFrame | None = None,
     bound: float | None = None,
     probabilities: Mapping[int, float] = MappingProxyType({}),
@@ -64,7 +64,6 @@ def frontier_figure(
         log_x: Whether the x axis is logarithmic.
         maximised: Whether more is better, for x and for y.
         colour: The choice point whose answers are the levels of ``points``; None for one colour.
-        chosen: The trial that is highlighted.
         earlier: Points of an earlier frontier, drawn as a dashed line.
         bound: A budget on x, drawn as a vertical line that can be dragged.
         probabilities: Trial number -> probability to stay on the frontier in another run, drawn as opacity.
@@ -95,6 +94,7 @@ def frontier_figure(
             x=bound / x.divisor,
             name=BUDGET,
             line={"color": HIGHLIGHT, "width": 2.5, "dash": "dot"},
+            label={"text": "◂ budget ▸", "textposition": "end", "textangle": 0},
         )
     hovers = _Hovers(front, x, y, maximised, probabilities, seeds)
     for level, (colour_of, symbol) in level_styles(points.level).items():
@@ -114,9 +114,8 @@ def frontier_figure(
                     legendgroup=level,
                     showlegend=False,
                     marker=marker,
-                    selectedpoints=[index for index, trial in enumerate(own.trial) if trial == chosen],
-                    selected={"marker": {"color": HIGHLIGHT, "size": 18, "opacity": 1}},
-                    unselected={"marker": {"size": size, "opacity": min(opacity, UNSELECTED[is_front])}},
+                    selected={"marker": {"opacity": marker["opacity"]}},
+                    unselected={"marker": {"opacity": min(opacity, UNSELECTED[is_front])}},
                     customdata=own.trial,
                     text=[hovers.text(row) for row in own.itertuples()],
                     hovertemplate="%{text}<extra></extra>",
@@ -133,7 +132,7 @@ def frontier_figure(
     entry = NAME_WIDTH * max((len(trace.name or "") for trace in figure.data), default=0)
     figure.update_layout(
         height=450,
-        margin=MARGIN,
+        margin={**MARGIN, "l": TITLE + label_width(figure.layout.yaxis), "t": 48, "b": TITLE + 20},  # fixed: drawn once
         hovermode="closest",
         clickmode="event+select",
         dragmode="zoom",
@@ -163,8 +162,9 @@ def _draw_axes(figure: go.Figure, points: pandas.DataFrame, x: Unit, y: Unit, lo
         (np.nanmin(own), np.nanmax(own)) if len(own) else (math.nan, math.nan)
         for own in (points.x.to_numpy(float), np.concatenate(heights))
     ]
-    figure.update_xaxes(**quantity_axis(x, *(value * x.divisor for value in spans[0]), log=log_x))
-    figure.update_yaxes(**quantity_axis(y, *(value * y.divisor for value in spans[1])))
+    # Automatic margins would take plotly as long again as all points of a large study.
+    figure.update_xaxes(**quantity_axis(x, *(value * x.divisor for value in spans[0]), log=log_x), automargin=False)
+    figure.update_yaxes(**quantity_axis(y, *(value * y.divisor for value in spans[1])), automargin=False)
 
 
 def _density(points: pandas.DataFrame, log_x: bool) -> go.Heatmap:
