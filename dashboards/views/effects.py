@@ -111,11 +111,11 @@ def draw() -> None:
     untried = cached((*key, "untried"), lambda: unknown_levels_text(study, every))
     factors = cached((*key, "factors"), lambda: varying_choices(known))
     values = cached((*key, "values"), lambda: values_text(study))
+    if values:
+        st.caption(values)
     answers, over_cost, together, spread = st.tabs(
         ["Effects", "Over cost", "Interactions", "Distributions"], on_change="rerun", key="question"
     )
-    if values:
-        st.caption(values)
     if answers.open:
         with answers:
             if untried:

@@ -11,9 +11,6 @@ from explorer.dashboard.text import safe_text
 SHORT = (1, 1.5, 2, 3, 4, 5, 6, 8)
 SHORTER = tuple(k / 10 for k in range(10, 100))
 FEW, MANY = 3, 9  # labels on the axis
-LABELS = 6  # on a linear axis, about
-SPELLED = 10_000  # numbers from here on have a prefix
-DIGIT = 7  # pixels of a digit of a label
 ROOM = 0.06  # of the range beyond the data on each side
 PREFIXES = {"G": 1e9, "M": 1e6, "k": 1e3, "": 1.0}
 
@@ -53,17 +50,6 @@ def quantity_axis(unit: Unit, low: float, high: float, *, log: bool = False) -> 
     elif is_si:
         settings["ticksuffix"] = unit.suffix
     return settings
-
-
-def label_width(axis: Any) -> int:
-    """Return the width in pixels that the labels of a linear axis need at most, also if the user zooms in."""
-    low, high = axis.range or (0.0, 1.0)
-    step = (high - low) / LABELS
-    decimals = max(0, 1 - math.floor(math.log10(step))) if step > 0 else 0
-    size = max(abs(low), abs(high))
-    whole = f"{size:.0f}" if size < SPELLED else "1.2M"  # plotly writes larger numbers with a prefix
-    shown = len(whole) + (1 + min(decimals, 4) if decimals else 0) + len(axis.ticksuffix or "") + (low < 0)
-    return DIGIT * shown
 
 
 def log_ticks(low: float, high: float) -> list[float]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas
 from plotly import graph_objects as go
 
-from explorer.dashboard.figures.axes import label_width, quantity_axis
+from explorer.dashboard.figures.axes import quantity_axis
 from explorer.dashboard.figures.style import GREY, HIGHLIGHT, LINE_HEIGHT, MARGIN, add_note, level_styles
 from explorer.dashboard.quantities import Unit
 from explorer.dashboard.text import safe_text
@@ -31,7 +31,6 @@ HOVER_LINE, HOVER_LINES = 64, 5  # characters of a line of a hover text, and its
 SMALLEST_PLANE = (250, 300)
 DIGIT_WIDTH = 8  # pixels
 MARK = 5  # pixels, half the size of a mark
-TITLE = 28  # pixels of the title of an axis and its distance from the labels
 LINES = (17, 32, 47)  # pixels above its point, or below it, of a label with a line to it
 NAME_WIDTH = 7.5  # pixels of a character of the legend; a saved SVG may be shown in a wider font than the browser's
 UNSELECTED = {False: 0.15, True: 0.35}  # opacity beside selected points, of dominated points and of the frontier
@@ -132,7 +131,7 @@ def frontier_figure(
     entry = NAME_WIDTH * max((len(trace.name or "") for trace in figure.data), default=0)
     figure.update_layout(
         height=450,
-        margin={**MARGIN, "l": TITLE + label_width(figure.layout.yaxis), "t": 48, "b": TITLE + 20},  # fixed: drawn once
+        margin={**MARGIN, "r": 24, "t": 48},  # room for the end of the budget line and its label
         hovermode="closest",
         clickmode="event+select",
         dragmode="zoom",
@@ -162,9 +161,8 @@ def _draw_axes(figure: go.Figure, points: pandas.DataFrame, x: Unit, y: Unit, lo
         (np.nanmin(own), np.nanmax(own)) if len(own) else (math.nan, math.nan)
         for own in (points.x.to_numpy(float), np.concatenate(heights))
     ]
-    # Automatic margins would take plotly as long again as all points of a large study.
-    figure.update_xaxes(**quantity_axis(x, *(value * x.divisor for value in spans[0]), log=log_x), automargin=False)
-    figure.update_yaxes(**quantity_axis(y, *(value * y.divisor for value in spans[1])), automargin=False)
+    figure.update_xaxes(**quantity_axis(x, *(value * x.divisor for value in spans[0]), log=log_x))
+    figure.update_yaxes(**quantity_axis(y, *(value * y.divisor for value in spans[1])))
 
 
 def _density(points: pandas.DataFrame, log_x: bool) -> go.Heatmap:
