@@ -13,7 +13,8 @@ from explorer.networks.ops.base import TensorShape
 from explorer.space.count.questions import END, Answers, Question, Reachability, State, UnitQuestions
 from explorer.space.count.unit_shapes import UnitShapes
 from explorer.space.derive.relevance import Relevance, depends_on_block
-from explorer.space.grammar import Fault, Grammar, Node
+from explorer.space.further_nodes import UnitEnd
+from explorer.space.grammar import Fault, Grammar, Node, reachable
 
 NODES_PER_STATE = 10  # nodes that are read for shapes in the time of one state
 
@@ -259,8 +260,14 @@ class Automaton:
         )
 
     def output(self, state: State) -> TensorShape:
-        """Return the output shape of a finished unit. Raises SpaceError if it cannot be built."""
+        """Return the output shape of a finished unit, of a block without the choices of its shortcut.
+
+        Raises:
+            SpaceError: If it cannot be built.
+        """
         try:
+            if state.kind in ("first", "block") and any(self.questions.shortcuts[state.stage - 1].values()):
+                return self.shapes.before_shortcut(state)
             return self.shapes.after(state)
         except Fault as fault:
             raise self.grammar.error(str(fault), fault.place) from None
@@ -273,9 +280,13 @@ class Automaton:
         return self._forgetful[key]
 
     def _forgets_channels(self, kind: str, stage: int) -> bool:
-        if kind not in ("first", "block") or any(self.questions.shortcuts[stage - 1].values()):
+        rule = self.grammar.stages[stage - 1] if stage else None
+        if kind not in ("first", "block") or rule is None:
             return False
-        rule = self.grammar.stages[stage - 1]
+        if any(self.questions.shortcuts[stage - 1].values()):
+            nodes = reachable(self.grammar.rules, (rule.block, rule.first), stage)
+            if any(isinstance(node, UnitEnd) for node in nodes):  # a later unit may change the shape
+                return False
         changed = [shortcut.changed for shortcut in rule.shortcuts.values() if shortcut.changed is not None]
         return self._relevance.forgets_channels(rule.first if kind == "first" else rule.block, changed)
 

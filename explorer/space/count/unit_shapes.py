@@ -96,6 +96,14 @@ class UnitShapes:
                 raise
         return self._shapes[key]
 
+    def before_shortcut(self, state: State) -> TensorShape:
+        """Return the output shape of a block of one unit whose branch is finished. Raises Fault."""
+        site = self._site(state)
+        (unit,) = units_of(site)
+        branch = derive_branch(site, unit, self._bound)
+        self.work += site.resolver.nodes + BINDING * len(branch.ops)
+        return output_before_shortcut(site, branch, self._bound)
+
     def shortcut_questions(self, state: State) -> tuple[Question, ...]:
         """Return the questions of the shortcut of a block whose branch is finished. Raises Fault."""
         parts = self._questions.shortcuts[state.stage - 1]
