@@ -95,8 +95,8 @@ LARGE_SPACES = {
          "width": "[" + ", ".join(f'"round({w}*mult, 8)"' for w in (16, 24, 40, 80, 112, 192, 320)) + "]",
          "block": "conv1x1(in*e) bn act (dwconv3x3 | dwconv5x5 | dwconv7x7) bn act attn conv1x1 bn +",
          "shortcut": "{changed: none}"},
-        {"res": "range(128, 288, 8)", "mult": "range(0.5, 1.5, 0.05)", "e": "range(1, 8, 1)", "act": "relu6 | hardswish",
-         "attn": "none | se(r=4)", "depth": "range(1, 6, 1)"},
+        {"res": "range(128, 288, 8)", "mult": "range(0.5, 1.5, 0.05)", "e": "range(1, 8, 1)",
+         "act": "relu6 | hardswish", "attn": "none | se(r=4)", "depth": "range(1, 6, 1)"},
         "depth", "e attn",
     ),
     "ten stages, a choice in the shortcut": LargeSpace(

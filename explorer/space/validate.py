@@ -16,7 +16,7 @@ from explorer.space.grammar import Grammar
 
 MAX_WORK = QUICK_COVERAGE
 MAX_WORK_FOR_MORE = 20_000  # to find more errors than the first
-MAX_SAMPLED_WORK = 25_000  # some 0.06 s
+MAX_SAMPLED_WORK = 10_000  # some 0.03 s
 SAMPLES = 1_000
 WHOLE_SAMPLES = 10
 MAX_WALKED_WORK = 3_000  # of random walks, some 0.05 s

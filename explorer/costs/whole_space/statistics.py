@@ -29,6 +29,8 @@ from explorer.space.search_space import SearchSpace
 Z_95 = 1.96  # standard deviations on either side of a 95% interval
 COST_SAMPLE = 10_000  # derivations drawn from a larger space
 COST_BATCH = 250  # of these in the first batch; each later one is twice as large
+FIRST_SHARES = (8, 4)  # the first batch is begun with an eighth, and the second eighth
+MAX_FIRST_UNITS = 1_200  # of such a part; then the other parts are left out
 ESTIMATION_SAMPLE = 100  # derivations from which a larger number of networks is estimated
 MIN_ESTIMATION_SAMPLE = 10
 ESTIMATION_WORK = 120_000  # layers of the networks derived for it, some 0.2 s
@@ -227,13 +229,19 @@ def _sampled_costs(space: SearchSpace, columns: ChoiceColumns) -> Iterator[Costs
     drawn = columns.drawn(min(COST_SAMPLE, columns.total), seed=0)
     drawn = np.arange(columns.total) if drawn is None else drawn
     drawn = drawn[np.random.default_rng(0).permutation(len(drawn))]  # so that the first ones are a uniform sample
-    start, step = 0, max(10, min(COST_BATCH, 20_000 // (len(columns.columns) + 1)))
-    before = 0
+    step = max(10, min(COST_BATCH, 20_000 // (len(columns.columns) + 1)))
+    first = [-(-step // share) for share in FIRST_SHARES]
+    start = before = 0
+    for end in (*first, step):
+        yield _needed(space, costs(drawn[start:end], columns.codes(drawn[start:end])))
+        start = end
+        if end < step and costs.made > MAX_FIRST_UNITS:
+            return  # the first batch alone has too many units
     while start < len(drawn) and 2 * costs.made - before <= MAX_UNITS:  # if the next batch adds as many as the last
-        before = costs.made
+        before, step = costs.made, 2 * step
         indices = drawn[start : start + step]
         yield _needed(space, costs(indices, columns.codes(indices)))
-        start, step = start + step, 2 * step
+        start += step
 
 
 def _costs_of(space: SearchSpace, derivations: list[Derivation]) -> Costs:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from explorer.networks.ops.base import TensorShape
 from explorer.space.count.questions import END, Answers, Question, Reachability, State, UnitQuestions
+from explorer.space.count.shortcut_use import decided, shortcut_questions
 from explorer.space.count.unit_shapes import UnitShapes
 from explorer.space.derive.relevance import Relevance, depends_on_block
 from explorer.space.further_nodes import UnitEnd
@@ -37,8 +38,8 @@ class Automaton:
     Args:
         grammar: The space.
         questions: Those of the space, if they are known.
-        carries_shapes: Whether states contain input shapes. They always do if shortcuts have choices, since the
-            shapes determine which shortcut a block has.
+        carries_shapes: Whether states contain input shapes. They always do if shortcuts have choices and the shapes
+            determine which shortcut a block has.
         ignores_shapes: Whether states contain no shapes even then. Such an automaton has no walks: a block with such a
             shortcut has no next unit.
 
@@ -60,7 +61,11 @@ class Automaton:
     ):
         self.grammar = grammar
         self.questions = questions = questions or UnitQuestions(grammar)
-        self.carries_shapes = carries_shapes or (questions.shortcuts_have_questions and not ignores_shapes)
+        self._asked = shortcut_questions(grammar, questions) if questions.shortcuts_have_questions else {}
+        needs_shapes = not ignores_shapes and not decided(grammar, self._asked)
+        self.carries_shapes = carries_shapes or (questions.shortcuts_have_questions and needs_shapes)
+        if self.carries_shapes or ignores_shapes:
+            self._asked = {}
         roots: list[Node] = [*grammar.sides, grammar.stem, grammar.head]
         if grammar.transition is not None:
             roots.append(grammar.transition)
@@ -73,7 +78,7 @@ class Automaton:
         shaping = relevance.points(roots) if self.carries_shapes else None
         self.reachability = Reachability(grammar, questions, shaping)
         self.shapes = UnitShapes(grammar, questions, relevance, self.reachability.here)
-        if questions.shortcuts_have_questions and self.depends_on_open_total:
+        if self.carries_shapes and questions.shortcuts_have_questions and self.depends_on_open_total:
             raise grammar.error(
                 "a shortcut cannot have choices if shapes depend on 'n' and the number of blocks is a choice"
             )
@@ -195,6 +200,8 @@ class Automaton:
                 left = numbers.blocks
                 if stage == 1:
                     shape = shapes.after(state._replace(kind="stem", stage=0, numbers=numbers._replace(blocks=0)))
+            elif any(of_shortcut := self._asked.get((kind, stage), ((),))[0]):
+                return state._replace(kind=f"{kind}'s shortcut", pending=listed(of_shortcut))
             elif self.carries_shapes and kind == "stem":
                 shape = shapes.input(own)
             elif self.carries_shapes:

@@ -175,6 +175,11 @@ class Decisions:
         return self.grammar.error(f"{MAX_DRAWS:,} random walks violate the conditions", self.grammar.places["where"])
 
     @property
+    def bound(self) -> int:
+        """An upper bound of the number of derivations, below which indices without exact counts are."""
+        return self.bounds.of(self.first.state)
+
+    @property
     def walk_work(self) -> int:
         """The work of walks at an index so far: a step for each decision, and the nodes read for shapes."""
         return self.steps + self.automaton.shapes.work // NODES_PER_STEP

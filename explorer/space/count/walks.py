@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import math
 import random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
+from explorer.errors import SpaceError
 from explorer.space.choices import Derivation
-
-if TYPE_CHECKING:
-    from explorer.space.count.decisions import Decisions
 
 MIN_FOUND = 10
 MAX_DRAWS = 100_000  # random indices among which one belongs to a derivation
 
 
-class Found(NamedTuple):
-    """A derivation with its index."""
+class Walkable(Protocol):
+    """The derivations of a space, as far as random walks need them."""
 
-    index: int
+    @property
+    def bound(self) -> int:
+        """An upper bound of the number of derivations."""
+
+    @property
+    def walk_work(self) -> int:
+        """The work of all walks at an index so far."""
+
+    def find_in_bounds(self, index: int) -> Derivation | None:
+        """Return the derivation of an index below the bound, None if it belongs to none."""
+
+    def not_found(self) -> SpaceError:
+        """Return the error of ``MAX_DRAWS`` random indices without a derivation."""
+
+
+class Found(NamedTuple):
+    """A derivation with its index, its rank."""
+
+    rank: int
     derivation: Derivation
 
 
@@ -33,8 +49,8 @@ class RandomWalks:
         tried: The number of walks so far, with those that belong to no derivation.
     """
 
-    def __init__(self, decisions: Decisions):
-        self._bound = decisions.bounds.of(decisions.first.state)
+    def __init__(self, decisions: Walkable):
+        self._bound = decisions.bound
         self.found: list[Found] = []
         self.tried = 0
         self._decisions = decisions
