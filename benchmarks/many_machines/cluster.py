@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
+
+# Without it Ray replaces 127.0.0.1 by the address of this machine, where the nodes do not listen.
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 
 class Nodes(NamedTuple):
@@ -29,6 +33,7 @@ def ray_nodes(nodes: int, cpus: int) -> Iterator[Nodes]:
         nodes: Number of nodes.
         cpus: Cores that each node has in Ray's books, whatever the machine has.
     """
+    os.environ[LOOPBACK] = "0"  # of this process and of the searches that it starts
     command = [sys.executable, __file__, str(nodes), str(cpus)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None and process.stdout is not None

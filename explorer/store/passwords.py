@@ -16,6 +16,7 @@ _CREDENTIALS = re.compile(
     r"(?:(?P<colon>:?)(?(server).*|\S*)@|(?P<open>:)(?(server).+|(?!)))",
     re.IGNORECASE,
 )
+_TOKEN = re.compile(r"(https?://)(?!\*\*\*)[^:/?#@\s]+@", re.IGNORECASE)  # a web server has no user without a password
 
 
 def has_password(storage: str) -> bool:
@@ -34,7 +35,8 @@ def hide_passwords(text: str) -> str:
         user = f"{found['user']}:" if found["user"] and (found["colon"] or found["open"]) else ""
         return f"{found['start']}{user}{HIDDEN}{'' if found['open'] else '@'}"
 
-    return _CREDENTIALS.sub(hidden, _SECRET_VALUE.sub(rf"\1{HIDDEN}", text))
+    without = _SECRET_VALUE.sub(rf"\1{HIDDEN}", text)
+    return _TOKEN.sub(rf"\1{HIDDEN}@", _CREDENTIALS.sub(hidden, without))
 
 
 def driver_message(error: Exception) -> str:

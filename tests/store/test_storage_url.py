@@ -78,6 +78,13 @@ def test_a_foreign_message_is_masked(form):
     assert CANARY not in hide_passwords(f"connection failed: host=h password='{CANARY} {CANARY}' user=me")
 
 
+@pytest.mark.parametrize("form", ["https://{}@host/bucket", "HTTP://{}@host:9000", "cannot open https://me:{}@host"])
+def test_a_token_before_the_host_of_a_web_server_is_masked(form):
+    """A web address names a token where others name a user."""
+    cleaned = hide_passwords(form.format(CANARY))
+    assert CANARY not in cleaned and "***@host" in cleaned and hide_passwords(cleaned) == cleaned
+
+
 @pytest.mark.parametrize(
     "text",
     [

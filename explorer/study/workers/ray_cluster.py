@@ -28,9 +28,10 @@ from explorer.study.workers.ray_mailbox import Batch, Mailbox
 from explorer.study.workers.ray_task import Order, Pickled, Result, run_task
 from explorer.study.workers.watchdog import UNLIMITED, TrialLimits
 from explorer.system.files import remove, write_atomically
-from explorer.system.version import explorer_version
+from explorer.system.version import base_version, explorer_version
 
 CONNECT_SECONDS = 10.0  # that the cluster has to accept a connection
+VERSION_SECONDS = 30.0  # that the nodes have to name their version; those that need longer are not waited for
 VERDICT_SECONDS = 10.0  # that a training waits for a verdict, which passes through several processes
 CAPACITY_SECONDS = 2.0  # between two questions for the nodes of the cluster
 WORKERS_PER_QUEUED = 8  # for each a further job is queued
@@ -69,9 +70,16 @@ class RayExecutor:
             needs: What the jobs need.
 
         Raises:
-            StudyError: There is no cluster at the address, or the device is one of a machine.
+            StudyError: There is no cluster at the address, a node of it has no explorer or another version, or the
+                device is one of a machine.
         """
         self._is_connected = _connect(needs.address)  # else the caller's script has connected, and stays connected
+        try:
+            _require_same_version()
+        except StudyError:
+            if self._is_connected:
+                ray.shutdown()
+            raise
         self._needs = replace(needs, device=_device(needs.device))
         self._work = _on_device(work, self._needs.device)
         self._capacity, self._asked = 1, float("-inf")
@@ -214,6 +222,8 @@ class RayExecutor:
         try:
             found: Result = ray.get(running.result)
         except RayTaskError as error:
+            if _has_no_explorer(error):  # a node that has joined since the search began
+                return Result([], Failure("a node of the Ray cluster has no explorer", "died", resumable=True))
             return Result([], Failure.of(error.cause if isinstance(error.cause, Exception) else error))
         except RayError as error:  # the node, the Ray worker or its memory was lost
             return Result([], Failure(f"Ray lost the {self._needs.job}: {one_line(error)}", "died", resumable=True))
@@ -270,6 +280,38 @@ def _connect(address: str) -> bool:
             f"no Ray cluster was reached{at}: {one_line(error)}; {check if has_answered else start}"
         ) from None
     return True
+
+
+def _has_no_explorer(error: RayError) -> bool:
+    """Return whether a task failed because its node cannot import the explorer."""
+    return "No module named 'explorer" in str(error)
+
+
+def _version() -> str:
+    """Return the version of the explorer: a task must be a plain function."""
+    return explorer_version()
+
+
+def _require_same_version() -> None:
+    """Raise StudyError if a node cannot import the explorer, or has another version: each of its trials would fail."""
+    asked = {}
+    for node in ray.nodes():
+        if node["Alive"] and node["Resources"].get("CPU"):  # a head without cores runs no trials
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            options = {"num_cpus": 0, "max_retries": 0, "scheduling_strategy": there}
+            asked[ray.remote(_version).options(**options).remote()] = node["NodeManagerHostname"]
+    answered = ray.wait([*asked], num_returns=len(asked), timeout=VERSION_SECONDS)[0] if asked else []
+    own = explorer_version()
+    for answer in answered:
+        fix = f"install {own} there, for the Python that runs 'ray start'"
+        try:
+            found = ray.get(answer)
+        except RayError as error:
+            if _has_no_explorer(error):
+                raise StudyError(f"node {asked[answer]} of the Ray cluster has no explorer: {fix}") from None
+            continue  # it was lost
+        if base_version(found) != base_version(own):  # commits of a checkout may differ
+            raise StudyError(f"node {asked[answer]} of the Ray cluster has explorer {found}, this is {own}: {fix}")
 
 
 def _device(asked: str) -> str:

@@ -129,6 +129,27 @@ def test_other_data_on_a_node_fail_the_trial(ray_nodes, tmp_path):
     assert "are not those of the search" in failure.reason
 
 
+def without_explorer():
+    """Fail as a task on a node whose Python has no explorer."""
+    raise ModuleNotFoundError("No module named 'explorer'")
+
+
+@pytest.mark.parametrize(
+    "version, message",
+    [(lambda: "99.0", r"has explorer 99\.0, this is"), (without_explorer, "has no explorer: install")],
+)
+def test_nodes_with_another_version_or_none_are_refused(ray_nodes, monkeypatch, version, message):
+    """A search does not begin, since each trial would fail there; it disconnects from the cluster."""
+    import ray
+
+    from explorer.study.workers import ray_cluster
+
+    monkeypatch.setattr(ray_cluster, "_version", version)
+    with pytest.raises(StudyError, match=message):
+        start_executor("ray", good, Needs(1, address=ray_nodes.address))
+    assert not ray.is_initialized()
+
+
 def test_ray_client_is_rejected():
     """The message says where to run the search."""
     pytest.importorskip("ray")
