@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--checkout", type=Path, help="another checkout, to be timed in turn with this one")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--commands", default="cost,sample,space", help="of these three, those to time")
+    parser.add_argument("--spaces", default="", help="time the commands on the spaces whose names contain this text")
     parser.add_argument("--only-commands", action="store_true", help="leave out the other parts")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -58,7 +59,7 @@ def main() -> None:
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     checkouts = [HERE, *([options.checkout] if options.checkout else [])]
     with tempfile.TemporaryDirectory() as folder:
-        time_commands(Path(folder), checkouts, options.commands.split(","), options.rounds)
+        time_commands(Path(folder), checkouts, options.commands.split(","), options.rounds, options.spaces)
     if options.only_commands:
         return
     for name in LARGE:
@@ -68,13 +69,15 @@ def main() -> None:
         compare_with_fvcore(name, options.rounds)
 
 
-def time_commands(folder: Path, checkouts: list[Path], commands: list[str], rounds: int) -> None:
+def time_commands(folder: Path, checkouts: list[Path], commands: list[str], rounds: int, part: str) -> None:
     files = {"preact_variants": "preact_variants.yaml"}
     for number, (title, space) in enumerate(LARGE_SPACES.items()):
         file = folder / f"space{number}.yaml"
         file.write_text(space.text)
         files[title] = str(file)
     for title, file in files.items():
+        if part not in title:
+            continue
         for command in ([name, f"{file}#0" if name == "cost" else file] for name in commands):
             times: dict[Path, list[float]] = {checkout: [] for checkout in checkouts}
             for _ in range(rounds):
