@@ -218,14 +218,12 @@ class Study(StudyCommands):
     def nearest_to(self, limits: Iterable[Limit | str] | Limit | str) -> TrialRecord | None:
         """Return the complete trial that exceeds the limits least (without limits the first), or None without any."""
         limits = questions.limits_of(limits)
-        names = [limit.cost for limit in limits]
-        light = with_estimates(self._complete(), self.confirmations(), names, self.fingerprint.get("epochs"))
+        light = self._estimated(limit.cost for limit in limits)
         known = [record for record in light if all(record.value(limit.cost) is not None for limit in limits)]
-        return min(
-            known,
-            key=lambda record: max((each.excess(record.quantities) for each in limits), default=0.0),
-            default=None,
-        )
+        if not known:
+            return None
+        excess = [max((each.excess(record.quantities) for each in limits), default=0.0) for record in known]
+        return self._with_details([known[excess.index(min(excess))]])[0]
 
     def mixed_environments(self) -> str:
         """Describe the environments in which latencies were measured, and their differences; empty if there is one."""
@@ -366,15 +364,12 @@ class Study(StudyCommands):
 
     def _comparable(self, names: list[str], mix_environments: bool) -> list[TrialRecord]:
         """Return the complete trials. Raises StoreError if these quantities are unknown or not comparable."""
-        light = self._complete()
+        light = self._measured()
         if light:
             self._require(names, light)
         if not mix_environments:
             questions.require_one_environment(self.name, names, light)
         return light
-
-    def _complete(self) -> list[TrialRecord]:
-        return read_trials(self, self.objectives, trials.c.state == "complete", full=False)
 
     def _measured(self) -> list[TrialRecord]:
         return read_measured(self, self.objectives)
