@@ -18,8 +18,8 @@ from explorer.data.formats.mnist import FASHION_MNIST, MNIST, idx_layout
 from explorer.data.formats.parquet import parquet_layout
 from explorer.data.sources import Layout, PublicDataset, Source, data_root, find_source, is_named
 from explorer.data.splits import SPLITS, Split
-from explorer.errors import DataError, did_you_mean
-from explorer.extensions.lookup import find, names, why_unknown
+from explorer.errors import DataError
+from explorer.extensions.lookup import find, names, unknown_hint
 from explorer.extensions.registry import serve
 from explorer.networks.ops.base import TensorShape
 
@@ -101,7 +101,7 @@ def require_known(name: str) -> None:
     """Raise DataError unless ``name`` is an embedded or a public data set, or one of an extension."""
     known = known_names()
     if name not in known:
-        hint = why_unknown("data", name) or did_you_mean(name, known)
+        hint = unknown_hint("data", name, known)
         raise DataError(f"unknown data set {name!r}; known: {', '.join(known)}{hint}")
 
 
@@ -169,7 +169,7 @@ def find_folder(name: str, data_dir: str | Path | None) -> tuple[Path, int | Non
     raise DataError(
         f"unknown data set {name!r}: no folder of that name, here or in {data_root(data_dir)}; known: "
         f"{', '.join(known_names())}, or a folder with one subfolder of images for each class"
-        f"{why_unknown('data', name) or did_you_mean(name, known_names())}"
+        f"{unknown_hint('data', name, known_names())}"
     )
 
 

@@ -6,15 +6,15 @@ used; those of ops are loaded when ops are first used.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from explorer.errors import ExtensionError, one_line
+from explorer.errors import ExtensionError, did_you_mean, one_line
 from explorer.extensions import registry
 from explorer.extensions.files import load_from_environment
 from explorer.extensions.registry import KINDS, Extension, Origin
 
-OWN_OP = "an op of your own is loaded by --import FILE.py"  # the hint for a name that is like no known one
 _failed: dict[str, str] = {}  # installed op that could not be loaded -> why
 
 
@@ -94,3 +94,21 @@ def why_unknown(kind: str, name: str) -> str:
         return f"; {_failed[name]}"
     origin = registry.needed(kind, name)
     return "" if origin is None else f"; {name!r} is from {origin}: {registry.how_to_add(origin)}"
+
+
+def unknown_hint(kind: str, name: str, known: Iterable[str] = ()) -> str:
+    """Return what a message adds about an unknown name: where it is from, a similar name, or how to load one's own.
+
+    Args:
+        kind: One of KINDS; empty if extensions add no such names.
+        name: The name.
+        known: The valid names, among which a similar one is sought.
+    """
+    found = why_unknown(kind, name) or did_you_mean(name, known)
+    return found if found or not kind else own_hint(kind)
+
+
+def own_hint(kind: str) -> str:
+    """Return how an extension of a kind is loaded, for a message about a name that is like no known one."""
+    word = KINDS[kind].word
+    return f"; {'an' if word[0] in 'aeiou' else 'a'} {word} of your own is loaded by --import FILE.py"

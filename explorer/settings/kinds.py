@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.errors import SettingError, did_you_mean
-from explorer.extensions.lookup import names, why_unknown
+from explorer.errors import SettingError
+from explorer.extensions.lookup import names, unknown_hint
 from explorer.settings.amounts import parse_bytes, parse_seconds, parse_whole
 
 
@@ -169,7 +169,7 @@ class Name(Kind):
         if value not in self.known:
             known = [*self.known, *(names(self.extensions) if self.extensions else ())]
             if value not in known:
-                near = why_unknown(self.extensions, str(value)) or did_you_mean(str(value), known)
+                near = unknown_hint(self.extensions, str(value), known)
                 raise SettingError(f"unknown {self.what} {value!r}; known: {', '.join(known)}{near}")
         return str(value)
 

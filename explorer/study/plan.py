@@ -15,9 +15,9 @@ from explorer.analysis.limits import Limit
 from explorer.analysis.quantities import COSTS, LATENCY, TRAINED
 from explorer.data.catalogue import EMBEDDED, data_place
 from explorer.data.dataset import load_data
-from explorer.errors import StudyError, did_you_mean
+from explorer.errors import StudyError
 from explorer.extensions.files import require_sendable
-from explorer.extensions.lookup import find, names
+from explorer.extensions.lookup import find, names, unknown_hint
 from explorer.space.search_space import SearchSpace
 from explorer.store.studies import check_name
 from explorer.study.candidates import Candidates, OwnCost
@@ -375,8 +375,8 @@ def _expected(objectives: Mapping[str, str], known_costs: Iterable[str], own_eva
 
 
 def _known(names: Iterable[str], asked: str) -> str:
-    """Return the known names, and the most similar one, for a message."""
-    return f"known: {', '.join(names)}{did_you_mean(asked, names)}"
+    """Return the known names and what may be wrong with the asked one, for a message."""
+    return f"known: {', '.join(names)}{unknown_hint('cost', asked, names)}"
 
 
 def _require_picklable(evaluate: Evaluate) -> None:

@@ -15,7 +15,6 @@ from explorer.space.choices import Derivation
 from explorer.space.levels import Level
 from explorer.store.trials import read_sampler_notes
 from explorer.store.writer import StudyWriter
-from explorer.study.budget import DEFAULT_TRIALS
 from explorer.study.candidates import Candidate, Candidates
 from explorer.study.plan import Plan
 from explorer.study.samplers.coverage import Coverage
@@ -25,7 +24,6 @@ from explorer.study.trial_index import TrialIndex
 
 MAX_TOO_SLOW = 200  # measured networks in a row that exceed a limit on latency, after which a search ends
 MAX_SET_ASIDE = 500  # untried networks of too high expected latency, after which the best of them is measured
-MAX_LEVELS = 5  # levels in a row that no untried network has, after which the sampler is free
 MAX_REPEATS = 4  # proposals in a row without a new network, after which an untried one is drawn
 _log = logging.getLogger(__name__)
 
@@ -64,7 +62,7 @@ class Proposer:
         self._trials = trials
         self._curves = curves
         settings = plan.settings
-        self._coverage = Coverage(plan.space, settings.cover, settings.trials or DEFAULT_TRIALS, settings.sampler)
+        self._coverage = Coverage(plan.space, settings.cover, settings.sampler)
         self._untried = candidates.untried(writer.study.seed, trials.digests)
         self._set_aside: list[Candidate] = []  # untried, and expected to exceed a limit on latency
         self._too_slow = 0  # measured networks in a row that exceed a limit on latency
@@ -90,7 +88,7 @@ class Proposer:
         candidate: Candidate | None = None
         notes: Mapping[str, Any] = {}
         level: Level | None = None
-        for _ in range(MAX_LEVELS):
+        for _ in range(self._coverage.most_sought):
             if candidate is None and (level := self._coverage.next_level()) is not None:
                 candidate, notes = self._ask_with_level(number, level)
         if candidate is None:
@@ -200,17 +198,14 @@ class Proposer:
         None if neither is untried and within the limits; the level is given up then.
         """
         derivation, notes = self._sampler.ask(number, level)
-        if derivation.choices.get(level.choice) == level.option:
-            candidate = self._untried_candidate(derivation)
-            if candidate is not None:
-                return candidate, notes
+        candidate = self._coverage.find(derivation, level, self._untried_candidate)
+        if candidate is not None and candidate.derivation == derivation:
+            return candidate, notes
         self._sampler.forget(number)
-        for changed in self._coverage.with_level(derivation, level):
-            candidate = self._untried_candidate(changed)
-            if candidate is not None:
-                return candidate, self._sampler.adopt(number, changed)
-        self._coverage.give_up(level)
-        return None, {}
+        if candidate is None:
+            self._coverage.give_up(level)
+            return None, {}
+        return candidate, self._sampler.adopt(number, candidate.derivation)
 
     def _untried_candidate(self, derivation: Derivation) -> Candidate | None:
         """Return the candidate of a derivation; None if it is tried, cannot be built, or probably violates a limit."""

@@ -208,8 +208,9 @@ class SearchSettings(Settings):
     )
     cover: int | None = setting(
         None,
-        "Try each level of each choice at least K times, in the networks with it that the sampler prefers;"
-        " by default up to twice, in at most a third of the trials, and 0 for the sampler random.",
+        "First try each level of each choice at least K times, several in each network; it takes K trials for each"
+        " level of the largest choice, and more if limits or conditions keep levels apart. By default each level is"
+        " tried up to twice, in at most a third of the trials, and 0 times with the sampler random.",
         Whole(0, max_typed=1_000),
         metavar="K",
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from explorer.errors import TrainingError, did_you_mean
-from explorer.extensions.lookup import find, names, why_unknown
+from explorer.extensions.lookup import find, names, unknown_hint
 from explorer.extensions.registry import serve
 from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import Op
@@ -296,7 +296,7 @@ def recipe(given: str | PathLike[str] | Mapping[str, Any] | Recipe, base: Recipe
     known = [*RECIPES, *names("recipe")]
     raise TrainingError(
         f"unknown recipe {name!r}; known: {', '.join(known)}, or a JSON file of a recipe's fields"
-        f"{sgd or why_unknown('recipe', name) or did_you_mean(name, known)}"
+        f"{sgd or unknown_hint('recipe', name, known)}"
     )
 
 

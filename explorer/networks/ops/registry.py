@@ -8,7 +8,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar
 
 from explorer.errors import ArchitectureError, ExtensionError
-from explorer.extensions.lookup import OWN_OP, load_ops, why_unknown
+from explorer.extensions.lookup import load_ops, own_hint, why_unknown
 from explorer.networks.ops.base import MAX_CHANNELS, MAX_KERNEL, Argument, Op, check_argument
 
 AnyOp = TypeVar("AnyOp", bound=Op)
@@ -91,7 +91,8 @@ class Registry:
             return self.nested[data["op"]](data, self.from_json)
         cls = self.by_spelling.get(data["op"])
         if cls is None:
-            hint = why_unknown("op", data["op"]) or f"; {OWN_OP}; known ops: {', '.join(sorted(self.by_spelling))}"
+            known = f"; known ops: {', '.join(sorted(self.by_spelling))}"
+            hint = why_unknown("op", data["op"]) or own_hint("op") + known
             raise ArchitectureError(f"unknown op {data['op'][:80]!r}{hint}")
         values = {}
         known = {field.name: field for field in fields(cls)}

@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from explorer.errors import Edit, did_you_mean, similar_names
-from explorer.extensions.lookup import OWN_OP, why_unknown
+from explorer.extensions.lookup import own_hint, why_unknown
 from explorer.networks.ops.base import Argument
 from explorer.networks.ops.merge import MERGES
 from explorer.space.further_nodes import ForkItem, TapItem, UnitEnd
@@ -230,7 +230,7 @@ class Parser(ValueParser):
             if name in VARIABLES or name in FUNCTIONS or name in BY_PLACE or name == "range":
                 raise ExpressionError(offset, self.mixed(name))
             known = self.names.structural()
-            hint = why_unknown("op", unsized(name)) or did_you_mean(name, known) or f"; {OWN_OP}"
+            hint = why_unknown("op", unsized(name)) or did_you_mean(name, known) or own_hint("op")
             message = f"unknown name {name[:64]!r}{self.context(offset)}{hint}"
             return self.fault(offset, message, *renamed(offset, name, known))
         op, kernel = found

@@ -35,14 +35,38 @@ class StudyCommands(StudyFiles):
             raise StoreError(f"study {self.name!r} is in memory; keep it with explorer.copy_study(study, 'kept.db')")
         return self.database.url
 
-    def effects(self, factor: str | None = None, **options: Any) -> list[Effect]:
+    def effects(
+        self,
+        factor: str | None = None,
+        *,
+        pairs: int | None = None,
+        x: str | None = None,
+        y: str | None = None,
+        mix_environments: bool = False,
+        **options: Any,
+    ) -> list[Effect]:
         """Return what each choice does, as ``explorer effects`` shows it.
 
         Args:
             factor: Only this choice; all by default.
-            options: ``x``, ``y`` and ``mix_environments`` of ``explorer.choice_effects``.
+            pairs: First train counterparts of trained networks, until the study has so many for this question.
+            x: As for ``explorer.choice_effects``.
+            y: As for ``explorer.choice_effects``.
+            mix_environments: As for ``explorer.choice_effects``.
+            options: With ``pairs`` the other arguments of ``explorer.train_pairs``, such as ``evaluate`` and
+                ``workers``.
+
+        Raises:
+            StudyError: The question has no answer, or no counterpart is left.
+            SearchFailed: The trainings gave up.
         """
-        return explorer.choice_effects(self._opened, factor, **options)
+        if pairs is None and options:
+            raise TypeError(f"effects(): {', '.join(options)} need pairs=N, which trains counterparts first")
+        if pairs is not None:
+            if not mix_environments:
+                self._opened.require_one_environment(self._opened.axes(x, y))
+            explorer.train_pairs(self._opened, pairs, factor=factor, x=x, y=y, **options)
+        return explorer.choice_effects(self._opened, factor, x=x, y=y, mix_environments=mix_environments)
 
     def confirm(self, *, seeds: int = 5, **options: Any) -> list[Confirmed]:
         """Train the networks of the front again from fresh seeds, as ``explorer confirm`` does.

@@ -15,7 +15,7 @@ import numpy as np
 from explorer.analysis.crowding import crowding_distances, non_dominated_ranks
 from explorer.analysis.pareto import non_dominated
 from explorer.errors import StudyError, did_you_mean
-from explorer.extensions.lookup import find, names, why_unknown
+from explorer.extensions.lookup import find, names, unknown_hint
 from explorer.extensions.registry import serve
 
 Array = np.ndarray
@@ -240,7 +240,7 @@ def rule_of(name: str) -> Rule:
         return RULES[name]
     found = find("stopping", name)
     if found is None:
-        raise StudyError(f"unknown stopping rule {name!r}{why_unknown('stopping', name)}")
+        raise StudyError(f"unknown stopping rule {name!r}{unknown_hint('stopping', name)}")
     rule: Rule = found.value() if isinstance(found.value, type) else found.value
     return rule
 

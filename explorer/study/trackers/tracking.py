@@ -12,8 +12,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from explorer.errors import SettingError, StudyError, did_you_mean, one_line
-from explorer.extensions.lookup import find, names, why_unknown
+from explorer.errors import SettingError, StudyError, one_line
+from explorer.extensions.lookup import find, names, unknown_hint
 from explorer.extensions.registry import serve
 from explorer.records import TrialRecord
 from explorer.settings.kinds import Kind
@@ -72,7 +72,7 @@ def _checked(setting: str, text: Any) -> str:
             raise SettingError(f"tracker {name!r} needs the package {needs}; install it with: {install_command(name)}")
     elif name not in names("tracker"):
         known = [*TOOLS, *names("tracker")]
-        hint = why_unknown("tracker", name) or did_you_mean(name, known)
+        hint = unknown_hint("tracker", name, known)
         raise SettingError(f"unknown tracker {name!r}; known: {', '.join(known)}{hint}")
     return text
 

@@ -86,6 +86,20 @@ def test_exactly_n_counterparts_are_trained_with_the_seeds_of_their_twins():
     assert [(each.trial, each.state) for each in found.trainings] == [(record.number, "complete") for record in trained]
 
 
+def test_the_method_of_a_study_trains_pairs_first():
+    """``study.effects(pairs=N)`` trains N counterparts and returns the new effects, as the command does."""
+    evaluate = Evaluation()
+    study = searched(evaluate)
+    before = study.effects("act")
+    after = study.effects("act", pairs=3, evaluate=evaluate)
+    assert len(counterparts(study)) == 3 and len(evaluate.calls) == 19
+    assert after == study.effects("act") != before
+    with pytest.raises(TypeError, match="effects.*: workers need pairs=N"):
+        study.effects("act", workers=1)
+    with pytest.raises(StudyError, match="pairs must be a whole number"):
+        study.effects(pairs=0)
+
+
 @pytest.mark.slow  # eight studies of a second each: one alone does not tell how far achieved widths scatter
 def test_the_achieved_width_is_near_the_expected_one():
     """Over eight studies with a planted effect, the median of achieved by expected half-widths is within a fifth of 1,

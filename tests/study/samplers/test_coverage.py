@@ -50,10 +50,41 @@ def rare():
 
 @pytest.mark.parametrize("sampler", ["frontier", "evolution", "tpe"])
 def test_every_level_is_tried(rare, sampler):
-    """With cover=1 a study of as many trials as levels tries every level, also of a choice that depends on another."""
-    settings = {"evaluate": shallow, "workers": 1, "storage": None, "trials": 24, "seed": 3}
+    """With cover=1 as many trials as the largest choice has levels try every level, also of a choice that depends on
+    another."""
+    settings = {"evaluate": shallow, "workers": 1, "storage": None, "trials": 8, "seed": 3}
     study = run_search(rare, sampler=sampler, cover=1, **settings).study
-    assert untried_levels(study) == [] and study.counts()["complete"] == 24
+    assert untried_levels(study) == [] and study.counts()["complete"] == 8
+
+
+def test_every_level_is_tried_as_often_as_asked(rare):
+    """With cover=2 twice as many trials try every level twice."""
+    settings = {"evaluate": shallow, "workers": 1, "storage": None, "trials": 16}
+    study = run_search(rare, cover=2, **settings).study
+    counts = Counter(item for trial in study.trials() for item in trial.choices.items())
+    assert min(counts[level] for level in levels_of(rare)) == 2
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_choice_that_depends_on_a_level_takes_the_trials_of_that_level(seed):
+    """The three ratios of one of six orders take 3 + 5 trials; six trials try all orders."""
+    variants = load_space("search_spaces/preact_variants.yaml")
+    settings = {"evaluate": one_value, "workers": 1, "storage": None, "seed": seed, "cover": 1}
+    assert untried_levels(run_search(variants, trials=8, **settings).study) == []
+    assert {level.choice for level in untried_levels(run_search(variants, trials=6, **settings).study)} == {"ratio"}
+
+
+def test_levels_that_the_limits_keep_apart_are_tried():
+    """Under a limit that allows some levels only with cheap other ones, every allowed level is tried."""
+    variants = load_space("search_spaces/preact_variants.yaml").with_input((1, 8, 8), 10)
+    settings = {"evaluate": one_value, "workers": 1, "storage": None, "cover": 1, "limits": "macs<=600k"}
+    study = run_search(variants, trials=5, **settings).study
+    untried = untried_levels(study)
+    assert untried and untried == excluded_levels(study, untried)
+
+
+def one_value(architecture, *, choices, epochs, seed):
+    return {"accuracy": 0.5}
 
 
 def test_a_search_without_coverage_names_what_it_left_out(rare):
@@ -82,8 +113,8 @@ def test_a_level_whose_trials_were_all_stopped_is_named(rare):
 
 def test_a_random_sample_is_not_restricted(rare):
     """The sampler random proposes a uniform sample unless coverage is asked for."""
-    assert informed(Coverage(rare, None, 1_000, "random"), begun(252)).next_level() is None
-    assert informed(Coverage(rare, 1, 1_000, "random"), begun(252)).next_level() is not None
+    assert informed(Coverage(rare, None, "random"), begun(252)).next_level() is None
+    assert informed(Coverage(rare, 1, "random"), begun(252)).next_level() is not None
 
 
 def begun(count: int) -> list[TrialRecord]:
@@ -100,19 +131,16 @@ def informed(coverage: Coverage, trials: list[TrialRecord]) -> Coverage:
 
 @pytest.mark.parametrize("budget", [3, 8, 30, 61, 400])
 def test_coverage_takes_at_most_a_third_of_the_trials(rare, budget):
-    """By default every third trial after the first eight has a wanted level, at most twice the same, whatever the
-    budget."""
-    coverage, longer = Coverage(rare, None, budget, "frontier"), Coverage(rare, None, 10 * budget, "frontier")
+    """By default every third trial after the first eight has a wanted level, at most twice the same."""
+    coverage = Coverage(rare, None, "frontier")
     wanted, first = Counter(), None
     for trial in begun(budget):
         level = coverage.next_level()
-        assert level == longer.next_level()
         if level is not None:
             wanted[level] += 1
             first = trial.number if first is None else first
             trial = replace(trial, choices=dict([level]))
         coverage.learn(trial)
-        longer.learn(trial)
     assert wanted.total() <= budget // 3 and max(wanted.values(), default=0) <= 2
     assert first == (9 if budget > 9 else None)
     if budget == 400:
@@ -120,8 +148,8 @@ def test_coverage_takes_at_most_a_third_of_the_trials(rare, budget):
 
 
 def test_a_promise_takes_as_many_trials_as_it_needs(rare):
-    """With cover=3 the last trials all have wanted levels, as many as levels are left to try, and none is left out."""
-    coverage, levels = Coverage(rare, 3, 60, "frontier"), levels_of(rare)
+    """With cover=3 the first trials all have wanted levels, as many as levels are left to try, and none is left out."""
+    coverage, levels = Coverage(rare, 3, "frontier"), levels_of(rare)
     for trial in begun(60):
         level = coverage.next_level()
         coverage.learn(trial if level is None else replace(trial, choices=dict([level])))
@@ -143,7 +171,7 @@ def test_the_default_tries_every_level_of_the_shipped_space():
 def test_of_untried_levels_the_one_that_is_tried_nowhere_comes_first():
     """A level that is tried in another stage is wanted after those that are tried in no stage."""
     variants = load_space("search_spaces/preact_variants.yaml")
-    coverage = Coverage(variants, 1, 8, "frontier")
+    coverage = Coverage(variants, 1, "frontier")
     tried = {"depth": "1", "order": "original", "act": "relu", "dil@stage1": "1", "attn@stage2": "se(r=4)"}
     for number, depth in enumerate("1231"):
         coverage.learn(
@@ -155,7 +183,8 @@ def test_of_untried_levels_the_one_that_is_tried_nowhere_comes_first():
 def test_a_level_needs_other_choices_to_be_within_the_limits(rare):
     """A level that no change of the sampler's proposal brings within the limits is sought among other networks."""
     large = max(rare, key=lambda derivation: count_cost(rare.architecture(derivation)).macs)
-    others = list(Coverage(rare, 1, 8, "tpe").with_level(large, Level("attn", "none")))
+    others = []
+    assert Coverage(rare, None, "tpe").find(large, Level("attn", "none"), others.append) is None
     assert others[0].choices["depth"] == large.choices["depth"]
     assert {each.choices["attn"] for each in others} == {"none"}
     assert len({each.choices["depth"] for each in others}) > 1
