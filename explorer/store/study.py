@@ -99,9 +99,7 @@ class Study(StudyCommands):
         Raises:
             StoreError: The database cannot be read, or a row is damaged. All methods raise it.
         """
-        if since_revision:
-            return read_changed(self, self.objectives, questions.storable(since_revision), full=full)
-        return read_trials(self, self.objectives, full=full)
+        return read_changed(self, self.objectives, questions.storable(since_revision), full=full)
 
     def trial(self, number: int) -> TrialRecord:
         """Return one trial with architecture, training curve and environment.
@@ -205,11 +203,8 @@ class Study(StudyCommands):
         questions.require_fractions(self.name, limits, light)
         if not mix_environments:
             questions.require_one_environment(self.name, names, light)
-        within = [
-            record
-            for record in light
-            if record.value(objective) is not None and all(limit.excess(record.quantities) <= 0 for limit in limits)
-        ]
+        measured = (record for record in light if record.value(objective) is not None)
+        within = [record for record in measured if all(limit.excess(record.quantities) <= 0 for limit in limits)]
         if not within:
             return None
         best = min(within, key=lambda record: (self._minimised(record, [objective]), record.number))

@@ -42,7 +42,9 @@ def read_trials(
 
 
 def read_changed(study: StudyIdentity, objectives: Iterable[str], revision: int, *, full: bool) -> list[TrialRecord]:
-    """Return the trials that changed after a revision, in order of their numbers; otherwise as ``read_trials``."""
+    """Return the trials that changed after a revision (0: all), in order of their numbers; else as ``read_trials``."""
+    if not revision:
+        return read_trials(study, objectives, full=full)
     return _read(study, objectives, CHANGED_FULL if full else CHANGED, {"study": study.id, "after": revision})
 
 
