@@ -94,7 +94,7 @@ def test_the_method_of_a_study_trains_pairs_first():
     after = study.effects("act", pairs=3, evaluate=evaluate)
     assert len(counterparts(study)) == 3 and len(evaluate.calls) == 19
     assert after == study.effects("act") != before
-    with pytest.raises(TypeError, match="effects.*: workers need pairs=N"):
+    with pytest.raises(TypeError, match=r"effects.*: workers need pairs=N"):
         study.effects("act", workers=1)
     with pytest.raises(StudyError, match="pairs must be a whole number"):
         study.effects(pairs=0)
