@@ -2,7 +2,7 @@
 
     python benchmarks/space_speed.py [--checkout DIR] [--rounds N]
 
-It times, on spaces of several kinds,
+It times, on the spaces of several kinds in ``large_spaces.py``,
 
 - ``explorer cost FILE#0``, ``sample FILE`` and ``space FILE``, each in a new process, start-up included;
 - the count of distinct networks of a million derivations and more;
@@ -30,6 +30,7 @@ from pathlib import Path
 
 import torch
 from cost_speed import counted_by_fvcore
+from large_spaces import LARGE_SPACES
 
 from explorer.costs.analytic import count_cost
 from explorer.costs.whole_space.statistics import EXACT, count_networks
@@ -41,55 +42,6 @@ from explorer.system.environment import describe_environment
 HERE = Path(__file__).parents[1]
 LIMIT_SECONDS = 20  # of a command; it is ended then
 LARGE = ("published/resnetv2.yaml", "se_dilation_bottleneck.yaml")
-SECTIONS = """input: {input}
-classes: 10
-stem: conv3x3(32{stem}) bn relu
-stages: {{blocks: depth, width: {width}, stride: {stride}}}
-block: {block}
-head: gap fc
-grammar:
-"""
-BASIC = "conv3x3 bn relu conv3x3 bn + relu"
-BOTTLENECK = "conv1x1(w*b) bn relu conv3x3(w*b, g=g) bn relu conv1x1 bn + relu"
-IMAGENET = {"input": "3x224x224", "stem": ", s=2", "stride": "[2, 2, 2, 2]"}
-CIFAR = {"input": "3x32x32", "stem": "", "stride": "[1, 2, 2, 2]"}
-# Name -> the sections, the rules, and which rules vary by stage.
-SPACES: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
-    "AnyNetX-A": (
-        {**IMAGENET, "width": "gw*g", "block": BOTTLENECK},
-        {"gw": "range(8, 64, 8)", "g": "range(1, 16, 1)", "depth": "range(1, 16, 1)", "b": "1 | 1/2 | 1/4"},
-        "gw g depth b",
-    ),
-    "AnyNetX-B, shared bottleneck and groups": (
-        {**IMAGENET, "width": "width", "block": BOTTLENECK},
-        {"width": "range(128, 1024, 128)", "depth": "range(1, 16, 1)", "b": "1 | 1/2 | 1/4", "g": "1 | 2 | 4 | 8 | 32"},
-        "width depth",
-    ),
-    "widths as running sums, CIFAR": (
-        {**CIFAR, "stride": "[1, 2, 2]", "width": "[w1, w1+d2, w1+d2+d3]", "block": BASIC},
-        {"w1": "range(8, 128, 8)", "d2": "range(0, 128, 8)", "d3": "range(0, 128, 8)", "depth": "range(1, 8, 1)"},
-        "depth",
-    ),
-    "widths as running sums, ImageNet": (
-        {**IMAGENET, "width": "[w1, w1+d2, w1+d2+d3, w1+d2+d3+d4]", "block": BOTTLENECK},
-        {"w1": "range(32, 512, 32)", **{f"d{k}": "range(0, 512, 32)" for k in (2, 3, 4)},
-         "b": "1 | 1/2 | 1/4", "g": "1 | 2 | 4 | 8", "depth": "range(1, 16, 1)"},
-        "depth",
-    ),
-    "four stages of width and depth": (
-        {**CIFAR, "width": "width", "block": BASIC},
-        {"width": "range(8, 512, 8)", "depth": "range(1, 16, 1)"},
-        "width depth",
-    ),
-    "four choices in each block": (
-        {**CIFAR, "width": "[16, 32, 64, 128]",
-         "block": "conv1x1(w*b) norm act conv3x3(w*b, d=dil) norm act conv1x1 norm +"},
-        {"b": "1/4 | 1/2 | 1 | 2", "norm": "bn | in_", "act": "relu | silu | gelu", "dil": "1 | 2",
-         "depth": "range(1, 8, 1)"},
-        "depth",
-    ),
-}  # fmt: skip
-BY_BLOCK = {"b", "norm", "act", "dil"}
 
 
 def main() -> None:
@@ -97,6 +49,8 @@ def main() -> None:
     parser.add_argument("--checkout", type=Path, help="another checkout, to be timed in turn with this one")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--commands", default="cost,sample,space", help="of these three, those to time")
+    parser.add_argument("--spaces", default="", help="time the commands on the spaces whose names contain this text")
+    parser.add_argument("--only-commands", action="store_true", help="leave out the other parts")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", DeprecationWarning)  # fvcore traces with torch.jit
@@ -105,7 +59,9 @@ def main() -> None:
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     checkouts = [HERE, *([options.checkout] if options.checkout else [])]
     with tempfile.TemporaryDirectory() as folder:
-        time_commands(Path(folder), checkouts, options.commands.split(","), options.rounds)
+        time_commands(Path(folder), checkouts, options.commands.split(","), options.rounds, options.spaces)
+    if options.only_commands:
+        return
     for name in LARGE:
         count_all(load_space(name))
     from_index(options.rounds)
@@ -113,18 +69,15 @@ def main() -> None:
         compare_with_fvcore(name, options.rounds)
 
 
-def time_commands(folder: Path, checkouts: list[Path], commands: list[str], rounds: int) -> None:
+def time_commands(folder: Path, checkouts: list[Path], commands: list[str], rounds: int, part: str) -> None:
     files = {"preact_variants": "preact_variants.yaml"}
-    for number, (title, (sections, rules, by_stage)) in enumerate(SPACES.items()):
+    for number, (title, space) in enumerate(LARGE_SPACES.items()):
         file = folder / f"space{number}.yaml"
-        vary = dict.fromkeys(by_stage.split(), "stage")
-        if title == "four choices in each block":
-            vary |= dict.fromkeys(BY_BLOCK, "block")
-        lines = [*(f"  {rule}: {text}" for rule, text in rules.items()), "vary:"]
-        lines += [f"  {rule}: {scope}" for rule, scope in vary.items()]
-        file.write_text(SECTIONS.format(**sections) + "\n".join(lines) + "\n")
+        file.write_text(space.text)
         files[title] = str(file)
     for title, file in files.items():
+        if part not in title:
+            continue
         for command in ([name, f"{file}#0" if name == "cost" else file] for name in commands):
             times: dict[Path, list[float]] = {checkout: [] for checkout in checkouts}
             for _ in range(rounds):

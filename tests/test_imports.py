@@ -47,3 +47,10 @@ def test_public_names_are_listed_and_unknown_ones_raise():
     assert explorer.SpaceError.__name__ == "SpaceError"
     with pytest.raises(AttributeError, match="no attribute 'load_spaces'"):
         explorer.load_spaces  # noqa: B018
+
+
+def test_a_command_that_prints_json_imports_no_tables():
+    """The options of the commands import rich only when a table or a text is printed."""
+    check = "import explorer.cli.options, sys; print('rich.console' in sys.modules)"
+    child = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == "False"

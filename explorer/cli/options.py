@@ -9,13 +9,10 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from click.core import ParameterSource
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from explorer.cli.address import Input
 from explorer.cli.amounts import Whole
@@ -27,6 +24,10 @@ from explorer.space.lint.lint import Lint
 from explorer.store.passwords import HIDDEN, has_password
 from explorer.system.plain_text import printable
 from explorer.training.settings import TrainingSettings
+
+if TYPE_CHECKING:  # a command that prints JSON does not need them
+    from rich.console import Console, RenderableType
+    from rich.text import Text
 
 IMPORTED = "explorer.imported"  # key of a click context's meta: the files of --import, as they were typed
 DEFAULT_STORAGE = "sqlite:///explorer.db"
@@ -155,6 +156,8 @@ def print_warnings(warnings: Sequence[Lint]) -> None:
 
 def console() -> Console:
     """Return a console on standard output; 160 columns wide, enough for the widest table, if it is not a terminal."""
+    from rich.console import Console
+
     made = Console(highlight=False)
     return made if made.is_terminal else Console(highlight=False, width=160)
 
@@ -165,6 +168,8 @@ MAX_WORD = 30  # characters of a word that a table keeps on one line
 
 def print_table(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> None:
     """Print a table; the arguments are those of ``table_of``."""
+    from rich.console import Group
+
     table = table_of(columns, rows)
     console().print(table, soft_wrap=isinstance(table, Group))
 
@@ -176,6 +181,9 @@ def table_of(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> Rende
         columns: Alignment, "left" or "right", by heading.
         rows: Cells of each row; None is an empty cell.
     """
+    from rich.console import Group
+    from rich.table import Table
+
     out, cells, needed = console(), [[plain(cell) for cell in row] for row in rows], 0
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for place, (heading, side) in enumerate(columns.items()):
@@ -194,6 +202,8 @@ def table_of(columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) -> Rende
 
 def _as_lines(headings: Iterable[str], cells: Iterable[Text]) -> Iterator[Text]:
     """Yield a row of a table as lines of ``heading: cell``, and an empty line."""
+    from rich.text import Text
+
     for heading, cell in zip(headings, cells):
         yield Text.assemble((f"{heading}: " if heading else "", "bold"), cell)
     yield Text("")
@@ -201,6 +211,8 @@ def _as_lines(headings: Iterable[str], cells: Iterable[Text]) -> Iterator[Text]:
 
 def plain(value: Any) -> Text:
     """Return a value as text without markup and escape sequences."""
+    from rich.text import Text
+
     return Text("" if value is None else printable(str(value)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 from explorer.analysis.quantities import COSTS
@@ -11,7 +12,8 @@ from explorer.costs.fork_memory import peak_elements
 from explorer.networks.architecture import Architecture, require_architecture
 from explorer.networks.block import Block, MergeStep, Parts, Step, steps
 from explorer.networks.dead_layers import without_dead_layers
-from explorer.networks.ops.base import Op, TensorShape
+from explorer.networks.ops.base import Op, OpCost, TensorShape
+from explorer.networks.ops.conv import Conv
 from explorer.networks.ops.merge import Merge
 from explorer.networks.ops.nested.nesting import WEIGHT_LAYERS, Nested, depth_of
 from explorer.networks.ops.window import sides
@@ -143,8 +145,10 @@ def count_cost(architecture: Architecture, batch: int = 1, dtype: str = "float32
         if isinstance(segment, PlacedBlock):
             if segment.parts is not last:  # else it repeats the last one
                 last, cost = segment.parts, block_cost(segment.block, segment.x)
-        else:
+        elif segment.steps:
             cost = _segment_cost(segment.x, segment.y, segment.steps)
+        else:
+            continue
         _, own_params, own_macs, own_activations, layers, growth, stride, wide_growth, wide_stride, high = cost
         params += own_params
         macs += own_macs
@@ -198,6 +202,36 @@ def _block_cost(parts: Parts, x: TensorShape) -> SegmentCost:
     return _segment_cost(x, y, pre, merge, branch, shortcut, after)
 
 
+class _Traits(NamedTuple):
+    """What the cost of an op needs, by its class.
+
+    Attributes:
+        cost: Returns the cost, given the op and its input and output shape; None for an op without one.
+        is_weight_layer: Whether it is a conv or linear layer.
+        has_window: Whether its output values depend on windows of the map, or it has a stride.
+        enlarges: Whether it changes the map without that.
+        is_nested: Whether it holds other ops.
+    """
+
+    cost: Callable[[Any, TensorShape, TensorShape], OpCost] | None
+    is_weight_layer: bool
+    has_window: bool
+    enlarges: bool
+    is_nested: bool
+
+
+@cache
+def _traits(cls: type[Op]) -> _Traits:
+    cost: Callable[[Any, TensorShape, TensorShape], OpCost] | None = lambda op, x, y: op.cost(x)  # noqa: E731
+    if cls.cost is Op.cost:
+        cost = None
+    elif cls.cost is Conv.cost:
+        cost = Conv.cost_between
+    has_window = cls.receptive is not Op.receptive
+    enlarges = cls.shrinks is not Op.shrinks
+    return _Traits(cost, cls.role in WEIGHT_LAYERS, has_window, enlarges, issubclass(cls, Nested))
+
+
 def _segment_cost(
     x: TensorShape,
     y: TensorShape,
@@ -234,24 +268,30 @@ def _segment_cost(
             jump, wide_jump, weight_layers = *branch_fields[2:], branch_layers
             held, live = 0, elements
         for op, op_x, op_y in part:
-            cls = type(op)
-            elements = op_y.elements
-            if cls.cost is not Op.cost:
-                own_params, own_macs, own_activations = op.cost(op_x)
+            cost, is_weight_layer, has_window, enlarges, is_nested = _traits(type(op))  # type: ignore[arg-type]  # of instances
+            elements = op_y[0] * op_y[1] * op_y[2]
+            if cost is not None:
+                own_params, own_macs, own_activations = cost(op, op_x, op_y)
                 params += own_params
                 macs += own_macs
                 activations += own_activations
-            weight_layers += cls.role in WEIGHT_LAYERS
-            if cls.receptive is not Op.receptive:
+            weight_layers += is_weight_layer
+            if has_window:
                 window, stride = op.receptive()
-                (high, wide), (down, right) = sides(window), sides(stride)
-                growth += (high - 1) * jump
-                jump *= down
-                wide_growth += (wide - 1) * wide_jump
-                wide_jump *= right
-            elif cls.shrinks is not Op.shrinks:  # it enlarges the map, mostly one that the same segment has shrunk
+                if type(window) is int and type(stride) is int:
+                    growth += (window - 1) * jump
+                    jump *= stride
+                    wide_growth += (window - 1) * wide_jump
+                    wide_jump *= stride
+                else:
+                    (high, wide), (down, right) = sides(window), sides(stride)
+                    growth += (high - 1) * jump
+                    jump *= down
+                    wide_growth += (wide - 1) * wide_jump
+                    wide_jump *= right
+            elif enlarges:  # it enlarges the map, mostly one that the same segment has shrunk
                 jump, wide_jump = (max(1, int(n * part)) for n, part in zip((jump, wide_jump), op.shrinks()))
-            if isinstance(op, Nested):
+            if is_nested:
                 weight_layers += depth_of(op)
                 live += peak_elements(op, op_x, live == held) - op_x.elements
             else:

@@ -115,7 +115,7 @@ class Architecture:
     @property
     def layer_count(self) -> int:
         """The number of ops, including those of the shortcuts and in forks."""
-        blocks = sum(block.layer_count for stage in self.stages for block in stage.blocks)
+        blocks = sum([block.layer_count for stage in self.stages for block in stage.blocks])
         return blocks + sum(map(op_count, (self.stem, *(stage.transition for stage in self.stages), self.head)))
 
     @cached_property

@@ -108,7 +108,10 @@ class Block:
     @property
     def layer_count(self) -> int:
         """The number of ops, including those of the shortcut and in forks."""
-        return self.once("layers", lambda: op_count((*self.branch, *(self.shortcut or ()), *self.after)))
+        found: int | None = self._known.get("layers")
+        if found is None:
+            found = self._known["layers"] = op_count((*self.branch, *(self.shortcut or ()), *self.after))
+        return found
 
     def parts(self, x: TensorShape) -> Parts:
         """Return the block's ops with their shapes, for an input of shape ``x``.

@@ -50,8 +50,10 @@ def canonical_text(image: TensorShape, classes: int, segments: Iterable[Segment]
             if last is None or last[0] is not segment.block or last[1] is not end:  # else it repeats the last one
                 last = segment.block, end
                 fixed, end = add_block(end, segment.block)
-        else:
+        elif segment.steps:
             fixed, end = add_ops(end, [step.op for step in segment.steps])
+        else:
+            continue
         texts += fixed
     texts += end.texts()
     return f'{{"classes":{classes},"input":[{",".join(map(str, image))}],"net":[{",".join(texts)}]}}'
@@ -80,7 +82,12 @@ class OpenEnd(NamedTuple):
         return [step.text for step in self.steps]
 
 
+MAX_KNOWN = 1_000  # rows of ops whose canonical form is kept
 Extended = tuple[tuple[str, ...], OpenEnd]  # the JSON of the steps that are fixed from now on, and the new end
+
+
+# By the end before them and the identity of the ops, which are kept so that no others get it.
+_known: dict[tuple[OpenEnd, tuple[int, ...]], tuple[tuple[Op, ...], Extended]] = {}
 
 
 def start_of(image: TensorShape) -> OpenEnd:
@@ -89,10 +96,17 @@ def start_of(image: TensorShape) -> OpenEnd:
 
 
 def add_ops(end: OpenEnd, ops: Iterable[Op]) -> Extended:
-    """Return what ``ops`` add to a sequence that ends in ``end``."""
-    sequence = _Sequence.continuing(end)
-    sequence.extend(ops)
-    return sequence.split()
+    """Return what ``ops`` add to a sequence that ends in ``end``. Networks of a space mostly share stem and head."""
+    ops = tuple(ops)
+    key = end, tuple(map(id, ops))
+    found = _known.get(key)
+    if found is None:
+        sequence = _Sequence.continuing(end)
+        sequence.extend(ops)
+        if len(_known) >= MAX_KNOWN:
+            _known.clear()
+        found = _known[key] = ops, sequence.split()
+    return found[1]
 
 
 def add_block(end: OpenEnd, block: Block) -> Extended:

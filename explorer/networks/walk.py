@@ -195,7 +195,9 @@ def walk(
     made, x = at_place("stem", steps, stem, image)
     yield OpRun("stem", 0, made, image, x)
     for number, stage in enumerate(stages, 1):
-        made, y = at_place(f"the transition to stage {number}", steps, stage.transition, x)
+        made, y = (), x
+        if stage.transition:
+            made, y = at_place(f"the transition to stage {number}", steps, stage.transition, x)
         yield OpRun("transition", number, made, x, y)
         x = y
         last: tuple[Block, TensorShape] | None = None

@@ -130,6 +130,22 @@ def point_names(grammar: Grammar) -> dict[Point, str]:
     return names
 
 
+class WithFirst(dict[str, str]):
+    """Choices in which one that is missing has the first alternative of its point, if it is asked for.
+
+    Args:
+        choices: Name of the choice -> text of the chosen alternative.
+        first: Name of a point -> its first alternative.
+    """
+
+    def __init__(self, choices: Mapping[str, str], first: Mapping[str, str]):
+        super().__init__(choices)
+        self._first = first
+
+    def __missing__(self, name: str) -> str:
+        return self._first[name.partition("@")[0]]
+
+
 def answers_in(choices: Mapping[str, str], unit: str) -> Lookup:
     """Return a function that looks up choice points of ``unit`` in ``choices``; it counts the uses of a point.
 

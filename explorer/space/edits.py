@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from explorer.errors import SpaceError
-from explorer.space.choices import Choice, Derivation
+from explorer.networks.architecture import Architecture
+from explorer.space.choices import Choice, Derivation, WithFirst
 from explorer.space.search_space import SearchSpace
 
 
@@ -62,6 +64,22 @@ def neighbours(space: SearchSpace, derivation: Derivation) -> Iterator[Neighbour
             changed = neighbour_at(space, derivation, choice.name, option)
             if changed is not None:
                 yield Neighbour(choice.name, option, changed)
+
+
+def network_at(space: SearchSpace, derivation: Derivation, name: str, option: str) -> Architecture | None:
+    """Return the network of the derivation with one choice changed, without a walk if the space has no conditions.
+
+    None if the conditions exclude it.
+    """
+    if space.where:
+        changed = neighbour_at(space, derivation, name, option)
+        return None if changed is None else space.architecture(changed)
+    named = Counter(point.name for point in space.points)
+    first = {point.name: point.options[0] for point in space.points if named[point.name] == 1}
+    try:
+        return space.deriver.architecture(WithFirst({**derivation.choices, name: option}, first))
+    except SpaceError:  # an entry of a list has no name of its own, so its first alternative is not known by name
+        return space.architecture(change_choice(space, derivation, name, option))
 
 
 def neighbour_at(space: SearchSpace, derivation: Derivation, name: str, option: str) -> Derivation | None:

@@ -9,20 +9,17 @@ from dataclasses import replace
 
 from explorer.errors import Problem, SpaceError
 from explorer.space.choices import Derivation
-from explorer.space.count.automaton import Automaton
 from explorer.space.count.constrained import ConstrainedDecisions
-from explorer.space.count.coverage import Coverage
-from explorer.space.count.decisions import Decisions
+from explorer.space.count.decisions import QUICK_COVERAGE, Decisions
 from explorer.space.derive.architecture import Deriver
 from explorer.space.grammar import Grammar
 
-MAX_WORK = 110_000  # some 0.2 s
+MAX_WORK = QUICK_COVERAGE
 MAX_WORK_FOR_MORE = 20_000  # to find more errors than the first
-MAX_SAMPLED_WORK = 25_000  # some 0.06 s
+MAX_SAMPLED_WORK = 10_000  # some 0.03 s
 SAMPLES = 1_000
 WHOLE_SAMPLES = 10
-WORK_OF_DROPPED = 20  # of a random walk that is no network
-WORK_OF_STATE = 5  # of a state that a random walk visits first
+MAX_WALKED_WORK = 3_000  # of random walks, some 0.05 s
 EXACT_SAMPLES = 100_000  # without a bound on work, if conditions exclude units that cannot be built
 MAX_PROBLEMS = 20
 
@@ -52,7 +49,7 @@ def validate(
     excluded: list[Problem] = []  # conditions may exclude the networks with these errors
     if grammar.where and not problems:
         _require_networks(grammar, decisions)
-    complete = _all_units(grammar, excluded if grammar.where else problems, max_work) and not excluded
+    complete = _all_units(decisions, excluded if grammar.where else problems, max_work) and not excluded
     if not problems:
         # Whole networks: the head, copied layers, and the bounds on the sum of all blocks.
         exact = bool(excluded) and math.isinf(max_work)
@@ -75,20 +72,19 @@ def _require_networks(grammar: Grammar, decisions: Decisions) -> None:
             raise grammar.error(message, condition.place)
 
 
-def _all_units(grammar: Grammar, problems: list[Problem], max_work: float) -> bool:
+def _all_units(decisions: Decisions, problems: list[Problem], max_work: float) -> bool:
     """Derive every distinct unit once.
 
     Returns:
         Whether all were derived: they were few enough, and no shape depends on a number of blocks that is a choice.
     """
     try:
-        automaton = Automaton(grammar, carries_shapes=True)
+        coverage = decisions.coverage
     except SpaceError as error:
         _add(problems, error)
         return True
-    if automaton.depends_on_open_total:
+    if coverage.depends_on_open_total:
         return False
-    coverage = Coverage(automaton)
     most = MAX_WORK_FOR_MORE if problems else max_work
     for fault in coverage.walk():
         if fault is not None:
@@ -110,12 +106,10 @@ def _sample(
     Returns:
         Whether all were built.
     """
-    source = random.Random(0)
     is_all = decisions.is_counted and decisions.indices <= count
-    work, walked = 0, decisions.automaton.work
-    for number, derivation in enumerate(decisions.all() if is_all else _draws(decisions, count, source)):
-        drawing = WORK_OF_DROPPED * decisions.dropped + WORK_OF_STATE * (decisions.automaton.work - walked)
-        if work + drawing > most and number >= WHOLE_SAMPLES:
+    work = 0
+    for number, derivation in enumerate(decisions.all() if is_all else _draws(decisions, count, math.isinf(most))):
+        if work > most and number >= WHOLE_SAMPLES:
             return False
         choices = derivation.choices
         work += len(choices)
@@ -131,10 +125,15 @@ def _sample(
     return is_all
 
 
-def _draws(decisions: Decisions, count: int, source: random.Random) -> Iterator[Derivation]:
-    """Yield the first derivation and random ones, ``count`` together."""
+def _draws(decisions: Decisions, count: int, is_exact: bool) -> Iterator[Derivation]:
+    """Yield the first derivation and random ones, ``count`` together; fewer if they are not counted and that takes
+    long, unless ``is_exact``."""
     yield decisions.first_with(lambda choice: None)
-    yield from (decisions.draw(source) for _ in range(count - 1))
+    if decisions.is_counted or is_exact:
+        source = random.Random(0)
+        yield from (decisions.draw(source) for _ in range(count - 1))
+    else:
+        yield from (found.derivation for found in decisions.random_walks.up_to(count - 1, MAX_WALKED_WORK))
 
 
 def _add(problems: list[Problem], error: SpaceError) -> None:

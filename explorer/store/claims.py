@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Connection, and_, case, false, func, or_, select, tuple_
+from sqlalchemy import Connection, and_, case, false, func, or_, select, tuple_
 
 from explorer.records import TrialRecord
 from explorer.store import lease
@@ -21,9 +21,7 @@ from explorer.store.rows import (
     KnownTotal,
     Proposal,
     Stamp,
-    insert_once,
     lock_study,
-    next_number,
     next_revision,
     now,
     proposal_row,
@@ -32,7 +30,8 @@ from explorer.store.rows import (
     stamp,
     to_record,
 )
-from explorer.store.schema import architectures, claims, trials
+from explorer.store.schema import claims, trials
+from explorer.store.statements import among, insert_row, next_number, of_trial, same_network, waits_for
 from explorer.store.study import Study
 
 T = TypeVar("T")
@@ -44,21 +43,6 @@ WAITING = {
     "reason": "waits for a worker",
     "lease_until": None,
 }
-
-
-def of_trial(study_id: int, number: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """Return the conditions that select the row of one trial."""
-    return trials.c.study_id == study_id, trials.c.number == number
-
-
-def among(study_id: int, numbers: Sequence[int]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """Return the conditions that select the rows of several trials."""
-    return trials.c.study_id == study_id, trials.c.number.in_(numbers)
-
-
-def unfinished() -> ColumnElement[bool]:
-    """Return the condition that selects running and interrupted trials."""
-    return or_(trials.c.state == "running", and_(trials.c.state == "failed", trials.c.resumable))
 
 
 def claim_network(
@@ -78,10 +62,16 @@ def claim_network(
         The values of the trial's columns. The trial runs, waits for the trial that has claimed its network, or takes
         the result of that trial.
     """
-    claim = {"study_id": study_id, "digest": digest, "number": number}
     holder = connection.scalar(select(claims.c.number).where(claims.c.study_id == study_id, claims.c.digest == digest))
     if holder is None:
-        connection.execute(claims.insert().values(**claim))
+        connection.execute(claims.insert().values(study_id=study_id, digest=digest, number=number))
+    return _claimed(connection, study_id, number, holder, worker, time)
+
+
+def _claimed(
+    connection: Connection, study_id: int, number: int, holder: int | None, worker: str, time: float
+) -> dict[str, Any]:
+    """Return the values of a trial's columns. ``holder``: the trial that had claimed its network, or None."""
     values: dict[str, Any] = {"worker": worker, "state": "running", "reason": "", "failure": "", "finished": None}
     values["lease_until"] = time + lease.LEASE_SECONDS
     if holder is None or holder == number:
@@ -92,15 +82,15 @@ def claim_network(
     return {**values, **_shared_result(holding), "finished": time, "lease_until": None}
 
 
-def is_claimed(connection: Connection, study_id: int, digest: str) -> bool:
-    """Return whether a trial has claimed a network."""
-    claimed = select(claims.c.number).where(claims.c.study_id == study_id, claims.c.digest == digest)
-    return connection.execute(claimed).first() is not None
-
-
 def insert_trial(
-    connection: Connection, study_id: int, number: int, proposal: Proposal, worker: str, values: Mapping[str, Any]
-) -> None:
+    connection: Connection,
+    study_id: int,
+    number: int,
+    proposal: Proposal,
+    holder: int | None,
+    worker: str,
+    values: Mapping[str, Any],
+) -> dict[str, Any]:
     """Insert a trial. It claims its network, unless it ends without evaluation.
 
     Args:
@@ -108,16 +98,19 @@ def insert_trial(
         study_id: The study's row.
         number: The trial's number.
         proposal: The network and its costs.
+        holder: The number of the trial that has claimed the network; None if there is none.
         worker: The name of the worker.
         values: Other values of columns, ``started`` among them; with a state if the trial does not run now.
+
+    Returns:
+        The inserted values by column.
     """
-    network = {"digest": proposal.digest, "json": proposal.architecture}
-    insert_once(connection, architectures, "digest", network)
     claimed: dict[str, Any] = {"worker": worker}
-    if "state" not in values or values.get("resumable"):
-        claimed = claim_network(connection, study_id, proposal.digest, number, worker, values["started"])
-    own = {"study_id": study_id, "number": number}
-    connection.execute(trials.insert().values(**{**proposal_row(proposal), **own, **claimed, **values}))
+    if runs := "state" not in values or values.get("resumable", False):
+        claimed = _claimed(connection, study_id, number, holder, worker, values["started"])
+    row = {**proposal_row(proposal), "study_id": study_id, "number": number, **claimed, **values}
+    insert_row(connection, row, proposal.architecture, is_claim=runs and holder is None)
+    return row
 
 
 def end_waiting_trials(connection: Connection, study_id: int, holder: int, made: Stamp) -> list[int]:
@@ -132,8 +125,7 @@ def end_waiting_trials(connection: Connection, study_id: int, holder: int, made:
     Returns:
         The numbers of the trials that were changed.
     """
-    can_change = or_(trials.c.state == "running", and_(trials.c.state == "failed", ~trials.c.resumable))
-    waiting = (trials.c.study_id == study_id, trials.c.same_as == holder, can_change)
+    waiting = (*same_network(study_id, holder), waits_for(holder))
     numbers = list(connection.scalars(select(trials.c.number).where(*waiting)))
     if not numbers:
         return []
@@ -246,11 +238,11 @@ class TrialLeases:
             begun = connection.execute(select(claims.c.number).where(claims.c.study_id == self.study.id, digests))
             if set(present) != set(known) or begun.first() is not None:
                 return None
-            first = next_number(connection, self.study.id)
+            first, _ = next_number(connection, self.study.id)
             started, revision = now(connection), next_revision(connection, self.study.id)
             for number, proposal in enumerate(proposals, first):
                 values = {"started": started, "revision": revision, **WAITING}
-                insert_trial(connection, self.study.id, number, proposal, self.worker, values)
+                insert_trial(connection, self.study.id, number, proposal, None, self.worker, values)
             return self._records(connection, list(range(first, first + len(proposals))))
 
         return self._write(work)
@@ -396,5 +388,5 @@ class TrialLeases:
 
     def _records(self, connection: Connection, numbers: list[int]) -> list[TrialRecord]:
         rows = connection.execute(select_trials(self.study.id, True).where(trials.c.number.in_(numbers)))
-        found = {row.number: to_record(row) for row in rows}
+        found = {row.number: to_record(row._asdict()) for row in rows}
         return [found[number] for number in numbers]

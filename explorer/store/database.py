@@ -27,6 +27,7 @@ from explorer.store import migrations
 from explorer.store.checking import DamagedRow
 from explorer.store.passwords import driver_message
 from explorer.store.schema import check_no_triggers, check_no_views, check_tables, metadata, version
+from explorer.store.server.durability import begin_reading, end_reading
 from explorer.store.server.engine import portable_storage, server_engine, was_reached, with_password
 from explorer.store.server.outages import is_unstorable, passes
 from explorer.store.server.privileges import advice, check_creation, check_privileges
@@ -103,9 +104,9 @@ class Database:
         return self  # a handle: a copy would refer to the same database
 
     def read(self, work: Callable[[Connection], T]) -> T:
-        """Run a function that only reads, in one transaction.
+        """Run a function that only reads; what it has read is durable.
 
-        If the database is locked or unavailable, the transaction is retried with growing pauses.
+        If the database is locked or unavailable, the function runs again, with growing pauses.
 
         Args:
             work: Reads the database with the given connection, and returns plain values. It may run several times.
@@ -119,11 +120,13 @@ class Database:
 
         def transaction() -> T:
             with self.engine.connect() as connection:
-                if self.earlier:
-                    found = migrations.found_version(connection, self.shown)
-                    if found < migrations.SCHEMA_VERSION:  # no other process has migrated it in the meantime
-                        migrations.show_as_current(connection, found)
-                return work(connection)
+                if not self.earlier:
+                    begin_reading(connection)
+                elif (found := migrations.found_version(connection, self.shown)) < migrations.SCHEMA_VERSION:
+                    migrations.show_as_current(connection, found)  # no other process has migrated it in the meantime
+                result = work(connection)
+                end_reading(connection)
+                return result
 
         return self._retried("read", transaction, self.retry_seconds, lambda: None)
 

@@ -16,16 +16,25 @@ _CREDENTIALS = re.compile(
     r"(?:(?P<colon>:?)(?(server).*|\S*)@|(?P<open>:)(?(server).+|(?!)))",
     re.IGNORECASE,
 )
+# Keys and tokens in the query of a URL, and in assignments to variables of the environment.
+_KEY = r"(?:token|secret|api_?key|access_?key|account_?key|credentials?|signature|sig|sas)"
+_QUERY_KEY = re.compile(rf"([?&;](?:[^=&;\s]*[_-])?{_KEY}=)(?!\*\*\*)[^&;\s]+", re.IGNORECASE)
+_VARIABLE_KEY = re.compile(rf"\b((?:[A-Z0-9]+_)*{_KEY.upper()}=)(?!\*\*\*)\S+")
+_ASSIGNED_KEY = re.compile(rf"(?:^|[\s,;:=])(?:\w*_)?{_KEY}=(?!\*\*\*)\S", re.IGNORECASE)
 _TOKEN = re.compile(r"(https?://)(?!\*\*\*)[^:/?#@\s]+@", re.IGNORECASE)  # a web server has no user without a password
 
 
 def has_password(storage: str) -> bool:
-    """Return whether a storage contains a password; the storage need not be a valid URL."""
-    return hide_passwords(storage) != storage
+    """Return whether a storage, or a value of an option, contains a password, a key or a token.
+
+    The storage need not be a valid URL. ``token=...`` counts here, though messages keep it: a space may have a choice
+    of this name.
+    """
+    return hide_passwords(storage) != storage or _ASSIGNED_KEY.search(storage) is not None
 
 
 def hide_passwords(text: str) -> str:
-    """Return a text with ``***`` in place of the passwords of its URLs and connection strings.
+    """Return a text with ``***`` in place of the passwords, keys and tokens of its URLs and connection strings.
 
     In a PostgreSQL URL everything between the user name and the last ``@`` of the line is replaced, since a password
     may contain an unescaped ``@``. After a parameter such as ``password=`` the rest of the line is replaced.
@@ -36,6 +45,8 @@ def hide_passwords(text: str) -> str:
         return f"{found['start']}{user}{HIDDEN}{'' if found['open'] else '@'}"
 
     without = _SECRET_VALUE.sub(rf"\1{HIDDEN}", text)
+    for key in (_QUERY_KEY, _VARIABLE_KEY):
+        without = key.sub(rf"\1{HIDDEN}", without)
     return _TOKEN.sub(rf"\1{HIDDEN}@", _CREDENTIALS.sub(hidden, without))
 
 

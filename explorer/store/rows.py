@@ -13,11 +13,25 @@ from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, Table, and_, case, extract, func, or_, select
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Insert,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    extract,
+    func,
+    or_,
+    select,
+)
 
 from explorer.records import Environment, State, TrainingResult, TrialRecord
 from explorer.store.checking import DamagedRow, Stored, describe, read_environment
 from explorer.store.schema import STORED, architectures, environments, studies, trials
+from explorer.system.plain_text import printable, storable
 
 REASON_LENGTH = 500  # characters of a reason that are stored; a longer one is cut
 _SERVER_TIME = extract("epoch", func.clock_timestamp())
@@ -63,7 +77,7 @@ def to_row(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value if (dump := dumps[name]) is None else dump(value) for name, value in values.items()}
 
 
-def select_trials(study_id: int, full: bool) -> Select[Any]:
+def select_trials(study_id: int | BindParameter[int], full: bool) -> Select[Any]:
     """Return the query of a study's trials in order of their numbers.
 
     Args:
@@ -85,9 +99,8 @@ def select_trials(study_id: int, full: bool) -> Select[Any]:
     return select(*columns).select_from(joined).where(of_study).order_by(trials.c.number)
 
 
-def to_record(row: Row[Any]) -> TrialRecord:
-    """Return the trial that a row of ``select_trials`` stores. Raises DamagedRow."""
-    data = row._asdict()
+def to_record(data: Mapping[str, Any]) -> TrialRecord:
+    """Return the trial that a row of ``select_trials`` stores, by column. Raises DamagedRow."""
     where = trial_row(data["number"])
     values = read_row(where, trials, data)
     architecture, environment = data.get("architecture_json", ""), data.get("environment_json")
@@ -95,14 +108,31 @@ def to_record(row: Row[Any]) -> TrialRecord:
         raise DamagedRow(
             f"explorer_architectures: there is no row of network {data['digest']} of trial {data['number']}"
         )
-    if environment is None and data["environment"] is not None and "environment_json" in data:
-        raise DamagedRow(f"{where}, column environment: there is no environment {data['environment']}")
+    digest = data.get("environment")
+    if environment is None and digest is not None and "environment_json" in data:
+        raise DamagedRow(f"{where}, column environment: there is no environment {digest}")
     if '"digest"' in architecture and data["digest"] not in architecture:
         raise DamagedRow(f"explorer_architectures, network {data['digest']}: the row holds another network")
-    values["environment"] = read_environment(data["environment"], environment)
-    if values.pop("resumable"):
+    values["environment"] = read_environment(digest, environment)
+    if values.pop("resumable", False):
         values["state"] = "interrupted"
     return TrialRecord(architecture_json=architecture, **values)
+
+
+def inserted_record(row: Mapping[str, Any], architecture: str) -> TrialRecord:
+    """Return the trial of a row that was inserted, as it would be read.
+
+    Args:
+        row: The inserted values by column. A trial with an environment has to be read.
+        architecture: The JSON of its architecture.
+    """
+    stored = {column.name: row[column.name] for column in _RECORD_COLUMNS if column.name in row}
+    texts = {**stored, "environment": None, "architecture_json": architecture}
+    return to_record({name: _as_read(value) for name, value in texts.items()})
+
+
+def _as_read(value: Any) -> Any:
+    return printable(storable(value)) if isinstance(value, str) else value
 
 
 _RECORD_FIELDS = {field.name for field in fields(TrialRecord)}
@@ -205,9 +235,14 @@ def next_revision(connection: Connection, study_id: int) -> int:
 
     The study's row stays locked until the commit, so revisions become visible in their order.
     """
-    of_study = studies.c.id == study_id
-    connection.execute(studies.update().where(of_study).values(revision=studies.c.revision + 1))
-    return connection.scalar(select(studies.c.revision).where(of_study))  # type: ignore[return-value]
+    connection.execute(_NEXT_REVISION, {"study": study_id})
+    return connection.scalar(_REVISION, {"study": study_id})  # type: ignore[return-value]
+
+
+_OF_STUDY = studies.c.id == bindparam("study")
+_REVISION = select(studies.c.revision).where(_OF_STUDY)
+_NEXT_REVISION = studies.update().where(_OF_STUDY).values(revision=studies.c.revision + 1)
+_STAMP = _NEXT_REVISION.returning(studies.c.revision, _SERVER_TIME)
 
 
 class Stamp(NamedTuple):
@@ -229,8 +264,7 @@ def stamp(connection: Connection, study_id: int) -> Stamp:
     """
     if connection.dialect.name != "postgresql":
         return Stamp(next_revision(connection, study_id), now(connection))
-    change = studies.update().where(studies.c.id == study_id).values(revision=studies.c.revision + 1)
-    revision, time = connection.execute(change.returning(studies.c.revision, _SERVER_TIME)).one()
+    revision, time = connection.execute(_STAMP, {"study": study_id}).one()
     return Stamp(revision, float(time))
 
 
@@ -253,25 +287,23 @@ def insert_once(connection: Connection, table: Table, key: str, row: Mapping[str
     Returns:
         Whether the row was inserted.
     """
-    dialect = connection.dialect.name
+    statement = unless_present(connection.dialect.name, table, key, row)
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
+
+
+def unless_present(dialect: str, table: Table, key: str, row: Mapping[str, Any]) -> Insert:
+    """Return the statement of ``insert_once`` in a dialect, "sqlite" or "postgresql"."""
     if dialect == "postgresql":
         from sqlalchemy.dialects.postgresql import insert
     else:
         from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
-    statement = insert(table).values(**row).on_conflict_do_nothing(index_elements=[key])
-    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
+    return insert(table).values(**row).on_conflict_do_nothing(index_elements=[key])
 
 
 def short(reason: str) -> str:
     """Return a reason as one line of at most REASON_LENGTH characters."""
     line = " ".join(reason.split())
     return line if len(line) <= REASON_LENGTH else line[: REASON_LENGTH - 1] + "…"
-
-
-def next_number(connection: Connection, study_id: int) -> int:
-    """Return the number of the study's next trial; trials are numbered without gaps."""
-    last = connection.scalar(select(func.max(trials.c.number)).where(trials.c.study_id == study_id))
-    return 0 if last is None else last + 1
 
 
 @dataclass
@@ -287,13 +319,16 @@ class KnownTotal:
     count: int = 0
 
 
-def is_total_reached(connection: Connection, study_id: int, total: int | None, known: KnownTotal) -> bool:
+def is_total_reached(
+    connection: Connection, study_id: int, total: int | None, known: KnownTotal, following: int | None = None
+) -> bool:
     """Return whether ``total`` trials are complete, stopped or running; False if ``total`` is None.
 
     The transaction that begins another trial calls this, so that several workers together do not exceed the total. All
-    trials are counted only if the total might be reached with the trials that have changed since ``known``.
+    trials are counted only if the total might be reached with the trials that have changed since ``known``; none are
+    if the number ``following`` of the next trial is below the total.
     """
-    if total is None:
+    if total is None or (following is not None and following < total):
         return False
     if known.revision >= 0:
         changed = (trials.c.study_id == study_id, trials.c.revision > known.revision)

@@ -16,19 +16,21 @@ from explorer.analysis.quantities import is_maximised
 from explorer.errors import StoreError
 from explorer.records import ConfirmationRecord, Confirmed, Curve, Environment, GradientFlow, Lease, TrialRecord
 from explorer.store.confirmations import read_confirmations
-from explorer.store.gradient_flows import read_gradient_flow
 from explorer.store.schema import trials
 from explorer.store.trials import (
+    read_changed,
     read_counts,
     read_curves,
     read_environments,
     read_leases,
+    read_measured,
     read_savings,
     read_trials,
     trials_frame,
 )
 from explorer.store.views import questions
 from explorer.store.views.commands import StudyCommands
+from explorer.store.views.gradient_flows import read_gradient_flow
 from explorer.store.views.notebook import study_html
 from explorer.system.lazy_module import LazyModule
 
@@ -98,8 +100,7 @@ class Study(StudyCommands):
             StoreError: The database cannot be read, or a row is damaged. All methods raise it.
         """
         since = questions.storable(since_revision, "a revision")
-        changed = (trials.c.revision > since,) if since else ()
-        return read_trials(self, self.objectives, *changed, full=full)
+        return read_changed(self, self.objectives, since, full=full)
 
     def trial(self, number: int) -> TrialRecord:
         """Return one trial with architecture, training curve and environment.
@@ -163,7 +164,7 @@ class Study(StudyCommands):
         """
         x, y = self.axes(x, y)
         names = dict.fromkeys((x, y))
-        light = self._complete() if searched else self._estimated(names)
+        light = self._measured() if searched else self._estimated(names)
         self._require(names, light)
         if not mix_environments:
             questions.require_one_environment(self.name, names, light)
@@ -202,11 +203,8 @@ class Study(StudyCommands):
         questions.require_fractions(self.name, limits, light)
         if not mix_environments:
             questions.require_one_environment(self.name, names, light)
-        within = [
-            record
-            for record in light
-            if record.value(objective) is not None and all(limit.excess(record.quantities) <= 0 for limit in limits)
-        ]
+        measured = (record for record in light if record.value(objective) is not None)
+        within = [record for record in measured if all(limit.excess(record.quantities) <= 0 for limit in limits)]
         if not within:
             return None
         best = min(within, key=lambda record: (self._minimised(record, [objective]), record.number))
@@ -217,19 +215,18 @@ class Study(StudyCommands):
         limits = questions.limits_of(limits)
         light = self._estimated(limit.cost for limit in limits)
         known = [record for record in light if all(record.value(limit.cost) is not None for limit in limits)]
-        return min(
-            known,
-            key=lambda record: max((each.excess(record.quantities) for each in limits), default=0.0),
-            default=None,
-        )
+        if not known:
+            return None
+        excess = [max((each.excess(record.quantities) for each in limits), default=0.0) for record in known]
+        return self._with_details([known[excess.index(min(excess))]])[0]
 
     def mixed_environments(self) -> str:
         """Describe the environments in which latencies were measured, and their differences; empty if there is one."""
-        return mixed_environments(self._complete())
+        return mixed_environments(self._measured())
 
     def require_one_environment(self, names: Iterable[str]) -> None:
         """Raise StoreError if latency is among the quantities ``names`` and was measured in several environments."""
-        questions.require_one_environment(self.name, names, self._complete())
+        questions.require_one_environment(self.name, names, self._measured())
 
     def estimates(self, y: str | None = None) -> dict[int, Estimate]:
         """Return the best estimate of an objective for each complete trial, with its interval and its source.
@@ -241,7 +238,7 @@ class Study(StudyCommands):
             Trial number -> estimate: the mean over fresh seeds if the network was trained from any with the study's
             epochs; else what these are expected to give if others have some, or the value of the trial.
         """
-        y, complete = self.axes(None, y)[1], self._complete()
+        y, complete = self.axes(None, y)[1], self._measured()
         self._require([y], complete)
         return best_estimates(complete, self.confirmations(), y, self.fingerprint.get("epochs"))
 
@@ -253,7 +250,7 @@ class Study(StudyCommands):
                 to compare two studies, pass the same reference.
         """
         names = list(self.objectives)
-        points = [self._minimised(record, names) for record in self._complete()]
+        points = [self._minimised(record, names) for record in self._measured()]
         if reference is None:
             return hypervolume(points, [max(column) for column in zip(*points)]) if points else 0.0
         known = questions.reference_point(self.name, names, reference)
@@ -362,19 +359,19 @@ class Study(StudyCommands):
 
     def _comparable(self, names: list[str], mix_environments: bool) -> list[TrialRecord]:
         """Return the complete trials. Raises StoreError if these quantities are unknown or not comparable."""
-        light = self._complete()
+        light = self._measured()
         if light:
             self._require(names, light)
         if not mix_environments:
             questions.require_one_environment(self.name, names, light)
         return light
 
-    def _complete(self) -> list[TrialRecord]:
-        return read_trials(self, self.objectives, trials.c.state == "complete", full=False)
+    def _measured(self) -> list[TrialRecord]:
+        return read_measured(self, self.objectives)
 
     def _estimated(self, names: Iterable[str]) -> list[TrialRecord]:
-        """Return the complete trials, with the best estimates of the objectives ``names``."""
-        return with_estimates(self._complete(), self.confirmations(), names, self.fingerprint.get("epochs"))
+        """Return ``_measured``, with the best estimates of the objectives ``names``."""
+        return with_estimates(self._measured(), self.confirmations(), names, self.fingerprint.get("epochs"))
 
     def _with_details(self, light: list[TrialRecord]) -> list[TrialRecord]:
         """Return the same trials, also their estimates, with architecture, training curve and environment."""
@@ -392,7 +389,7 @@ class Study(StudyCommands):
 
     def require_known(self, names: Iterable[str]) -> None:
         """Raise StoreError for a quantity that is neither an objective of the study nor in its complete trials."""
-        self._require(names, self._complete())
+        self._require(names, self._measured())
 
     def _require(self, names: Iterable[str], records: list[TrialRecord]) -> None:
         questions.require_known(self.name, self.objectives, self.fingerprint, names, records)

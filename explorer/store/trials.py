@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from explorer.records import STATES, Curve, Environment, Lease, TrialRecord
 from explorer.store.checking import DamagedRow, check_row, damage_at, describe, one_of, read_environment
 from explorer.store.database import StudyIdentity
 from explorer.store.rows import STATE, read_row, select_trials, to_record, trial_row
 from explorer.store.schema import environments, trials
+from explorer.store.statements import CHANGED, CHANGED_FULL
 from explorer.system.lazy_module import LazyModule
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 else:
     pandas = LazyModule("pandas")
 
+_MEASURED = [trials.c[name] for name in ("number", "state", "digest", "costs", "objectives", "latency")]
 MAX_NUMBERS = 500  # of trials that a query names; for more of them all are read
 
 
@@ -36,14 +38,32 @@ def read_trials(
     Raises:
         StoreError: The database cannot be read, or a row is damaged.
     """
+    return _read(study, objectives, select_trials(study.id, full).where(*conditions), {})
+
+
+def read_changed(study: StudyIdentity, objectives: Iterable[str], revision: int, *, full: bool) -> list[TrialRecord]:
+    """Return the trials that changed after a revision (0: all), in order of their numbers; else as ``read_trials``."""
+    if not revision:
+        return read_trials(study, objectives, full=full)
+    return _read(study, objectives, CHANGED_FULL if full else CHANGED, {"study": study.id, "after": revision})
+
+
+def read_measured(study: StudyIdentity, objectives: Iterable[str]) -> list[TrialRecord]:
+    """Return the complete trials with only their digests, costs, objectives and latencies, in half the time."""
+    query = select(*_MEASURED).where(trials.c.study_id == study.id, trials.c.state == "complete")
+    return _read(study, objectives, query.order_by(trials.c.number), {})
+
+
+def _read(
+    study: StudyIdentity, objectives: Iterable[str], query: Select[Any], values: Mapping[str, Any]
+) -> list[TrialRecord]:
     names = list(objectives)
-    query = select_trials(study.id, full).where(*conditions)
-    return study.database.read(lambda connection: [_checked(row, names) for row in connection.execute(query)])
+    return study.database.read(lambda connection: [_checked(row, names) for row in connection.execute(query, values)])
 
 
 def _checked(row: Row[Any], objectives: list[str]) -> TrialRecord:
     """Return the trial that a row stores. Raises DamagedRow, also if a complete trial lacks an objective."""
-    record = to_record(row)
+    record = to_record(row._asdict())
     if record.state == "complete":
         missing = [name for name in objectives if name not in record.objectives and name not in record.costs]
         if missing:

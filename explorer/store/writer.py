@@ -21,6 +21,7 @@ import logging
 import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,7 @@ from explorer.errors import StoreError
 from explorer.records import State, TrialRecord
 from explorer.store import spool
 from explorer.store.checking import read_result
-from explorer.store.claims import (
-    TrialLeases,
-    claim_network,
-    end_waiting_trials,
-    insert_trial,
-    is_claimed,
-    of_trial,
-    unfinished,
-)
+from explorer.store.claims import TrialLeases, claim_network, end_waiting_trials, insert_trial
 from explorer.store.database import UnstorableValue, open_for_writing
 from explorer.store.lease import is_gone
 from explorer.store.rows import (
@@ -46,15 +39,17 @@ from explorer.store.rows import (
     Proposal,
     ending_row,
     insert_environment,
+    inserted_record,
     is_total_reached,
-    next_number,
     short,
     stamp,
+    to_record,
     to_row,
     trial_row,
 )
 from explorer.store.schema import trials
 from explorer.store.server.unanswered import added_before, begun_before, ended_before
+from explorer.store.statements import END_TRIAL, ENDED_TRIALS, next_number, of_trial
 from explorer.store.studies import find_study, open_study
 from explorer.system.files import remove
 
@@ -153,16 +148,14 @@ class StudyWriter(TrialLeases):
             except OSError as error:  # the disk itself may fail: then only this process has the result
                 _log.warning("trial %d: its result cannot be saved to a file either: %s", number, error)
 
-        own = [*of_trial(self.study.id, number), trials.c.worker == self.worker]
-        if (attempt := self.held.pop(number, None)) is not None:
-            own.append(trials.c.attempt == attempt)
+        attempt = self.held.pop(number, None)
         try:
             try:
-                ended = self._finish(number, ending, own, save_to_file)
+                ended = self._finish(number, ending, self.worker, attempt, save_to_file)
             except UnstorableValue as error:  # if the trial were resumed, it would end in the same way
                 _log.warning("trial %d ended %s, which cannot be stored: %s", number, ending.state, error)
                 ending = Ending("failed", reason=f"its result cannot be stored: {error}")
-                ended = self._finish(number, ending, own, save_to_file)
+                ended = self._finish(number, ending, self.worker, attempt, save_to_file)
         except StoreError:
             save_to_file()
             raise
@@ -170,7 +163,7 @@ class StudyWriter(TrialLeases):
             remove(path)
         ended = ended or self.study.database.read(
             lambda connection: self._records(
-                connection, ended_before(connection, self.study.id, number, own, ending.state)
+                connection, ended_before(connection, self.study.id, number, self.worker, attempt, ending.state)
             )
         )
         if not ended:
@@ -200,7 +193,7 @@ class StudyWriter(TrialLeases):
             running = select(trials.c.number).where(*theirs, trials.c.state == "running")
             if not is_gone(worker) and self._exists(running):
                 continue
-            delivered += self._finish(number, ending, theirs)
+            delivered += self._finish(number, ending, worker, None)
             remove(path)
         return delivered
 
@@ -212,10 +205,12 @@ class StudyWriter(TrialLeases):
         self,
         number: int,
         ending: Ending,
-        held: Collection[ColumnElement[bool]],
+        worker: str,
+        attempt: int | None,
         on_failure: Callable[[], None] = lambda: None,
     ) -> list[TrialRecord]:
-        """Write the result of the unfinished trial that ``held`` selects, and end the trials that wait for it."""
+        """Write the result of an unfinished trial of a worker (``attempt``: or None for any); end those that wait."""
+        run = {"study": self.study.id, "trial": number, "by": worker, "in_attempt": attempt}
 
         def work(connection: Connection) -> list[TrialRecord]:
             made = stamp(connection, self.study.id)
@@ -230,8 +225,11 @@ class StudyWriter(TrialLeases):
             values["failure"] = (ending.failure or "code") if final else ""
             values |= {"reason": short(ending.reason), "lease_until": None, "finished": made.time}
             values["revision"] = made.revision
-            if connection.execute(trials.update().where(*held, unfinished()).values(**values)).rowcount == 0:
+            if connection.execute(END_TRIAL, {**run, **values}).rowcount == 0:
                 return []
+            ended = [to_record(row._asdict()) for row in connection.execute(ENDED_TRIALS, run)]
+            if len(ended) == 1:
+                return ended
             waiting = [] if ending.resumable else end_waiting_trials(connection, self.study.id, number, made)
             return self._records(connection, [number, *waiting])
 
@@ -365,25 +363,28 @@ class StudyWriter(TrialLeases):
         renumbered: Callable[[int], Proposal] | None = None,
     ) -> TrialRecord:
         """Write a new trial. ``refusal``: the values of its columns if it is not evaluated."""
+        calls = count(1)
 
         def work(connection: Connection) -> TrialRecord:
-            number, proposal = wanted, proposed
+            number, proposal, call = wanted, proposed, next(calls)
             revision, started = stamp(connection, self.study.id)
-            following = next_number(connection, self.study.id)
+            following, holder = next_number(connection, self.study.id, proposal.digest)
             if number < following:
-                own = added_before(connection, self.study.id, self.worker, self.held, number, proposal.digest)
-                if own is not None:
+                begun = (self.study.id, self.worker, self.held, number, proposal.digest)
+                # The answer to the commit of an earlier call may have been lost.
+                if call > 1 and (own := added_before(connection, *begun)) is not None:
                     return self._records(connection, [own])[0]
-                if renumbered and not is_claimed(connection, self.study.id, proposal.digest):
+                if renumbered and holder is None:
                     number, proposal = following, renumbered(following)
             if number != following:
                 raise NumberTaken(f"trial {number} of study {self.study.name!r}; the next is {following}")
-            if is_total_reached(connection, self.study.id, total, self.known):
+            if is_total_reached(connection, self.study.id, total, self.known, following):
                 raise NumberTaken(f"the {total} trials of study {self.study.name!r} have all been started")
             values = {"started": started, "revision": revision}
             values |= {} if refusal is None else {"finished": started, **refusal}
-            insert_trial(connection, self.study.id, number, proposal, self.worker, values)
-            return self._records(connection, [number])[0]
+            row = insert_trial(connection, self.study.id, number, proposal, holder, self.worker, values)
+            is_known = row.get("environment") is None  # that of another trial of the network has to be read
+            return inserted_record(row, proposal.architecture) if is_known else self._records(connection, [number])[0]
 
         return self._write(work, is_stamped=True)
 

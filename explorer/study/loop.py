@@ -17,10 +17,10 @@ from explorer.analysis.amounts import plural
 from explorer.errors import ExplorerError, StoreError
 from explorer.records import Epoch, GradientFlow, TrialRecord
 from explorer.store import lease
-from explorer.store.gradient_flows import save_gradient_flow
 from explorer.store.presence.processes import Task
 from explorer.store.presence.stops import StopRequest
 from explorer.store.rows import Proposal
+from explorer.store.views.gradient_flows import save_gradient_flow
 from explorer.store.writer import NumberTaken, StudyWriter
 from explorer.study.budget import Budget
 from explorer.study.candidates import Candidates

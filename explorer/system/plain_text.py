@@ -22,7 +22,7 @@ def storable(text: str) -> str:
 
 def printable(text: str) -> str:
     """Return the text with an escape, as in ``\\x1b``, for each character that a terminal would interpret."""
-    return _NOT_PRINTABLE.sub(_escape, text)
+    return text if text.isprintable() else _NOT_PRINTABLE.sub(_escape, text)  # nearly all is, which is seen quickly
 
 
 def _escape(match: re.Match[str]) -> str:

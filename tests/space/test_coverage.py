@@ -115,3 +115,26 @@ def test_all_units_of_a_sampled_space_can_be_checked():
     assert made.validated in ("all", "sampled")
     made.check_all_units()
     assert made.validated == "all"
+
+
+def test_projections_of_any_channels_are_checked_together():
+    """A block whose shortcut has a choice is derived for two numbers of input channels, not for each of 64."""
+    made = space(
+        {"width": "range(8, 512, 8)", "proj": "conv1x1 bn | avgpool conv1x1 bn"},
+        {"width": "stage", "proj": "stage"},
+        stages="{blocks: 2, width: [width, width, width], stride: [1, 2, 1]}",
+        shortcut="{changed: proj}",
+    )
+    assert made.validated == "all"
+    assert made.decisions.coverage.work < 90_000
+
+
+def test_an_error_of_a_projection_is_found_for_the_channels_that_have_it():
+    """A shortcut that fits some numbers of input channels only is checked with each of them."""
+    with pytest.raises(SpaceError, match="groups do not divide"):
+        space(
+            {"width": "range(8, 512, 8)", "proj": "conv1x1 bn | conv1x1(g=16) bn"},
+            {"width": "stage", "proj": "stage"},
+            stages="{blocks: 1, width: [width, width], stride: [1, 1]}",
+            shortcut="{changed: proj}",
+        )

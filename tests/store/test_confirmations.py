@@ -14,10 +14,10 @@ from explorer.errors import StoreError
 from explorer.records import BlockFlow, Environment, Epoch, GradientFlow, TrainingResult
 from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
-from explorer.store.gradient_flows import save_gradient_flow
 from explorer.store.lease import new_worker
 from explorer.store.rows import Ending
 from explorer.store.studies import find_study, open_study
+from explorer.store.views.gradient_flows import save_gradient_flow
 from tests.store.conftest import GONE, proposal
 
 ENVIRONMENT = Environment("cpu", "a CPU", 1, "Linux", "3.11", {"torch": "2"})

@@ -17,7 +17,6 @@ from explorer.store.artifacts import checkpoint_file, confirmation_checkpoint, w
 from explorer.store.cleaning import removable_files
 from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.database import open_for_writing
-from explorer.store.gradient_flows import save_gradient_flow
 from explorer.store.lease import new_worker
 from explorer.store.presence.processes import Presence, Process, Role, Task
 from explorer.store.presence.status import study_status
@@ -25,6 +24,7 @@ from explorer.store.presence.stops import stop_study
 from explorer.store.rows import Ending, Proposal
 from explorer.store.schema import metadata
 from explorer.store.studies import create_study, list_studies, open_study
+from explorer.store.views.gradient_flows import save_gradient_flow
 from explorer.store.writer import StudyWriter
 from explorer.study.search import run_search
 from tests.command_line import run

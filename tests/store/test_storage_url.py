@@ -11,7 +11,7 @@ import pytest
 
 from explorer.errors import StoreError
 from explorer.store.database import open_for_reading
-from explorer.store.passwords import hide_passwords
+from explorer.store.passwords import has_password, hide_passwords
 from explorer.store.storage_url import parse_storage, shown_storage, sqlite_file
 from explorer.store.studies import list_studies, open_study
 from tests.store.conftest import make_study
@@ -83,6 +83,28 @@ def test_a_token_before_the_host_of_a_web_server_is_masked(form):
     """A web address names a token where others name a user."""
     cleaned = hide_passwords(form.format(CANARY))
     assert CANARY not in cleaned and "***@host" in cleaned and hide_passwords(cleaned) == cleaned
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["mlflow=http://h/?token={}", "https://h/x?a=1&api_key={}&b=2", "https://h/x?X-Amz-Signature={}",
+     "export=AWS_SECRET_ACCESS_KEY={}", "ALL,WANDB_API_KEY={}", "MLFLOW_TRACKING_TOKEN={} ran"],
+)  # fmt: skip
+def test_keys_in_queries_and_variables_are_masked(form):
+    """So they do not appear in messages, and a manifest or a batch file is not written with them."""
+    cleaned = hide_passwords(form.format(CANARY))
+    assert CANARY not in cleaned and hide_passwords(cleaned) == cleaned and has_password(form.format(CANARY))
+
+
+@pytest.mark.parametrize("text", ["token=abc", "comment=secret=abc", "a,access_key=abc"])
+def test_assigned_keys_count_as_passwords(text):
+    """A value of an option with a key is refused, though a message may contain a choice of this name."""
+    assert has_password(text) and hide_passwords(text) == text
+
+
+def test_other_options_have_no_password():
+    """Names that only contain the word of a key are not refused."""
+    assert not any(map(has_password, ["tokens=8", "partition=gpu", "keys=3", "design=x", "monkey=1", "sigma=0.1"]))
 
 
 @pytest.mark.parametrize(

@@ -15,20 +15,22 @@ from typing import NamedTuple
 import numpy as np
 
 from explorer.analysis.quantities import COSTS
+from explorer.costs.analytic import count_cost
 from explorer.costs.whole_space.choices import ChoiceColumns
 from explorer.costs.whole_space.costs import NetworkCosts, TooManyUnits
-from explorer.costs.whole_space.drawn import columns_of
 from explorer.costs.whole_space.identities import count_distinct
 from explorer.costs.whole_space.table import rank_batches
 from explorer.networks.ops.base import OpCost
 from explorer.space.choices import Derivation
-from explorer.space.edits import current_choices, neighbour_at
+from explorer.space.count.size import MAX_WORK
+from explorer.space.edits import current_choices, network_at
 from explorer.space.search_space import SearchSpace
 
 Z_95 = 1.96  # standard deviations on either side of a 95% interval
 COST_SAMPLE = 10_000  # derivations drawn from a larger space
-DRAWN_SLOWLY = 150  # derivations drawn from a space that is not counted
 COST_BATCH = 250  # of these in the first batch; each later one is twice as large
+FIRST_SHARES = (8, 4)  # the first batch is begun with an eighth, and the second eighth
+MAX_FIRST_UNITS = 600  # of such a part; then the other parts are left out, which would take some 0.2 s more
 ESTIMATION_SAMPLE = 100  # derivations from which a larger number of networks is estimated
 MIN_ESTIMATION_SAMPLE = 10
 ESTIMATION_WORK = 120_000  # layers of the networks derived for it, some 0.2 s
@@ -114,13 +116,21 @@ def _estimated_shares(space: SearchSpace) -> list[float]:
     draws = random.Random(0)
     shares: list[float] = []
     work = 0
-    for derivation in space.sample(ESTIMATION_SAMPLE):
+    for derivation in _sample(space):
         spellings, own_work = _spellings(space, derivation, draws)
         shares.append(1 / spellings)
         work += own_work
         if work > ESTIMATION_WORK and len(shares) >= MIN_ESTIMATION_SAMPLE:
             break
     return shares
+
+
+def _sample(space: SearchSpace) -> list[Derivation]:
+    """Return uniform derivations; those of the estimated number of derivations, if they are not counted."""
+    if space.is_counted:
+        return space.sample(ESTIMATION_SAMPLE)
+    walks = space.decisions.random_walks
+    return [found.derivation for found in walks.up_to(ESTIMATION_SAMPLE, MAX_WORK)]
 
 
 def _spellings(space: SearchSpace, derivation: Derivation, draws: random.Random) -> tuple[float, int]:
@@ -134,10 +144,9 @@ def _spellings(space: SearchSpace, derivation: Derivation, draws: random.Random)
         drawn = others if len(others) <= TESTED_OPTIONS else draws.sample(others, 2)
         alike = 0
         for option in drawn:
-            neighbour = neighbour_at(space, derivation, choice.name, option)
-            if neighbour is None:
+            changed = network_at(space, derivation, choice.name, option)
+            if changed is None:
                 continue
-            changed = space.architecture(neighbour)
             alike += changed.digest == own.digest
             work += WORK_PER_NETWORK + changed.layer_count
         logarithm += math.log(1 + alike * len(others) / max(1, len(drawn)))
@@ -167,19 +176,24 @@ class CostRanges(NamedTuple):
 def cost_ranges(space: SearchSpace, bounds: Bounds = QUICK, progress: Progress = lambda rows: None) -> CostRanges:
     """Return the ranges over all derivations, or over up to 10,000 distinct uniform draws (seed 0) of a larger space.
 
+    Of a space that is not counted, up to 100 networks are costed: those of its estimated size.
+
     Args:
         space: The space.
         bounds: Up to which size the ranges are exact.
         progress: Called with the number of derivations costed so far.
     """
     exact = space.is_counted and space.indices <= bounds.derivations
-    columns = columns_of(space, DRAWN_SLOWLY, 0)
-    try:
-        counted = list(_all_costs(space, columns, bounds, progress)) if exact else []
-    except TooManyUnits:
-        exact = False
-    if not exact:
-        counted = list(_sampled_costs(space, columns))
+    if space.is_counted:
+        columns = ChoiceColumns(space)
+        try:
+            counted = list(_all_costs(space, columns, bounds, progress)) if exact else []
+        except TooManyUnits:
+            exact = False
+        if not exact:
+            counted = list(_sampled_costs(space, columns))
+    else:
+        counted = [_costs_of(space, _sample(space))]
     costs = {name: np.concatenate([part[name] for part in counted]) for name in counted[0]}
     feasible = costs.pop("feasible")
     ascending = {name: np.sort(values) for name, values in costs.items()}
@@ -215,13 +229,25 @@ def _sampled_costs(space: SearchSpace, columns: ChoiceColumns) -> Iterator[Costs
     drawn = columns.drawn(min(COST_SAMPLE, columns.total), seed=0)
     drawn = np.arange(columns.total) if drawn is None else drawn
     drawn = drawn[np.random.default_rng(0).permutation(len(drawn))]  # so that the first ones are a uniform sample
-    start, step = 0, max(10, min(COST_BATCH, 20_000 // (len(columns.columns) + 1)))
-    before = 0
+    step = max(10, min(COST_BATCH, 20_000 // (len(columns.columns) + 1)))
+    first = [-(-step // share) for share in FIRST_SHARES]
+    start = before = 0
+    for end in (*first, step):
+        yield _needed(space, costs(drawn[start:end], columns.codes(drawn[start:end])))
+        start = end
+        if end < step and costs.made > MAX_FIRST_UNITS:
+            return  # the first batch alone has too many units
     while start < len(drawn) and 2 * costs.made - before <= MAX_UNITS:  # if the next batch adds as many as the last
-        before = costs.made
+        before, step = costs.made, 2 * step
         indices = drawn[start : start + step]
         yield _needed(space, costs(indices, columns.codes(indices)))
-        start, step = start + step, 2 * step
+        start += step
+
+
+def _costs_of(space: SearchSpace, derivations: list[Derivation]) -> Costs:
+    """Return the costs of some derivations, each network counted by itself."""
+    counted = [count_cost(space.architecture(derivation)).to_dict() for derivation in dict.fromkeys(derivations)]
+    return _needed(space, {name: np.array([cost[name] for cost in counted]) for name in COSTS})
 
 
 def _needed(space: SearchSpace, costs: Costs) -> Costs:

@@ -162,9 +162,14 @@ class Conv(Op):
                 )
 
     def cost(self, x: TensorShape) -> OpCost:
-        out, height, width = self.output_shape(x)
-        down, right = sides(self.kernel)
-        weights = down * right * (x[0] // self.groups) * out
+        return self.cost_between(x, self.output_shape(x))
+
+    def cost_between(self, x: TensorShape, y: TensorShape) -> OpCost:
+        """Return the cost for an input of shape ``x``, whose output shape ``y`` is known."""
+        out, height, width = y
+        kernel = self.kernel
+        area = kernel * kernel if isinstance(kernel, int) else kernel[0] * kernel[1]
+        weights = area * (x[0] // self.groups) * out
         positions = height * width
         return OpCost(weights + self.bias * out, weights * positions, out * positions)
 

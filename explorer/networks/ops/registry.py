@@ -91,8 +91,8 @@ class Registry:
             return self.nested[data["op"]](data, self.from_json)
         cls = self.by_spelling.get(data["op"])
         if cls is None:
-            known = f"; known ops: {', '.join(sorted(self.by_spelling))}"
-            hint = why_unknown("op", data["op"]) or own_hint("op") + known
+            ops = f"; known ops: {', '.join(sorted(self.by_spelling))}"
+            hint = why_unknown("op", data["op"]) or own_hint("op") + ops
             raise ArchitectureError(f"unknown op {data['op'][:80]!r}{hint}")
         values = {}
         known = {field.name: field for field in fields(cls)}

@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 from explorer.networks.ops.base import TensorShape
 from explorer.space.count.questions import END, Answers, Question, Reachability, State, UnitQuestions
+from explorer.space.count.shortcut_use import decided, shortcut_questions
 from explorer.space.count.unit_shapes import UnitShapes
 from explorer.space.derive.relevance import Relevance, depends_on_block
-from explorer.space.grammar import Fault, Grammar, Node
+from explorer.space.further_nodes import UnitEnd
+from explorer.space.grammar import Fault, Grammar, Node, reachable
 
 NODES_PER_STATE = 10  # nodes that are read for shapes in the time of one state
 
@@ -36,8 +38,8 @@ class Automaton:
     Args:
         grammar: The space.
         questions: Those of the space, if they are known.
-        carries_shapes: Whether states contain input shapes. They always do if shortcuts have choices, since the
-            shapes determine which shortcut a block has.
+        carries_shapes: Whether states contain input shapes. They always do if shortcuts have choices and the shapes
+            determine which shortcut a block has.
         ignores_shapes: Whether states contain no shapes even then. Such an automaton has no walks: a block with such a
             shortcut has no next unit.
 
@@ -59,7 +61,11 @@ class Automaton:
     ):
         self.grammar = grammar
         self.questions = questions = questions or UnitQuestions(grammar)
-        self.carries_shapes = carries_shapes or (questions.shortcuts_have_questions and not ignores_shapes)
+        self._asked = shortcut_questions(grammar, questions) if questions.shortcuts_have_questions else {}
+        needs_shapes = not ignores_shapes and not decided(grammar, self._asked)
+        self.carries_shapes = carries_shapes or (questions.shortcuts_have_questions and needs_shapes)
+        if self.carries_shapes or ignores_shapes:
+            self._asked = {}
         roots: list[Node] = [*grammar.sides, grammar.stem, grammar.head]
         if grammar.transition is not None:
             roots.append(grammar.transition)
@@ -72,7 +78,7 @@ class Automaton:
         shaping = relevance.points(roots) if self.carries_shapes else None
         self.reachability = Reachability(grammar, questions, shaping)
         self.shapes = UnitShapes(grammar, questions, relevance, self.reachability.here)
-        if questions.shortcuts_have_questions and self.depends_on_open_total:
+        if self.carries_shapes and questions.shortcuts_have_questions and self.depends_on_open_total:
             raise grammar.error(
                 "a shortcut cannot have choices if shapes depend on 'n' and the number of blocks is a choice"
             )
@@ -194,6 +200,8 @@ class Automaton:
                 left = numbers.blocks
                 if stage == 1:
                     shape = shapes.after(state._replace(kind="stem", stage=0, numbers=numbers._replace(blocks=0)))
+            elif any(of_shortcut := self._asked.get((kind, stage), ((),))[0]):
+                return state._replace(kind=f"{kind}'s shortcut", pending=listed(of_shortcut))
             elif self.carries_shapes and kind == "stem":
                 shape = shapes.input(own)
             elif self.carries_shapes:
@@ -259,8 +267,14 @@ class Automaton:
         )
 
     def output(self, state: State) -> TensorShape:
-        """Return the output shape of a finished unit. Raises SpaceError if it cannot be built."""
+        """Return the output shape of a finished unit, of a block without the choices of its shortcut.
+
+        Raises:
+            SpaceError: If it cannot be built.
+        """
         try:
+            if state.kind in ("first", "block") and any(self.questions.shortcuts[state.stage - 1].values()):
+                return self.shapes.before_shortcut(state)
             return self.shapes.after(state)
         except Fault as fault:
             raise self.grammar.error(str(fault), fault.place) from None
@@ -273,9 +287,13 @@ class Automaton:
         return self._forgetful[key]
 
     def _forgets_channels(self, kind: str, stage: int) -> bool:
-        if kind not in ("first", "block") or any(self.questions.shortcuts[stage - 1].values()):
+        rule = self.grammar.stages[stage - 1] if stage else None
+        if kind not in ("first", "block") or rule is None:
             return False
-        rule = self.grammar.stages[stage - 1]
+        if any(self.questions.shortcuts[stage - 1].values()):
+            nodes = reachable(self.grammar.rules, (rule.block, rule.first), stage)
+            if any(isinstance(node, UnitEnd) for node in nodes):  # a later unit may change the shape
+                return False
         changed = [shortcut.changed for shortcut in rule.shortcuts.values() if shortcut.changed is not None]
         return self._relevance.forgets_channels(rule.first if kind == "first" else rule.block, changed)
 

@@ -12,10 +12,9 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from explorer.space.count.automaton import Automaton
-from explorer.space.count.questions import END, Question, State, merged
-from explorer.space.derive.channels import later_blocks_keep_shape
-from explorer.space.further_nodes import UnitEnd
-from explorer.space.grammar import Grammar, reachable
+from explorer.space.count.questions import END, State
+from explorer.space.count.shortcut_use import shortcut_questions
+from explorer.space.grammar import Grammar
 
 MAX_STATES = 200_000
 
@@ -40,8 +39,7 @@ class Bounds:
         self._bounds: dict[State, int] = {}
         self._starts: dict[State, tuple[int, ...]] = {}
         self._projected: dict[State, State] = {}
-        stages = range(1, len(self._grammar.stages) + 1)
-        self._shortcuts = {(kind, k): self._shortcut_questions(k, kind) for k in stages for kind in ("first", "block")}
+        self._shortcuts = shortcut_questions(self._grammar, automaton.questions)
 
     def of(self, state: State) -> int:
         """Return the bound of a state of the space's automaton. Raises SpaceError if it needs too many states."""
@@ -100,18 +98,6 @@ class Bounds:
             return tuple(automaton.opened(state._replace(kind=kind, pending=pending)) for pending in lists)
         following = automaton.next_unit(state)
         return (following if following is END else automaton.opened(following),)
-
-    def _shortcut_questions(self, k: int, kind: str) -> tuple[tuple[Question, ...], ...]:
-        """Return the questions that the shortcut of a block of stage ``k`` may have."""
-        rules, rule = self._grammar.rules, self._grammar.stages[k - 1]
-        known = self._automaton.questions.shortcuts[k - 1]
-        if any(isinstance(node, UnitEnd) for node in reachable(rules, (rule.block, rule.first), k)):
-            return (merged(known.values()),)  # each unit of a block has a shortcut
-        if kind == "block" and later_blocks_keep_shape(rules, rule, k):
-            parts = [shortcut.same for shortcut in rule.shortcuts.values()]
-        else:
-            parts = [part for shortcut in rule.shortcuts.values() for part in (shortcut.same, shortcut.changed)]
-        return tuple(dict.fromkeys(() if part is None else known[part] for part in parts))
 
     def _without_shapes(self, state: State) -> State:
         """Return the state of the automaton without shapes."""

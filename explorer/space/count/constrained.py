@@ -7,7 +7,6 @@ leads to a dead end, from which no walk starts; an option that leads to dead end
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Hashable, Iterator
 from functools import cached_property
 from itertools import pairwise
@@ -84,20 +83,18 @@ class ConstrainedDecisions(Decisions):
 
     @cached_property
     def is_counted(self) -> bool:
-        try:
-            self.count(QUICK_WORK)
-        except TooMuchWork:
-            return not self._are_drawn_quickly() and self._is_counted_slowly()
-        return True
+        if not self.has_many_units:
+            try:
+                self.count(QUICK_WORK)
+            except TooMuchWork:
+                pass
+            else:
+                return True
+        return not self._are_drawn_quickly() and self._is_counted_slowly()
 
     def _are_drawn_quickly(self) -> bool:
         """Whether random walks without regard for the conditions often satisfy them."""
-        source, found, bound = random.Random(0), 0, self.bounds.of(self.first.state)
-        for _ in range(TRIED_WALKS):
-            found += self.find_in_bounds(source.randrange(bound)) is not None
-            if found == ENOUGH_WALKS:
-                return True
-        return False
+        return len(self.random_walks.up_to(ENOUGH_WALKS, math.inf, tried=TRIED_WALKS)) == ENOUGH_WALKS
 
     def _is_counted_slowly(self) -> bool:
         try:
@@ -109,6 +106,10 @@ class ConstrainedDecisions(Decisions):
                 self.grammar.places["where"],
             ) from None
         return True
+
+    @property
+    def walk_work(self) -> int:
+        return super().walk_work + self._conditions.work
 
     def count(self, most: float = math.inf, progress: Progress = lambda states: None) -> int:
         return self._count(self.first, most, progress)

@@ -28,7 +28,7 @@ class Coverage:
         automaton: The walks of the space, with shapes.
 
     Attributes:
-        work: The work so far: the nodes read, and a weight for each state.
+        faults: The errors so far, of units that cannot be built.
     """
 
     def __init__(self, automaton: Automaton):
@@ -37,13 +37,38 @@ class Coverage:
         self._waiting: dict[tuple[str, int], dict[State, Arrivals]] = {}  # by unit: those that are not followed yet
         self._shortcut_of: dict[tuple[State, int], set[State]] = {}  # by shortcut and channels: the blocks
         self._states = 0
+        self._rest = self._units()
+        self.faults: list[SpaceError] = []
 
     @property
     def work(self) -> int:
+        """The work so far: the nodes read, and a weight for each state."""
         return self._automaton.shapes.work + WORK_PER_STATE * self._states
 
     def walk(self) -> Iterator[SpaceError | None]:
-        """Derive the units in order, and yield often: the error if a unit cannot be built, else None."""
+        """Derive the units that are left, in order, and yield often: the error if a unit cannot be built, else None.
+
+        Errors that were found earlier come first.
+        """
+        yield from self.faults.copy()
+        for fault in self._rest:
+            if fault is not None:
+                self.faults.append(fault)
+            yield fault
+
+    @property
+    def depends_on_open_total(self) -> bool:
+        """Whether the units cannot be told apart, since shapes depend on a number of blocks that is a choice."""
+        return self._automaton.depends_on_open_total
+
+    def exceeds(self, most: int) -> bool:
+        """Whether deriving all units takes more than this work, of which no more is spent here."""
+        for _ in self.walk():
+            if self.work > most:
+                break
+        return self.work > most
+
+    def _units(self) -> Iterator[SpaceError | None]:
         entry = self._automaton.entry
         assert entry.shape is not None
         self._arrive(entry, {0: {entry.shape.channels}})

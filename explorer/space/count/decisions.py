@@ -19,15 +19,18 @@ from explorer.space.choices import Choice, Chooser, Derivation
 from explorer.space.condition import names_in
 from explorer.space.count.automaton import Automaton
 from explorer.space.count.bounds import Bounds
+from explorer.space.count.coverage import Coverage
 from explorer.space.count.decision import Decision, Uses, uses_after
 from explorer.space.count.questions import BLOCK_KINDS, END, State
+from explorer.space.count.walks import MAX_DRAWS, RandomWalks
 from explorer.space.grammar import Grammar
 
 Progress = Callable[[int], object]
 Fixed = Callable[[Choice], str | None]
 MAX_COUNTED = 500_000
 QUICK_WORK = 12_000  # some 0.15 s
-MAX_DRAWS = 100_000  # random indices among which one belongs to a derivation
+QUICK_COVERAGE = 110_000  # some 0.2 s
+NODES_PER_STEP = 2  # nodes that are read for shapes in the time of one step of a walk
 MAX_KEPT = 20_000  # decisions that are kept for further walks, if they are not counted
 MAX_SHOWN = 8  # choices in an error of a condition
 
@@ -43,12 +46,12 @@ class Decisions:
         grammar: The space.
 
     Attributes:
-        dropped: The number of random indices so far that belong to no derivation.
+        steps: The number of decisions of walks at an index so far.
     """
 
     def __init__(self, grammar: Grammar):
         self.grammar = grammar
-        self.dropped = 0
+        self.steps = 0
         self._counts: dict[State, int] = {END: 1}  # by state, filled when needed
         self._decisions: dict[tuple[State, int, Uses], Decision] = {}
 
@@ -61,6 +64,24 @@ class Decisions:
     def bounds(self) -> Bounds:
         """Upper bounds of the numbers of walks."""
         return Bounds(self.automaton)
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """All distinct units of the space. Raises SpaceError if it cannot be walked."""
+        return Coverage(Automaton(self.grammar, carries_shapes=True))
+
+    @cached_property
+    def has_many_units(self) -> bool:
+        """Whether states contain shapes, and the distinct units are more than are derived quickly.
+
+        Counting would follow all of them, so it is not tried.
+        """
+        return self.automaton.carries_shapes and self.coverage.exceeds(QUICK_COVERAGE)
+
+    @cached_property
+    def random_walks(self) -> RandomWalks:
+        """Random derivations, if they are not counted."""
+        return RandomWalks(self)
 
     @cached_property
     def first(self) -> Decision:
@@ -76,6 +97,8 @@ class Decisions:
         Raises:
             SpaceError: As ``count``.
         """
+        if self.has_many_units:
+            return False
         try:
             self.count(QUICK_WORK)
         except TooMuchWork:
@@ -145,8 +168,21 @@ class Decisions:
             derivation = self.find(index)
             if derivation is not None:
                 return index, derivation
-            self.dropped += 1
-        raise self.grammar.error(f"{MAX_DRAWS:,} random walks violate the conditions", self.grammar.places["where"])
+        raise self.not_found()
+
+    def not_found(self) -> SpaceError:
+        """Return the error of ``MAX_DRAWS`` random indices without a derivation."""
+        return self.grammar.error(f"{MAX_DRAWS:,} random walks violate the conditions", self.grammar.places["where"])
+
+    @property
+    def bound(self) -> int:
+        """An upper bound of the number of derivations, below which indices without exact counts are."""
+        return self.bounds.of(self.first.state)
+
+    @property
+    def walk_work(self) -> int:
+        """The work of walks at an index so far: a step for each decision, and the nodes read for shapes."""
+        return self.steps + self.automaton.shapes.work // NODES_PER_STEP
 
     def walk(self, choose: Chooser) -> Derivation:
         """Return the derivation with the options that ``choose`` returns.
@@ -194,6 +230,7 @@ class Decisions:
         """Return the derivation of an index below the bound of the first decision, None if it belongs to none."""
         left, decision, choices = index, self.first, dict[str, str]()
         while (choice := decision.choice) is not None:
+            self.steps += 1
             starts = self.bounds.starts(decision.state)
             chosen = bisect_right(starts, left) - 1
             left -= starts[chosen]

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-import random
 from typing import NamedTuple
 
 from explorer.space.count.decisions import Decisions
 
 Z_95 = 1.96  # standard deviations on either side of a 95% interval
-MAX_WALKS = 2_000
 ENOUGH_FOUND = 200
-MAX_WORK = 20_000  # choices and dropped walks, some 0.25 s
-MIN_FOUND = 10
-WORK_OF_WALK = 20  # of one that ends at an index without derivation
+MAX_WORK = 10_000  # of random walks, some 0.15 s
 
 
 class Size(NamedTuple):
@@ -38,20 +34,16 @@ class Size(NamedTuple):
 
 
 def size_of(decisions: Decisions) -> Size:
-    """Return the number of derivations: exact if they are counted, else estimated from random indices with seed 0.
+    """Return the number of derivations: exact if they are counted, else estimated from random walks.
 
     The share of the indices that belong to a derivation has the interval of Wilson (1927).
     """
     if decisions.is_counted:
         total = decisions.indices
         return Size(total, total, total, True)
-    source, bound = random.Random(0), decisions.indices
-    walks = found = work = 0
-    while walks < MAX_WALKS and found < ENOUGH_FOUND and (work < MAX_WORK or found < MIN_FOUND):
-        derivation = decisions.find(source.randrange(bound))
-        walks += 1
-        found += derivation is not None
-        work += WORK_OF_WALK if derivation is None else len(derivation.choices)
+    bound, made = decisions.indices, decisions.random_walks
+    made.up_to(ENOUGH_FOUND, MAX_WORK)
+    walks, found = made.tried, len(made.found)
     share, square = found / walks, Z_95**2 / walks
     middle = (share + square / 2) / (1 + square)
     half = Z_95 / (1 + square) * math.sqrt(share * (1 - share) / walks + square / (4 * walks))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from explorer.networks.ops.base import TensorShape
+from explorer.networks.ops.nested.nesting import op_count
 from explorer.networks.ops.window import Size
 from explorer.space.choices import Lookup
 from explorer.space.count.questions import Answers, Points, Question, State, Unit, UnitQuestions, merged
@@ -96,6 +97,14 @@ class UnitShapes:
                 raise
         return self._shapes[key]
 
+    def before_shortcut(self, state: State) -> TensorShape:
+        """Return the output shape of a block of one unit whose branch is finished. Raises Fault."""
+        site = self._site(state)
+        (unit,) = units_of(site)
+        branch = derive_branch(site, unit, self._bound)
+        self.work += site.resolver.nodes + BINDING * op_count(branch.ops)
+        return output_before_shortcut(site, branch, self._bound)
+
     def shortcut_questions(self, state: State) -> tuple[Question, ...]:
         """Return the questions of the shortcut of a block whose branch is finished. Raises Fault."""
         parts = self._questions.shortcuts[state.stage - 1]
@@ -113,7 +122,7 @@ class UnitShapes:
         for site, unit in zip(units_at(block, units), units):
             site = site._replace(x=x)
             branch = derive_branch(site, unit, self._bound)
-            self.work += BINDING * len(branch.ops)
+            self.work += BINDING * op_count(branch.ops)
             of_shortcut = () if branch.shortcut is None else self._of_shortcut(branch.shortcut, state)
             found.append(of_shortcut)
             if unit is units[-1]:

@@ -199,8 +199,8 @@ class Deriver:
                 if layers > MAX_LAYERS:
                     raise Fault(rule.place, f"more than {MAX_LAYERS:,} layers in the first {i} of the {n:,} blocks")
             stages.append(Stage(tuple(blocks), transition))
-        posts = post_layers(stages[0].blocks[0])
-        if posts and any(isinstance(layer.what, Copied) for layer in stem_layers):
+        copies = any(isinstance(layer.what, Copied) for layer in stem_layers)
+        if copies and (posts := post_layers(stages[0].blocks[0])):
             stem, _ = self._stem(stem_layers, image, posts, width)
         pres = pre_layers(stages[-1].blocks[-1])
         head, _ = self.head(answers_in(choices, "head"), x, numbers[-1].at(-1).width, n, pres)

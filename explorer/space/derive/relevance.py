@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from explorer.errors import ArchitectureError
 from explorer.networks.ops.base import Argument, Op, check_argument
 from explorer.networks.ops.conv import Conv
+from explorer.networks.ops.pool import AvgPool, BlurPool, MaxPool
 from explorer.networks.ops.window import sides, spell_size
 from explorer.space.further_nodes import ForkItem, Pair
 from explorer.space.grammar import (
@@ -186,13 +187,23 @@ class Relevance:
         if isinstance(node, Repeat):
             return node.counts[0] > 0 and self._starts_dense(node.item)
         if isinstance(node, Group):
-            first = next((item for item in node.items if not self.is_neutral(item)), None)
+            first = next((item for item in node.items if not self._takes_any_channels(item)), None)
             return first is not None and self._starts_dense(first)
         return (
             isinstance(node, OpItem)
             and issubclass(node.op, Conv)
             and not any(argument.field == "groups" for argument, _ in node.arguments)
         )
+
+    def _takes_any_channels(self, node: Node) -> bool:
+        """Whether all choices of layers keep the number of channels, whatever it is."""
+        if self.is_neutral(node):
+            return True
+        if isinstance(node, Reference):
+            return self._takes_any_channels(self.rules[node.name])
+        if isinstance(node, (Group, Alternatives, ByPlace, Repeat)):
+            return all(map(self._takes_any_channels, node.children))
+        return isinstance(node, OpItem) and node.op in (AvgPool, BlurPool, MaxPool)
 
     def _relevant(self, roots: Iterable[Node]) -> Iterator[Node]:
         pending = list(roots)

@@ -17,6 +17,7 @@ from explorer.space.grammar import Grammar, Point
 
 MAX_CONTEXTS = 40  # derivations in which the alternatives of a choice are compared
 MIN_CONTEXTS = 8  # of them, unless the space has fewer; a choice may have an effect in some networks only
+MAX_WALKED_WORK = 3_000  # of random walks in a space that is not counted
 MAX_WORK = 25_000  # ops of the networks derived, some 0.2 s
 WORK_PER_NETWORK = 100  # the fixed part of the time to derive a network, in ops
 
@@ -86,7 +87,11 @@ class NetworkSample:
             return
         seen = set()
         with suppress(SpaceError):  # the conditions exclude nearly all random derivations
-            for derivation in chain((decisions.find(0),), (decisions.draw(draw) for _ in range(MAX_CONTEXTS - 1))):
+            drawn = (decisions.draw(draw) for _ in range(MAX_CONTEXTS - 1))
+            if not decisions.is_counted:
+                walks = decisions.random_walks.up_to(MAX_CONTEXTS - 1, MAX_WALKED_WORK)
+                drawn = (found.derivation for found in walks)
+            for derivation in chain((decisions.find(0),), drawn):
                 if derivation is not None and (key := tuple(derivation.choices.items())) not in seen:
                     seen.add(key)
                     yield derivation

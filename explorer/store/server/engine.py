@@ -11,6 +11,7 @@ from sqlalchemy import URL, Engine, event
 from sqlalchemy.exc import DisconnectionError, NoSuchModuleError
 
 from explorer.errors import StoreError
+from explorer.store.server.durability import commit_durably, note_functions
 from explorer.store.storage_url import parse_storage, shown_storage
 
 # Parameters of libpq, so that a connection to a host that vanished fails after half a minute, not after hours.
@@ -44,6 +45,9 @@ def server_engine(url: URL, **options: Any) -> Engine:
         event.listen(engine, "checkin", _note_use)
         event.listen(engine, "checkout", _require_alive)
         event.listen(engine, "connect", lambda *_: _reached.setdefault(portable_storage(url), url))
+        event.listen(engine, "connect", note_functions)
+        if engine.driver == "psycopg":
+            event.listen(engine, "commit", commit_durably)
         return engine
     except (ImportError, NoSuchModuleError) as error:
         raise StoreError(

@@ -36,6 +36,7 @@ _REFUSED = re.compile(
     r'|(database|role|user) "[^"]*" does not exist|no such (database|user)|permission denied for database',
     re.IGNORECASE,
 )
+_STATEMENT_POOLING = "statement pooling mode"  # pgbouncer's refusal of transactions, which only its settings change
 # The answers of a server, or of pgbouncer, that can serve later.
 _LATER = re.compile(
     r"starting up|shutting down|in recovery|not yet accepting|too many (clients|connections)|connection slots"
@@ -61,6 +62,8 @@ def passes(error: SQLAlchemyError, reached: bool = True, writing: bool = True, g
     if isinstance(error.orig, sqlite3.Error):
         busy = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _BUSY
         return isinstance(error, OperationalError) and (writing or busy)
+    if is_statement_pooling(error):
+        return False
     if state := sqlstate(error):
         passing = state[:2] in _PASSING_CLASSES or state in _PASSING_STATES
         return (passing and state != _DROPPED) or (granted and state in _DENIED)
@@ -70,6 +73,11 @@ def passes(error: SQLAlchemyError, reached: bool = True, writing: bool = True, g
     if not isinstance(error, OperationalError) or _REFUSED.search(message):
         return False
     return reached or _LATER.search(message) is not None
+
+
+def is_statement_pooling(error: SQLAlchemyError) -> bool:
+    """Return whether a pgbouncer in statement mode refused a transaction."""
+    return isinstance(error, DBAPIError) and _STATEMENT_POOLING in driver_message(error)
 
 
 def is_unstorable(error: SQLAlchemyError) -> bool:

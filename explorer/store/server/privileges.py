@@ -1,4 +1,4 @@
-"""What the user of a PostgreSQL connection may do, and the statement that grants what is missing."""
+"""What the user of a PostgreSQL connection may do, and what to change if that is not enough."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from explorer.errors import StoreError
 from explorer.store.schema import metadata, studies, version, workers
-from explorer.store.server.outages import sqlstate
+from explorer.store.server.outages import is_statement_pooling, sqlstate
 
 _DENIED = "42501"  # the SQLSTATE of a missing privilege
 _NEEDED = [(table, privilege) for table in metadata.tables for privilege in ("SELECT", "INSERT", "UPDATE")]
@@ -57,11 +57,9 @@ def check_privileges(connection: Connection, shown: str) -> None:
         raise StoreError(
             f"{shown}: this database, or its user, is read-only; give the URL of one that can be written to"
         )
-    _require(connection, [*_NEEDED, (workers.name, "DELETE")], shown)
     sequence = func.pg_get_serial_sequence(studies.name, studies.c.id.name)
-    if not connection.scalar(select(func.has_sequence_privilege(sequence, "USAGE"))):
-        grant = f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {_user(connection)}"
-        raise StoreError(f"{shown}: the user may not use the sequence of the table {studies.name}; {_granting(grant)}")
+    has_sequences = bool(connection.scalar(select(func.has_sequence_privilege(sequence, "USAGE"))))
+    _require(connection, [*_NEEDED, (workers.name, "DELETE")], shown, has_sequences)
 
 
 def check_deletion(connection: Connection, tables: Iterable[str], shown: str) -> None:
@@ -77,41 +75,57 @@ def check_deletion(connection: Connection, tables: Iterable[str], shown: str) ->
 
 
 def advice(error: SQLAlchemyError, user: str | None) -> str:
-    """Return what to do about an error of the driver, if a privilege is missing; else an empty text.
+    """Return what to do about an error of the driver that no waiting changes; an empty text for others.
 
     Args:
         error: The error.
         user: The name of the database's user, if the URL has one.
     """
+    if is_statement_pooling(error):
+        return "; set pool_mode = transaction in pgbouncer's settings, since a study is written in transactions"
     if sqlstate(error) != _DENIED:
         return ""
     if "must be owner" in str(error):
         return "; run this command once as the user that created the tables"
-    return f"; {_granting(_grant(user or 'the user'))} (SELECT alone is enough to read studies)"
+    user = user or "the user"
+    grants = [_grant(user), _grant_deletion([workers.name], user), _grant_sequences(user)]
+    return f"; {_granting(grants)} (SELECT alone is enough to read studies)"
 
 
-def _require(connection: Connection, needed: list[tuple[str, str]], shown: str) -> None:
-    """Raise StoreError that names the first missing privilege on a table, and all that are to be granted."""
+def _require(connection: Connection, needed: list[tuple[str, str]], shown: str, has_sequences: bool = True) -> None:
+    """Raise StoreError that names the first missing privilege, and all that are to be granted."""
     allowed = connection.execute(select(*(func.has_table_privilege(*each) for each in needed))).one()
     missing = [each for each, is_allowed in zip(needed, allowed) if not is_allowed]
-    if not missing:
+    if not missing and has_sequences:
         return
-    (table, privilege), user = missing[0], _user(connection)
-    deletable = [table for table, privilege in missing if privilege == "DELETE"]
-    grants = [_grant(user)] if len(deletable) < len(missing) else []
-    grants += [f"GRANT DELETE ON {', '.join(deletable)} TO {user}"] if deletable else []
-    kinds = {privilege for _, privilege in missing}
-    only = ", only read studies" if "INSERT" in kinds and "SELECT" not in kinds else ""
-    lacks = f"the user may not {privilege} rows of the table {table}{only}"
-    raise StoreError(f"{shown}: {lacks}; {_granting('; '.join(grants))}")
+    user, kinds = _user(connection), {privilege for _, privilege in missing}
+    lacks = f"the user may not use the sequence of the table {studies.name}"
+    if missing:
+        only = ", only read studies" if "INSERT" in kinds and "SELECT" not in kinds else ""
+        table, privilege = missing[0]
+        lacks = f"the user may not {privilege} rows of the table {table}{only}"
+    grants = [_grant(user)] if kinds - {"DELETE"} else []
+    if deletable := [table for table, privilege in missing if privilege == "DELETE"]:
+        grants.append(_grant_deletion(deletable, user))
+    if not has_sequences:
+        grants.append(_grant_sequences(user))
+    raise StoreError(f"{shown}: {lacks}; {_granting(grants)}")
 
 
 def _grant(user: str) -> str:
     return f"GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {user}"
 
 
-def _granting(grant: str) -> str:
-    return f"its owner grants this: {grant}"
+def _grant_deletion(tables: Iterable[str], user: str) -> str:
+    return f"GRANT DELETE ON {', '.join(tables)} TO {user}"
+
+
+def _grant_sequences(user: str) -> str:
+    return f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {user}"
+
+
+def _granting(grants: Iterable[str]) -> str:
+    return f"its owner grants this: {'; '.join(grants)}"
 
 
 def _user(connection: Connection) -> str:

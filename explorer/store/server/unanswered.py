@@ -11,6 +11,7 @@ from collections.abc import Collection
 from sqlalchemy import ColumnElement, Connection, or_, select
 
 from explorer.store.schema import trials
+from explorer.store.statements import HELD
 
 
 def begun_before(
@@ -54,7 +55,7 @@ def added_before(
 
 
 def ended_before(
-    connection: Connection, study_id: int, number: int, held: Collection[ColumnElement[bool]], state: str
+    connection: Connection, study_id: int, number: int, worker: str, attempt: int | None, state: str
 ) -> list[int]:
     """Return the numbers of a trial and of those that ended with it; empty unless it has ended in this state.
 
@@ -62,10 +63,13 @@ def ended_before(
         connection: A connection.
         study_id: The study's row.
         number: The trial's number.
-        held: Conditions that select the trial if the worker's attempt was its last.
+        worker: The worker.
+        attempt: The attempt that the worker ended; None: any.
         state: The state in which the worker ended it.
     """
-    revision = connection.scalar(select(trials.c.revision).where(*held, trials.c.state == state, ~trials.c.resumable))
+    query = select(trials.c.revision).where(*HELD, trials.c.state == state, ~trials.c.resumable)
+    run = {"study": study_id, "trial": number, "by": worker, "in_attempt": attempt}
+    revision = connection.scalar(query, run)
     with_it = or_(trials.c.number == number, trials.c.same_as == number)
     same = (trials.c.study_id == study_id, with_it, trials.c.revision == revision)
     found = list(connection.scalars(select(trials.c.number).where(*same).order_by(trials.c.number)))

@@ -29,7 +29,8 @@ from explorer.study.samplers.gaussian_process import GaussianProcess
 
 MARGIN = 0.1  # distance of the reference point beyond the worst values, as a share of their range
 # Trials that the model is conditioned on; they bound the time of a proposal, which grows with the cube of their number.
-MAX_COMPLETE, MAX_OTHERS = 800, 400  # others: stopped trials, and the failed ones for the probability of success
+MAX_COMPLETE = 800
+MAX_OTHERS = 400  # running trials, stopped ones, and the failed ones for the probability of success
 MAX_EXACT = 3_000  # candidates whose improvement is computed with all of these trials
 DIRECTIONS = 64  # of the front, in each of which the best trials are kept
 Z_90 = 1.645  # standard deviations on both sides of the mean that hold 90% of a normal distribution
@@ -141,7 +142,7 @@ class Acquisition:
     def __init__(self, history: History, candidates: Sequence[PoolCandidate], pool: CandidatePool, seed: int):
         self._history = history
         complete, complete_values = history.complete.best(MAX_COMPLETE, seed).derived(pool)
-        running, assumed = history.running.derived(pool)
+        running, assumed = history.running.drawn(MAX_OTHERS, seed).derived(pool)
         stopped, stopped_values = history.stopped.drawn(MAX_OTHERS, seed).derived(pool)
         self._drawn = [group.drawn(MAX_OTHERS, seed).derived(pool)[0] for group in (history.complete, history.failed)]
         tried = [*complete, *running, *stopped, *self._drawn[1]]

@@ -17,8 +17,8 @@ from explorer.errors import ExportError
 from explorer.records import BlockFlow, GradientFlow
 from explorer.space.choices import named_choices
 from explorer.store import open_study
-from explorer.store.gradient_flows import save_gradient_flow
 from explorer.store.rows import Ending, Proposal
+from explorer.store.views.gradient_flows import save_gradient_flow
 from explorer.study.search import run_search
 from tests.dashboards.conftest import (
     COMPLETE,

@@ -29,7 +29,7 @@ class Paused:
         self._left = statement
         self.call = Running(call)
         self._listened = ("commit", self._stop) if statement is None else ("before_cursor_execute", self._count)
-        event.listen(self._engine, *self._listened)
+        event.listen(self._engine, *self._listened, insert=True)  # before the store's own listener, which commits
         self.call.start()
         wait_until(lambda: self._reached.is_set() or not self.call.is_alive())
 

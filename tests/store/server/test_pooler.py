@@ -1,4 +1,4 @@
-"""Workers behind pgbouncer in transaction mode, where each transaction may have another connection of the server."""
+"""Workers behind pgbouncer. In transaction mode each transaction may have another connection of the server."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from explorer.errors import StoreError
 from explorer.store.lease import new_worker
 from explorer.store.rows import Ending
 from explorer.store.studies import open_study
@@ -32,14 +33,15 @@ listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
 auth_type = any
-pool_mode = transaction
+pool_mode = {mode}
 default_pool_size = 2
 """
 
 
 @pytest.fixture
-def pooled(postgresql: Server, postgresql_url: str) -> Iterator[str]:
-    """The URL of an empty storage behind pgbouncer with two connections to the server."""
+def pooled(postgresql: Server, postgresql_url: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of an empty storage behind pgbouncer with two connections to the server, in transaction mode."""
+    mode = getattr(request, "param", "transaction")
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         pytest.skip("pgbouncer is not installed")
@@ -48,7 +50,7 @@ def pooled(postgresql: Server, postgresql_url: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (folder / "pgbouncer.ini").write_text(CONFIGURATION.format(server=postgresql.port, port=port))
+    (folder / "pgbouncer.ini").write_text(CONFIGURATION.format(server=postgresql.port, port=port, mode=mode))
     account = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}  # it refuses to run as root
     command = [program, "-q", folder / "pgbouncer.ini"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **account) as process:
@@ -89,3 +91,13 @@ def test_workers_share_a_pooler(pooled, space):
         writer.study.database.close()
     found = run_search(space, evaluate=good, storage=pooled, study="two", trials=5)
     assert found.study.counts()["complete"] == 5
+
+
+@pytest.mark.parametrize("pooled", ["statement"], indirect=True)
+def test_statement_mode_is_refused_at_once(pooled, postgresql_url, caplog):
+    """It cannot pass by waiting, and the message names the setting; reading and writing do the same."""
+    make_study(postgresql_url).database.close()
+    for action in (make_study, lambda url: open_study(url, "one")):
+        with pytest.raises(StoreError, match="set pool_mode = transaction"):
+            action(pooled)
+    assert "trying again" not in caplog.text

@@ -71,8 +71,11 @@ def test_a_missing_right_is_named_at_once(postgresql, postgresql_url, bare_role,
     def search() -> Study:
         return run_search(space, evaluate=good, storage=storage, study="two", trials=2).study
 
+    everything = (
+        rf"GRANT SELECT, INSERT, UPDATE ON .*; GRANT DELETE ON .*; GRANT USAGE ON ALL SEQUENCES .* TO {bare_role}"
+    )
     for action in (search, lambda: list_studies(storage)):
-        with pytest.raises(StoreError, match=f"GRANT SELECT, INSERT, UPDATE ON .* TO {bare_role}"):
+        with pytest.raises(StoreError, match=everything):
             action()
     try:
         for grant in (
@@ -103,7 +106,12 @@ def test_the_doctor_says_what_a_role_lacks(roles, postgresql, bare_role):
         (postgresql.url(database, bare_role), "may not SELECT rows"),
     ):
         check = found(storage)
-        assert (check.ok, check.needed) == (False, True) and lacks in check.found and "GRANT SELECT" in check.found
+        assert (
+            (check.ok, check.needed) == (False, True)
+            and lacks in check.found
+            and "GRANT SELECT" in check.found
+            and "SEQUENCES" in check.found
+        )
     with postgresql.database() as empty:
         assert "may not create them" in found(postgresql.url(empty, bare_role)).found
         assert found(postgresql.url(empty)).ok

@@ -90,6 +90,11 @@ def test_a_proposal_takes_the_model_of_at_most_the_limits(space, monkeypatch):
     bounded = Acquisition(History.of(trials, pool, OBJECTIVES), candidates, pool, 0)
     assert len(whole._processes[0]._targets) == len(trials) > len(bounded._processes[0]._targets) == 12
     assert np.array_equal(whole._front[:, 1], bounded._front[:, 1]) and whole._reference[1] == bounded._reference[1]
+    monkeypatch.setattr(acquisition, "MAX_OTHERS", 3)
+    for state in ("running", "stopped"):
+        begun = [replace(trial, state=state, objectives={}) for trial in trials[12:]]
+        bounded = Acquisition(History.of([*trials[:12], *begun], pool, OBJECTIVES), candidates, pool, 0)
+        assert len(bounded._processes[0]._targets) == 12 + 3
 
 
 @pytest.mark.slow

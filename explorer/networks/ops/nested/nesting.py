@@ -39,7 +39,7 @@ def inner_of(op: Op) -> tuple[tuple[Op, ...], ...]:
 def leaves(ops: Iterable[Op]) -> Iterator[Op]:
     """Yield the ops, for an op that holds others these instead."""
     for op in ops:
-        inner = inner_of(op)
+        inner = op.inner() if isinstance(op, Nested) else ()
         if not inner:
             yield op
         for path in inner:

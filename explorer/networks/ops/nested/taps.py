@@ -239,8 +239,12 @@ def with_taps(ops: Sequence[Op]) -> tuple[Op, ...]:
         ops: The ops, with ``Tap`` and ``From`` at any depth; their numbers are in the order of computation.
     """
     ops = _read_ops(ops)
-    made = {tap.number: place for place, op in enumerate(ops) for tap in leaves((op,)) if isinstance(tap, Tap)}
-    used = {tap.number: place for place, op in enumerate(ops) for tap in leaves((op,)) if isinstance(tap, From)}
+    made: dict[int, int] = {}
+    used: dict[int, int] = {}
+    for number, op in enumerate(ops):
+        for tap in leaves((op,)) if isinstance(op, Nested) else ():
+            if isinstance(tap, (Tap, From)):
+                (made if isinstance(tap, Tap) else used)[tap.number] = number
     out: list[Op] = []
     place = 0
     while place < len(ops):
@@ -276,7 +280,7 @@ def _without_unread(ops: Sequence[Op], read: Container[int]) -> tuple[Op, ...]:
     for op in ops:
         if isinstance(op, Tap) and op.number not in read:
             continue
-        if _ignores_input(op):
+        if isinstance(op, Nested) and _ignores_input(op):
             while out and not any(number in read for number in _numbers(out[-1:], Tap)):
                 out.pop()
         out.append(_with_paths(op, lambda path: _without_unread(path, read)))
@@ -353,7 +357,7 @@ def _forked(row: Sequence[Op], here: int | None) -> tuple[Op, ...]:
                 before = tuple(out[start:-1])
                 paths = (path[1:] if is_read else before + path for path, is_read in zip(op.paths, read))
                 out[start:] = [replace(op, paths=tuple(paths))]
-        if any(isinstance(each, (Tap, From)) for each in leaves(out[-1:])):
+        if isinstance(op, Fork) and any(isinstance(each, (Tap, From)) for each in leaves(out[-1:])):
             here = None
     return tuple(out)
 
