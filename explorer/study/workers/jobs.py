@@ -295,12 +295,14 @@ def finite_number(source: str, value: Any) -> float:
 
     Args:
         source: What the value is, for the message.
-        value: The value.
+        value: The value; also a tensor or an array without dimensions.
 
     Raises:
         ValueError: The value is not a real number, or its magnitude is more than ``LARGEST``.
     """
     number = math.nan
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         try:
             number = float(value)

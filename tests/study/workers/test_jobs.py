@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from explorer.study.workers.jobs import check_answer
+from explorer.study.workers.jobs import check_answer, finite_number
 
 EXPECTED = ("accuracy", "joules")
 values = st.one_of(
@@ -71,3 +73,11 @@ def test_a_number_too_large_for_a_float_is_no_result():
         with pytest.raises(ValueError, match=r"evaluate: loss is .*, expected a number of magnitude up to 1e\+100"):
             check_answer("evaluate", {"loss": value}, ("loss",))
     assert check_answer("evaluate", {"loss": 1e100}, ("loss",)).measured == {"loss": 1e100}
+
+
+def test_a_tensor_without_dimensions_is_a_number():
+    """What torch and numpy return for one number is accepted; several numbers and truth values are not."""
+    assert finite_number("x", torch.tensor(0.5, requires_grad=True)) == 0.5 == finite_number("x", np.array(0.5))
+    for value in (torch.tensor([0.5]), torch.tensor(True), torch.tensor(math.nan)):
+        with pytest.raises(ValueError, match="expected a finite number"):
+            finite_number("x", value)
