@@ -31,7 +31,8 @@ def training_recipe(study: Study) -> Recipe:
     """
     if not is_trained(study):
         raise StudyError(
-            f"study {study.name!r} was evaluated by a function of the caller's: its networks have no trained weights"
+            f"study {study.name!r} was evaluated by a function of the caller's, with which the explorer cannot"
+            " train its networks again; repeats=K of explorer.search calls the function with further seeds"
         )
     return Recipe.from_json(json.dumps(study.fingerprint["recipe"]))
 

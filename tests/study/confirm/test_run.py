@@ -214,7 +214,7 @@ def test_invalid_confirmations_are_rejected_before_training(space, url, searched
     range."""
     run_search(space, storage=url, study="own", evaluate=good, trials=2)
     for name, settings, message in (
-        ("own", {}, "evaluated by a function of the caller's"),
+        ("own", {}, "evaluated by a function of the caller's.*repeats=K of explorer.search"),
         ("one", {"seeds": 0}, "seeds must be in 1..1000, found 0"),
         ("one", {"epochs": 0}, "epochs must be in 1..100000, found 0"),
         ("one", {"y": "macs"}, "not for 'macs'"),
