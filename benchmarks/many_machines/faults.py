@@ -59,9 +59,17 @@ def counted(storage: str, starts: Path) -> dict[str, int]:
 
 
 def alive(starts: Path) -> int:
-    """Return the number of processes of trials that still run."""
+    """Return the number of processes of trials that still run; one that ended and waits for its parent does not."""
     pids = {int(line.split()[2]) for line in starts.read_text().splitlines()} if starts.exists() else set()
-    return sum(Path(f"/proc/{pid}").exists() for pid in pids)
+    return sum(state_of(pid) not in ("", "Z") for pid in pids)
+
+
+def state_of(pid: int) -> str:
+    """Return the state of a process as ``proc(5)`` writes it, such as "R" or "Z"; empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
 
 
 def restarts(folder: Path, times: int, workers: int, trials: int, seconds: float) -> dict[str, Any]:
