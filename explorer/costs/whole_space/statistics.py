@@ -233,6 +233,8 @@ def _sampled_costs(space: SearchSpace, columns: ChoiceColumns) -> Iterator[Costs
     first = [-(-step // share) for share in FIRST_SHARES]
     start = before = 0
     for end in (*first, step):
+        if start >= len(drawn):
+            return
         yield _needed(space, costs(drawn[start:end], columns.codes(drawn[start:end])))
         start = end
         if end < step and costs.made > MAX_FIRST_UNITS:
