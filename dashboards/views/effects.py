@@ -86,8 +86,8 @@ def draw() -> None:
         show_message("No trial of this study is complete yet. Effects appear here when networks can be compared.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        objective = st.selectbox("Effect on", ups, format_func=quantity_title, key="effect_on", width=220)
-        cost = st.selectbox("At equal", downs, format_func=quantity_title, key="at_equal", width=220)
+        objective = st.selectbox("Effect on", ups, format_func=quantity_title, key="effect_on", width=175)
+        cost = st.selectbox("At equal", downs, format_func=quantity_title, key="at_equal", width=175)
     key = (*identity(study), study.revision, selected_trials(study), objective, cost)
     maximised = is_maximised(objective, study.objectives)
     known = cached((*key, "known"), lambda: comparable(records, objective, cost))
