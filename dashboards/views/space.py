@@ -57,7 +57,7 @@ def draw() -> None:
         show_message(space)
         return
     tried = len({record.digest for record in records if record.state in TRIED})
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="medium", key="metrics"):
         about = "" if space.is_counted else "about "
         st.metric("derivations", f"{about}{counted(space.size.derivations)}", width="content")
         st.metric("networks tried", f"{tried:,}", width="content")

@@ -31,6 +31,7 @@ HOVER_LINE, HOVER_LINES = 64, 5  # characters of a line of a hover text, and its
 SMALLEST_PLANE = (250, 300)
 DIGIT_WIDTH = 8  # pixels
 MARK = 5  # pixels, half the size of a mark
+BESIDE = 12  # pixels beside its point of a label without a line: outside the ring around the shown network
 LINES = (17, 32, 47)  # pixels above its point, or below it, of a label with a line to it
 NAME_WIDTH = 6.8  # pixels of a character of the legend; a saved SVG may be shown in a wider font than the browser's
 LEGEND_INDENT = -14  # pixels; names of 17 characters are then in two columns on a phone
@@ -289,7 +290,7 @@ def _labels(
     for index in sorted(range(len(front)), key=lambda place: (place not in (0, len(front) - 1), -steps[place])):
         text = str(front.trial.iloc[index])
         width = DIGIT_WIDTH * len(text) + 6
-        above_step = maximised == (False, True) and steps[index] >= width + 8
+        above_step = maximised == (False, True) and steps[index] >= width + BESIDE + 1
         for number, (x, y) in enumerate(_places(outer, above_step)):
             left = at[0][index] + (x if x > 0 else x - width)
             bottom = at[1][index] + (y if y > 0 else y - LINE_HEIGHT)
@@ -308,9 +309,9 @@ def _places(outer: tuple[int, int], above_step: bool) -> Iterable[tuple[int, int
     """Return the places of a label in the order of preference, in pixels from its point."""
     side, up = outer
     if above_step:
-        yield 7, up
-    yield 7 if side > 0 else -8, up  # outside the mark of a highlighted neighbour
-    yield -8 * side, -up
+        yield BESIDE, up
+    yield BESIDE * side, up
+    yield -BESIDE * side, -up
     for away in (*LINES, *(-each for each in LINES)):
         yield 14 * side, away * up
 
