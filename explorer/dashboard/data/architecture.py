@@ -84,7 +84,8 @@ def compared_stage_rows(networks: Mapping[str, Architecture]) -> pandas.DataFram
         table.insert(1, "network", name)
         tables.append(table)
     rows = pandas.concat(tables, ignore_index=True)
-    places = {part: place for place, part in enumerate(max((list(table.part) for table in tables), key=len))}
+    longest = max(tables, key=lambda table: len(table.index))
+    places = {part: place for place, part in enumerate(longest.part)}
     return rows.sort_values("part", key=lambda parts: parts.map(places), kind="stable", ignore_index=True)
 
 

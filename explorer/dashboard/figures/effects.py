@@ -39,7 +39,7 @@ LONG = 10  # rows from which the names of the columns are repeated at the end
 SYMBOLS = ("circle", "square", "diamond")
 NO_ANSWER = "no answer"
 INDENT = "\u2005"  # before the numbers of a cell, which then start where the name of the row starts
-FADED = 0.45  # opacity of an answer that may be zero
+FADED = 0.65  # opacity of an answer that may be zero: visible on black
 BAND = "rgba(140,140,140,0.13)"  # visible on white and on black
 
 
