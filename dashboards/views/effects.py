@@ -148,7 +148,8 @@ def _draw_answers(asked: Asked, effects: Sequence[Effect]) -> None:
         draw_figure(cached((*key, "answers", picked), lambda: effects_figure(drawn, unit, cost)), "effects")
     with right:
         st.subheader("Importance", anchor=False)
-        found = cached((*key, "importances"), asked.model.importances)
+        with st.spinner("Estimating the importance of choices"):
+            found = cached((*key, "importances"), asked.model.importances)
         draw_figure(cached((*key, "importance"), lambda: importance_figure(found)), "importance")
         st.caption(IMPORTANCE_CAPTION)
     if len(shown) > len(drawn):
