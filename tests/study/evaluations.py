@@ -59,8 +59,8 @@ def unhurried(architecture, *, choices, epochs, seed):
 
 
 def counted(architecture, *, choices, epochs, seed):
-    """Last 0.3 s, and write the seed to the file ``trained`` of the test's folder at the end."""
-    time.sleep(0.3)
+    """Last 1 s, and write the seed to the file ``trained`` of the test's folder at the end."""
+    time.sleep(1.0)
     with open(Path(os.environ["EXPLORER_TEST_MARKER"]) / "trained", "a") as file:
         file.write(f"{seed}\n")
     return {"accuracy": score(choices)}
