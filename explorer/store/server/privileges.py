@@ -1,4 +1,4 @@
-"""What the user of a PostgreSQL connection may do, and what to change if that is not enough."""
+"""The privileges of a PostgreSQL user, and the statements that grant missing ones."""
 
 from __future__ import annotations
 
