@@ -21,7 +21,8 @@ _KEY = r"(?:token|secret|api_?key|access_?key|account_?key|credentials?|signatur
 _QUERY_KEY = re.compile(rf"([?&;](?:[^=&;\s]*[_-])?{_KEY}=)(?!\*\*\*)[^&;\s]+", re.IGNORECASE)
 _VARIABLE_KEY = re.compile(rf"\b((?:[A-Z0-9]+_)*{_KEY.upper()}=)(?!\*\*\*)\S+")
 _ASSIGNED_KEY = re.compile(rf"(?:^|[\s,;:=])(?:\w*_)?{_KEY}=(?!\*\*\*)\S", re.IGNORECASE)
-_TOKEN = re.compile(r"(https?://)(?!\*\*\*)[^:/?#@\s]+@", re.IGNORECASE)  # a web server has no user without a password
+# What stands alone before the host of a web address is a token, not the name of a user.
+_TOKEN = re.compile(r"(https?://)(?!\*\*\*)[^:/?#@\s]+@", re.IGNORECASE)
 
 
 def has_password(storage: str) -> bool:
