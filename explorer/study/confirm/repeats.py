@@ -45,6 +45,7 @@ class Repeats:
         role: What this process does.
         budget: The budget of the search; no batch starts that would end too late.
         report: Called when a repeat has ended.
+        done: Number of complete repeats that the study has, as far as this process knows.
         interrupted: Whether a signal ended the repeats.
         signal: Number of that signal, or 0.
         broken: Whether the database could not be written.
@@ -56,6 +57,7 @@ class Repeats:
     role: Role
     budget: Budget
     report: Report
+    done: int = 0
     interrupted: bool = False
     signal: int = 0
     broken: bool = False
@@ -70,18 +72,18 @@ class Repeats:
         wanted = self.plan.settings.repeats or 0
         while True:
             known = repeats_of(self.study.confirmations(), self.study.fingerprint.get("epochs"))
-            done = sum(record.state == "complete" for record in known)
-            if done >= wanted:
+            self.done = sum(record.state == "complete" for record in known)
+            if self.done >= wanted:
                 return f"the study has its {wanted} repeat{'s' * (wanted > 1)}"
             left = self.budget.seconds_left()
             if left is not None and left <= (median_seconds or 0.0):
-                return f"the time is over after {done} of {wanted} repeats"
-            batch = self._next_batch(known, wanted - done)
+                return f"the time is over after {self.done} of {wanted} repeats"
+            batch = self._next_batch(known, wanted - self.done)
             if not batch:
-                return f"{done} of {wanted} repeats are done, and no network is left whose repeat did not fail"
-            why = self._train(batch, done)
-            if why:
-                return f"{why} after {done} of {wanted} repeats"
+                return f"{self.done} of {wanted} repeats are done, and no network is left whose repeat did not fail"
+            why = self._train(batch)
+            if why and (self.done < wanted or self.interrupted or self.broken):
+                return f"{why} after {self.done} of {wanted} repeats"
 
     def _next_batch(self, known: Iterable[ConfirmationRecord], number: int) -> dict[Wanted, TrialRecord]:
         """Return at most ``number`` repeats to train next, or in training elsewhere, and the trial of each."""
@@ -106,15 +108,14 @@ class Repeats:
             batch.append(Wanted(digest, self.plan.epochs, seed))
         return {each: self.study.trial(trials[each.digest]) for each in batch}
 
-    def _train(self, batch: Mapping[Wanted, TrialRecord], done: int) -> str:
-        """Train a batch after ``done`` repeats; return why the repeats end, empty if they go on."""
+    def _train(self, batch: Mapping[Wanted, TrialRecord]) -> str:
+        """Train a batch; return why the repeats end, empty if they go on."""
         trials = {trial.digest: trial for trial in batch.values()}
 
         def report(event: Event) -> None:
-            nonlocal done
             if event.kind == "ended" and event.training is not None:
-                done += event.training.state == "complete"
-                self.report(trials[event.training.digest], event.training, done)
+                self.done += event.training.state == "complete"
+                self.report(trials[event.training.digest], event.training, self.done)
 
         writer = ConfirmationWriter(self.study, self.worker)
         executor, workers = self._workplace(trials.values()), self.plan.workers
@@ -125,8 +126,10 @@ class Repeats:
             ended = loop.run()
         self._failed |= {each.digest for each in loop.failures}
         self.interrupted, self.signal = loop.interrupted, loop.signal
-        self.broken = not loop.interrupted and loop.stop is None and loop.done < len(batch)
-        return ended if self.interrupted or self.broken or loop.stop is not None else ""
+        stopped = loop.stop.reason if loop.stop is not None else ""  # it may have come while the last one ended
+        is_stopped = bool(stopped) and ended.startswith(stopped)
+        self.broken = not loop.interrupted and not is_stopped and loop.done < len(batch)
+        return ended if self.interrupted or self.broken else stopped
 
     def _workplace(self, trials: Iterable[TrialRecord]) -> Executor:
         """Return where a batch is trained: with the precision of each network's trial, and tested."""

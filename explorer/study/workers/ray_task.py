@@ -11,6 +11,7 @@ import os
 import pickle
 import shutil
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -47,6 +48,9 @@ from explorer.training.settings import ResolvedTraining
 POLL_SECONDS = 0.2  # between two looks for a new checkpoint
 VERDICT_POLL_SECONDS = 0.02  # between two looks for a verdict, for which the training waits
 COPY_SECONDS = 30.0  # between two copies of a checkpoint to the search: less work is cheap to repeat
+# That the child of an idle Ray worker waits for the next job. Ray keeps the worker for long if it does not learn that
+# the search has ended, as when the Ray node of the search was killed.
+IDLE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,12 @@ def run_task(order: Order, work: Work, mailbox: Any) -> Result:
         )
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     mailbox.begin.remote(order.run, os.uname().nodename, f"GPU {gpus}" if gpus else "cpu")
-    return _place_of(order, work).run(order, mailbox)
+    with _in_use:
+        _idle.cancel()
+        try:
+            return _place_of(order, work).run(order, mailbox)
+        finally:
+            _close_when_idle()
 
 
 class _Place:
@@ -200,6 +209,8 @@ class _Place:
 
 
 _place: _Place | None = None
+_in_use = threading.RLock()  # held while a task runs, and while the place is closed
+_idle = threading.Timer(IDLE_SECONDS, lambda: None)  # the last one that was started closes the place
 
 
 def _place_of(order: Order, work: Work) -> _Place:
@@ -212,9 +223,26 @@ def _place_of(order: Order, work: Work) -> _Place:
     return _place
 
 
+def _close_when_idle() -> None:
+    """Close the place unless a task begins within ``IDLE_SECONDS``."""
+    global _idle
+
+    def close() -> None:
+        with _in_use:
+            if _idle is timer:  # else a task has begun, and has started another timer
+                _close()
+
+    timer = _idle = threading.Timer(IDLE_SECONDS, close)
+    timer.daemon = True
+    timer.start()
+
+
 def _close() -> None:
-    if _place is not None:
-        _place.close()
+    global _place
+    with _in_use:
+        if _place is not None:
+            _place.close()
+            _place = None
 
 
 atexit.register(_close)

@@ -30,8 +30,8 @@ def evaluate_slowly(architecture, *, choices, epochs, seed):
     return {"accuracy": score(choices)}
 
 
-def stopping(url: str, at_once: bool, kind: str = "started"):
-    """Return a progress function that asks at the second event of ``kind`` for a stop."""
+def stopping(url: str, at_once: bool, kind: str = "started", wait: float = 0.0):
+    """Return a progress function that asks at the second event of ``kind`` for a stop, and then waits."""
     seen = []
 
     def progress(event) -> None:
@@ -39,6 +39,7 @@ def stopping(url: str, at_once: bool, kind: str = "started"):
             seen.append(event)
             if len(seen) == 2:
                 stop_study(open_study(url, "one"), at_once)
+                time.sleep(wait)
 
     return progress
 
@@ -92,7 +93,8 @@ def test_no_repeat_follows_a_stop(space, url):
     assert found.ended.startswith("stopped by") and not found.study.confirmations()
 
 
-def test_repeats_obey(space, url):
+@pytest.mark.parametrize("wait", [0.0, 2.0], ids=["while one runs", "while one ends"])
+def test_repeats_obey(space, url, wait):
     """A request during the repeats of a search ends them, and the same call trains the rest."""
     given = {
         "evaluate": evaluate_slowly,
@@ -102,9 +104,10 @@ def test_repeats_obey(space, url):
         "workers": 1,
         "trials": 4,
     }
-    found = run_search(space, progress=stopping(url, at_once=False, kind="repeated"), repeats=20, **given)
+    found = run_search(space, progress=stopping(url, False, "repeated", wait), repeats=20, **given)
+    done = len(found.study.confirmations())
     assert "stopped by 'explorer stop'" in found.ended and not found.failed
-    assert 1 < len(found.study.confirmations()) < 20
+    assert 1 < done < 20 and found.ended.endswith(f"after {done} of 20 repeats")
     assert len(run_search(space, repeats=20, **given).study.confirmations()) == 20
 
 

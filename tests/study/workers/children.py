@@ -18,14 +18,21 @@ def answers(workplace, count: int) -> dict[int, Outcome | Failure]:
     return found
 
 
+def is_running(pid: int) -> bool:
+    """Return whether a process runs; one that ended and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def members(groups: set[int]) -> list[int]:
     """Return the running processes of these process groups."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
             if entry.name.isdigit() and os.getpgid(int(entry.name)) in groups:
-                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-                found += [int(entry.name)] if state != "Z" else []
+                found += [int(entry.name)] if is_running(int(entry.name)) else []
         except OSError:
             continue
     return found

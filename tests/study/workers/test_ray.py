@@ -27,7 +27,7 @@ from explorer.training.settings import TrainingSettings
 from tests.extensions.page import shown
 from tests.polling import wait_until
 from tests.study.evaluations import good
-from tests.study.workers.children import answers
+from tests.study.workers.children import answers, is_running
 
 pytestmark = pytest.mark.slow
 
@@ -72,22 +72,13 @@ def begin(tmp_path, ray_nodes):
         process.wait()
 
 
-def runs(pid: str) -> bool:
-    """Return whether a process runs."""
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_a_killed_search_leaves_no_process_and_the_same_line_resumes(begin, tmp_path):
     """Tasks end with the search that a SIGKILL ends; the next run takes their trials up."""
     start, lines = begin
     first = start(trials=4, seconds=300)
     wait_until(lambda: len(lines()) >= 4)
     first.kill()
-    wait_until(lambda: not any(runs(pid) for _, pid in lines()))
+    wait_until(lambda: not any(is_running(int(pid)) for _, pid in lines()))
     second = start(trials=4, seconds=0)
     assert second.wait(timeout=120) == 0
     counts = open_study(f"sqlite:///{tmp_path}/explorer.db", "on ray").counts()
@@ -230,4 +221,4 @@ def test_trials_of_a_killed_node_run_on_another(begin, ray_nodes, tmp_path):
     attempts = {str(trial.seed): trial.attempt for trial in study.trials()}
     started = Counter(seed for seed, _ in lines())
     assert sum(started.values()) > 8 and all(count <= attempts[seed] for seed, count in started.items())
-    wait_until(lambda: not any(runs(pid) for _, pid in lines()))
+    wait_until(lambda: not any(is_running(int(pid)) for _, pid in lines()))

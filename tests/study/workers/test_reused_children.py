@@ -8,7 +8,7 @@ import signal
 from explorer.study.workers import pool
 from tests.polling import wait_until
 from tests.study import evaluations
-from tests.study.workers.children import answers, members
+from tests.study.workers.children import answers, is_running
 
 
 def test_a_reused_child_runs_several_jobs(workplace, job):
@@ -22,7 +22,7 @@ def test_a_reused_child_runs_several_jobs(workplace, job):
         assert place.room == 1
     assert len(set(pids)) == 1
     place.stop()
-    wait_until(lambda: not members({int(pids[0])}))
+    wait_until(lambda: not is_running(int(pids[0])))
 
 
 def test_a_failure_ends_a_reused_child(workplace, job):
