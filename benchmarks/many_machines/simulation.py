@@ -2,8 +2,9 @@
 
 Each worker has its own writer. Its transactions run for real, one after another, and their measured time passes in the
 simulation as time in which the database is busy, for all workers: so the simulated database has no two transactions at
-the same time, unlike a real one. The time of a proposal passes only for its worker, which computes on its own machine.
-Renewals of leases, reads of the other workers' trials and observations of their leases are included.
+the same time, unlike a real one. What a worker computes on its own machine passes only for itself: a proposal, and
+making records of the rows that it has read. Renewals of leases, reads of the other workers' trials and observations of
+their leases are included.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from itertools import count
 from typing import Any
 
 from many_machines.table import OBJECTIVES, Trials
+from sqlalchemy import Engine, event
 
 from explorer.records import TrialRecord
 from explorer.store import lease
@@ -74,21 +76,54 @@ class Busy:
         free: When it is free, in simulated seconds.
         seconds: In which it was busy.
         each: Measured seconds of each kind of operation.
+        queries: Measured seconds of the queries and the commit of the operation that runs.
     """
 
     free: float = 0.0
     seconds: float = 0.0
     each: dict[str, list[float]] = field(default_factory=dict)
+    queries: float = 0.0
 
-    def do(self, kind: str, now: float, work: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
-        """Run an operation; return when it ends in the simulation, and its result."""
-        began = time.perf_counter()
+    def listen(self, engine: Engine) -> None:
+        """Measure the queries and commits of an engine, from sending each until the answer has arrived."""
+
+        @event.listens_for(engine, "before_cursor_execute")
+        def begin(*_: object) -> None:
+            self.queries -= time.perf_counter()
+
+        @event.listens_for(engine, "after_cursor_execute")
+        def end(*_: object) -> None:
+            self.queries += time.perf_counter()
+
+        do_commit = engine.dialect.do_commit
+
+        def commit(connection: Any) -> None:
+            began = time.perf_counter()
+            do_commit(connection)
+            self.queries += time.perf_counter() - began
+
+        engine.dialect.do_commit = commit  # type: ignore[method-assign]  # SQLAlchemy has no event after a commit
+
+    def do(
+        self, kind: str, now: float, work: Callable[..., Any], *arguments: Any, locks: bool = False
+    ) -> tuple[float, Any]:
+        """Run an operation; return when it ends in the simulation, and its result.
+
+        Args:
+            kind: The kind of operation.
+            now: When it begins.
+            work: The operation.
+            *arguments: Its arguments.
+            locks: Whether it locks the study. Else the database is busy only with its queries and its commit.
+        """
+        self.queries, began = 0.0, time.perf_counter()
         result = work(*arguments)
         took = time.perf_counter() - began
+        server = took if locks else self.queries
         self.each.setdefault(kind, []).append(took)
-        self.seconds += took
-        self.free = max(now, self.free) + took
-        return self.free, result
+        self.seconds += server
+        self.free = max(now, self.free) + server
+        return self.free + took - server, result
 
 
 def simulate(storage: str, workers: int, trials: Trials, each: int, ask_seconds: float) -> dict[str, Any]:
@@ -104,6 +139,7 @@ def simulate(storage: str, workers: int, trials: Trials, each: int, ask_seconds:
     database, name = open_for_writing(storage), f"simulation-{workers}-{time.time_ns()}"
     create_study(database, name, space_name="macro", space_text="", fingerprint={}, objectives=OBJECTIVES, seed=0)
     busy, following, renew = Busy(), count(), lease.renew_seconds()
+    busy.listen(database.engine)
     place = [
         Worker(StudyWriter(find_study(database, name), f"host{number}:space:1:1:{number:08x}"))
         for number in range(workers)
@@ -131,7 +167,7 @@ def simulate(storage: str, workers: int, trials: Trials, each: int, ask_seconds:
                 plan(now + renew, index, "renew")
             continue
         if kind == "end":
-            now, _ = busy.do("finish", now, writer.finish, worker.number, trials.ending(worker.network))
+            now, _ = busy.do("finish", now, writer.finish, worker.number, trials.ending(worker.network), locks=True)
             left[index] -= 1
             worker.ended = now
             if not left[index]:
@@ -142,7 +178,7 @@ def simulate(storage: str, workers: int, trials: Trials, each: int, ask_seconds:
             plan(now + ask_seconds, index, "begin")  # the database is free while the worker computes
             continue
         worker.network = next(following)
-        now, record = busy.do("begin", now, worker.begin, trials, len(place) * each)
+        now, record = busy.do("begin", now, worker.begin, trials, len(place) * each, locks=True)
         worker.number = record.number
         took = trials.duration(worker.network)
         worker.trained += took

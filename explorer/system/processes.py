@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import cache
 from pathlib import Path
 
 UNKNOWN = "unknown"  # where /proc is missing or shows the processes of another PID namespace
@@ -19,8 +20,14 @@ def pid_space() -> str:
 
     Two processes with the same value see each other's ids. ``UNKNOWN`` where this cannot be read.
     """
+    return _pid_space(os.getpid())
+
+
+@cache  # a search compares it with that of each running trial
+def _pid_space(own: int) -> str:
+    """Return ``pid_space`` of this process, whose id is ``own``."""
     try:
-        if int(os.readlink(_PROC / "self")) != os.getpid():  # /proc belongs to another namespace
+        if int(os.readlink(_PROC / "self")) != own:  # /proc belongs to another namespace
             return UNKNOWN
         boot = (_PROC / "sys/kernel/random/boot_id").read_text()
         spaces = [os.readlink(place) for name in ("pid", "time") if (place := _PROC / "self/ns" / name).exists()]
