@@ -43,6 +43,7 @@ from explorer.dashboard.text import safe_text
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
 from explorer.study.recorded_space import space_networks
+from explorer.study.results.effects import values_text
 from explorer.study.results.levels import unknown_levels_text
 
 MAX_CHOICES = 6  # in parallel categories; ribbons through more are not readable
@@ -109,6 +110,9 @@ def draw() -> None:
     asked = Asked(key, known, objective, cost, unit, model, maximised)
     untried = cached((*key, "untried"), lambda: unknown_levels_text(study, every))
     factors = cached((*key, "factors"), lambda: varying_choices(known))
+    values = cached((*key, "values"), lambda: values_text(study))
+    if values:
+        st.caption(values)
     answers, over_cost, together, spread = st.tabs(
         ["Effects", "Over cost", "Interactions", "Distributions"], on_change="rerun", key="question"
     )

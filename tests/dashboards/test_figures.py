@@ -127,11 +127,10 @@ def test_labels_fit_a_logarithmic_axis():
     assert annotations[-1].x == pytest.approx(0.9542, abs=1e-3)
 
 
-def test_the_selected_trial_is_marked():
-    """Exactly the chosen trial is selected, on the front or off it."""
-    for chosen in (4, 5):
-        traces = marker_traces(drawn(chosen=chosen))
-        assert [int(trace.customdata[place]) for trace in traces for place in trace.selectedpoints] == [chosen]
+def test_selected_points_keep_their_looks():
+    """A selection box changes neither colour, size nor opacity of its points."""
+    for trace in marker_traces(drawn()):
+        assert trace.selected.to_plotly_json() == {"marker": {"opacity": trace.marker.opacity}}
 
 
 def test_thousands_of_points_are_a_density():

@@ -198,6 +198,12 @@ def test_spans_of_time(seconds, shown):
 def test_the_name_of_an_own_quantity_comes_first():
     """A quantity with a unit is read as "3M MACs"; one that the caller defined is named before its value."""
     assert unit_of("macs", [3e6]).titled(3e6) == "3M MACs"
+    assert unit_of("macs", [2396928]).titled(2396928) == "2.397M (2,396,928) MACs"
+    assert unit_of("macs", [2396928]).titled(2396928 / 1e6 * 1e6) == "2.397M (2,396,928) MACs"
+    assert unit_of("macs", [2_500_000]).exact(2_500_000) == "2.5M"
+    assert unit_of("latency_ms", [1.23456]).exact(1.23456) == "1.235 ms"
+    assert unit_of("score", [123_456]).exact(123_456) == "123,456"
+    assert unit_of("score", [1e300]).exact(1e300) == unit_of("score", [1e300]).of(1e300)
     assert unit_of("accuracy", [0.5]).titled(0.5, "") == "50.0%"
     assert unit_of("score", [-3000]).titled(-3000) == "score -3,000"
     points = pandas.DataFrame({"x": [0.0], "y": [-3000.0], "trial": [5], "frontier": [True]})

@@ -33,7 +33,7 @@ DIGIT_WIDTH = 8  # pixels
 MARK = 5  # pixels, half the size of a mark
 LINES = (17, 32, 47)  # pixels above its point, or below it, of a label with a line to it
 NAME_WIDTH = 7.5  # pixels of a character of the legend; a saved SVG may be shown in a wider font than the browser's
-UNSELECTED = {False: 0.3, True: 0.75}  # opacity beside a selected point, of dominated points and of the frontier
+UNSELECTED = {False: 0.15, True: 0.35}  # opacity beside selected points, of dominated points and of the frontier
 
 
 def frontier_figure(
@@ -44,7 +44,6 @@ def frontier_figure(
     log_x: bool = False,
     maximised: tuple[bool, bool] = (False, True),
     colour: str | None = None,
-    chosen: int | None = None,
     earlier: pandas.DataFrame | None = None,
     bound: float | None = None,
     probabilities: Mapping[int, float] = MappingProxyType({}),
@@ -64,7 +63,6 @@ def frontier_figure(
         log_x: Whether the x axis is logarithmic.
         maximised: Whether more is better, for x and for y.
         colour: The choice point whose answers are the levels of ``points``; None for one colour.
-        chosen: The trial that is highlighted.
         earlier: Points of an earlier frontier, drawn as a dashed line.
         bound: A budget on x, drawn as a vertical line that can be dragged.
         probabilities: Trial number -> probability to stay on the frontier in another run, drawn as opacity.
@@ -95,6 +93,7 @@ def frontier_figure(
             x=bound / x.divisor,
             name=BUDGET,
             line={"color": HIGHLIGHT, "width": 2.5, "dash": "dot"},
+            label={"text": "◂ budget ▸", "textposition": "end", "textangle": 0},
         )
     hovers = _Hovers(front, x, y, maximised, probabilities, seeds)
     for level, (colour_of, symbol) in level_styles(points.level).items():
@@ -114,9 +113,8 @@ def frontier_figure(
                     legendgroup=level,
                     showlegend=False,
                     marker=marker,
-                    selectedpoints=[index for index, trial in enumerate(own.trial) if trial == chosen],
-                    selected={"marker": {"color": HIGHLIGHT, "size": 18, "opacity": 1}},
-                    unselected={"marker": {"size": size, "opacity": min(opacity, UNSELECTED[is_front])}},
+                    selected={"marker": {"opacity": marker["opacity"]}},
+                    unselected={"marker": {"opacity": min(opacity, UNSELECTED[is_front])}},
                     customdata=own.trial,
                     text=[hovers.text(row) for row in own.itertuples()],
                     hovertemplate="%{text}<extra></extra>",
@@ -133,7 +131,7 @@ def frontier_figure(
     entry = NAME_WIDTH * max((len(trace.name or "") for trace in figure.data), default=0)
     figure.update_layout(
         height=450,
-        margin=MARGIN,
+        margin={**MARGIN, "r": 24, "t": 48},  # room for the end of the budget line and its label
         hovermode="closest",
         clickmode="event+select",
         dragmode="zoom",

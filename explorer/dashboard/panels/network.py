@@ -126,7 +126,7 @@ def headline(study: Study, trial: TrialRecord) -> str:
     for name in dict.fromkeys(("accuracy", *study.objectives, "macs", "params")):
         if name in values:
             unit = unit_of(name, [values[name]])
-            own, title = unit.of(values[name]), "" if name == "accuracy" else unit.title
+            own, title = unit.exact(values[name]), "" if name == "accuracy" else unit.title
             if name in estimates:
                 best = estimates[name]
                 source = f"({best.source}{f'; in the search {own}' if best.seeds else ''})"
@@ -164,7 +164,7 @@ def _draw_numbers(study: Study, trial: TrialRecord) -> None:
         unit = unit_of(name, [value])
         if name in estimates:
             rows.append((f"{quantity_named(name).tested}, best estimate", str(estimates[name])))
-        rows.append((f"{unit.title}{', in the search' if name in estimates else ''}", unit.of(value)))
+        rows.append((f"{unit.title}{', in the search' if name in estimates else ''}", unit.exact(value)))
     rows += [(safe_text(name), safe_text(text, "cell")) for name, text in trial.choices.items()]
     rows.append(("seed", str(trial.seed)))
     if trial.counterpart:
