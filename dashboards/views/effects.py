@@ -86,8 +86,8 @@ def draw() -> None:
         show_message("No trial of this study is complete yet. Effects appear here when networks can be compared.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        objective = st.selectbox("Effect on", ups, format_func=quantity_title, key="effect_on", width=220)
-        cost = st.selectbox("At equal", downs, format_func=quantity_title, key="at_equal", width=220)
+        objective = st.selectbox("Effect on", ups, format_func=quantity_title, key="effect_on", width=175)
+        cost = st.selectbox("At equal", downs, format_func=quantity_title, key="at_equal", width=175)
     key = (*identity(study), study.revision, selected_trials(study), objective, cost)
     maximised = is_maximised(objective, study.objectives)
     known = cached((*key, "known"), lambda: comparable(records, objective, cost))
@@ -148,7 +148,8 @@ def _draw_answers(asked: Asked, effects: Sequence[Effect]) -> None:
         draw_figure(cached((*key, "answers", picked), lambda: effects_figure(drawn, unit, cost)), "effects")
     with right:
         st.subheader("Importance", anchor=False)
-        found = cached((*key, "importances"), asked.model.importances)
+        with st.spinner("Estimating the importance of choices"):
+            found = cached((*key, "importances"), asked.model.importances)
         draw_figure(cached((*key, "importance"), lambda: importance_figure(found)), "importance")
         st.caption(IMPORTANCE_CAPTION)
     if len(shown) > len(drawn):

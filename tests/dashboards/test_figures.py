@@ -249,4 +249,20 @@ def test_the_legend_leaves_room_for_wider_fonts_and_for_the_buttons():
     """The legend is below the plane, and an entry has the width of its name in any usual font."""
     legend = drawn().layout.legend
     assert legend.yref == "container" and (legend.y, legend.yanchor) == (0, "bottom")
-    assert legend.entrywidth >= 7 * len("order 0")
+    assert legend.entrywidth >= 6.5 * len("order 0")
+
+
+def test_the_label_of_the_budget_is_inside_the_plane():
+    """The plane cuts the label at its sides, so near an end of the axis the label is beside the line."""
+    points = frontier_points(records(10), "macs", "accuracy", OBJECTIVES, "order")
+    low, high = points.x.min(), points.x.max()
+    for log in (False, True):
+        for bound, side in (
+            (low, "left"),
+            ((low * high) ** 0.5 if log else (low + high) / 2, "center"),
+            (high, "right"),
+        ):
+            figure = frontier_figure(
+                points, unit_of("macs", points.x), unit_of("accuracy", points.y), log_x=log, bound=bound
+            )
+            assert figure.layout.shapes[0].label.xanchor == side

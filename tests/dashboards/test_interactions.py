@@ -234,7 +234,11 @@ def test_a_phone_shows_navigation_and_cards(browser, address):
         assert wide <= 400
         row = page.locator(".explorer-table tbody tr").first
         row.wait_for()
-        assert row.evaluate("row => getComputedStyle(row).display") == "grid"
+        assert row.evaluate("row => getComputedStyle(row).display") == "flex"
+        cut = """cells => cells.filter(cell => cell.scrollWidth > cell.clientWidth + 1
+            || cell.getBoundingClientRect().right > cell.parentNode.getBoundingClientRect().right)
+            .map(cell => cell.dataset.label)"""
+        assert page.locator(".explorer-table td").evaluate_all(cut) == []
         page.locator(".st-key-phone_navigation").get_by_role("link", name="Runs").click()
         page.wait_for_url("**/runs*")
 

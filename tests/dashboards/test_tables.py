@@ -19,6 +19,7 @@ from explorer.dashboard.data.trials import (
     trial_rows,
 )
 from explorer.dashboard.panels.budget import nearest_cost
+from explorer.dashboard.panels.tables import table_html
 from explorer.dashboard.quantities import change_of, counted, span_text, unit_of
 from explorer.records import TrialRecord
 
@@ -228,3 +229,22 @@ def test_a_dragged_budget_is_the_cost_of_a_network():
     assert nearest_cost(costs, 2.2e6, log=False) == 1e6
     assert nearest_cost(costs, 1.0, log=True) == 1e6
     assert nearest_cost(costs, -5.0, log=True) is None and nearest_cost([], 1.0, log=False) is None
+
+
+@pytest.mark.parametrize(
+    ("texts", "is_number"),
+    [
+        (["36.86k", "1.18M", "", "640"], True),
+        (["+116%", "±0%", "-0.004%"], True),
+        (["89.2%", "85.3% ± 0.4"], True),
+        (["53.2 ms", "1,787", "205.5 KiB", "-2.1 points", "3.2e+14"], True),
+        (["16×16×16", "10 classes"], False),
+        (["1", "none"], False),
+        (["1/4", "1/2"], False),
+        (["", ""], False),
+    ],
+)
+def test_written_numbers_are_aligned_right(texts, is_number):
+    """A column of texts is aligned right, head included, exactly if all its texts are numbers with their units."""
+    page = table_html(pandas.DataFrame({"cost": texts}), "costs")
+    assert page.count('class="number"') == (len(texts) + 1 if is_number else 0)

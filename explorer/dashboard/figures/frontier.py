@@ -31,8 +31,11 @@ HOVER_LINE, HOVER_LINES = 64, 5  # characters of a line of a hover text, and its
 SMALLEST_PLANE = (250, 300)
 DIGIT_WIDTH = 8  # pixels
 MARK = 5  # pixels, half the size of a mark
+BESIDE = 12  # pixels beside its point of a label without a line: outside the ring around the shown network
 LINES = (17, 32, 47)  # pixels above its point, or below it, of a label with a line to it
-NAME_WIDTH = 7.5  # pixels of a character of the legend; a saved SVG may be shown in a wider font than the browser's
+NAME_WIDTH = 6.8  # pixels of a character of the legend; a saved SVG may be shown in a wider font than the browser's
+LEGEND_INDENT = -14  # pixels; names of 17 characters are then in two columns on a phone
+BUDGET_LABEL = 0.13  # of the smallest plane: half the width of the label of the budget line, which the plane cuts
 UNSELECTED = {False: 0.15, True: 0.35}  # opacity beside selected points, of dominated points and of the frontier
 
 
@@ -126,6 +129,7 @@ def frontier_figure(
                 go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=marker, legendgroup=level)
             )
     _draw_axes(figure, points, x, y, log_x)
+    _place_budget_label(figure, log_x)
     for label in _labels(figure, front, log_x, maximised):
         figure.add_annotation(**label)
     entry = NAME_WIDTH * max((len(trace.name or "") for trace in figure.data), default=0)
@@ -145,6 +149,7 @@ def frontier_figure(
             "x": 0,
             "xref": "container",
             "entrywidth": entry,
+            "indentation": LEGEND_INDENT,
         },
     )
     return add_note(figure, note)
@@ -163,6 +168,16 @@ def _draw_axes(figure: go.Figure, points: pandas.DataFrame, x: Unit, y: Unit, lo
     ]
     figure.update_xaxes(**quantity_axis(x, *(value * x.divisor for value in spans[0]), log=log_x))
     figure.update_yaxes(**quantity_axis(y, *(value * y.divisor for value in spans[1])))
+
+
+def _place_budget_label(figure: go.Figure, log_x: bool) -> None:
+    """Write the label of the budget line beside the line if the line is near an end of the x axis."""
+    low, high = figure.layout.xaxis.range or (0, 1)
+    for line in figure.select_shapes(selector={"name": BUDGET}):
+        if log_x and line.x0 <= 0:
+            continue
+        place = ((math.log10(line.x0) if log_x else line.x0) - low) / (high - low)
+        line.label.xanchor = "right" if place > 1 - BUDGET_LABEL else "left" if place < BUDGET_LABEL else "center"
 
 
 def _density(points: pandas.DataFrame, log_x: bool) -> go.Heatmap:
@@ -275,7 +290,7 @@ def _labels(
     for index in sorted(range(len(front)), key=lambda place: (place not in (0, len(front) - 1), -steps[place])):
         text = str(front.trial.iloc[index])
         width = DIGIT_WIDTH * len(text) + 6
-        above_step = maximised == (False, True) and steps[index] >= width + 8
+        above_step = maximised == (False, True) and steps[index] >= width + BESIDE + 1
         for number, (x, y) in enumerate(_places(outer, above_step)):
             left = at[0][index] + (x if x > 0 else x - width)
             bottom = at[1][index] + (y if y > 0 else y - LINE_HEIGHT)
@@ -294,9 +309,9 @@ def _places(outer: tuple[int, int], above_step: bool) -> Iterable[tuple[int, int
     """Return the places of a label in the order of preference, in pixels from its point."""
     side, up = outer
     if above_step:
-        yield 7, up
-    yield 7 if side > 0 else -8, up  # outside the mark of a highlighted neighbour
-    yield -8 * side, -up
+        yield BESIDE, up
+    yield BESIDE * side, up
+    yield -BESIDE * side, -up
     for away in (*LINES, *(-each for each in LINES)):
         yield 14 * side, away * up
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas
 import streamlit as st
 
 from explorer.analysis.amounts import plural
 from explorer.analysis.quantities import quantity_named
-from explorer.dashboard.data.architecture import COSTED, cost_by_part, stage_rows
+from explorer.dashboard.data.architecture import COSTED, compared_stage_rows, cost_by_part, stage_rows
 from explorer.dashboard.data.storage import read_trial
 from explorer.dashboard.figures.architecture import cost_figure, training_figure
 from explorer.dashboard.figures.drawing.groups import BlockGroup, block_groups, counterpart
@@ -72,6 +74,15 @@ def draw_anatomy(architecture: Architecture) -> None:
 def draw_stages(architecture: Architecture) -> None:
     """Draw the network's parts as a table."""
     draw_table(stage_rows(architecture), "Parts of the network with their costs")
+
+
+def draw_compared_stages(networks: Mapping[str, Architecture]) -> None:
+    """Draw the parts of several networks as one table, equal parts below each other.
+
+    Args:
+        networks: Heading of each network -> the network.
+    """
+    draw_table(compared_stage_rows(networks), "Parts of the networks with their costs")
 
 
 DETAIL = "detail"  # key of the tabs
