@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import streamlit as st
+from streamlit.components.v2.types import ComponentRenderer
 
 from explorer.dashboard.figures.style import HIGHLIGHT
 
@@ -96,7 +98,12 @@ export default function ({ data, setTriggerValue }) {
   return () => clearInterval(waiting);
 }
 """
-_component = st.components.v2.component("explorer_plane_marks", js=_SCRIPT)
+
+
+@cache
+def _component() -> ComponentRenderer:
+    """Register the component when it is first drawn: a module may be imported before the server runs."""
+    return st.components.v2.component("explorer_plane_marks", js=_SCRIPT)
 
 
 def draw_marks(chart: str, shown: tuple[float, float] | None, set_bound: Callable[[float], None]) -> None:
@@ -114,4 +121,4 @@ def draw_marks(chart: str, shown: tuple[float, float] | None, set_bound: Callabl
         if isinstance(place, (int, float)) and math.isfinite(place):
             set_bound(float(place))
 
-    _component(key=key, data={"chart": chart, "shown": shown, "colour": HIGHLIGHT}, on_moved_change=handle)
+    _component()(key=key, data={"chart": chart, "shown": shown, "colour": HIGHLIGHT}, on_moved_change=handle)
