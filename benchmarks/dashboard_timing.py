@@ -265,6 +265,7 @@ def paint(options: argparse.Namespace) -> None:
     made = networks(max(options.trials))
     with tempfile.TemporaryDirectory() as new, sync_playwright() as driver:
         folder = options.folder or new
+        Path(folder).mkdir(parents=True, exist_ok=True)
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         for count in options.trials:
             ours, theirs = f"sqlite:///{folder}/ours{count}.db", f"sqlite:///{folder}/optuna{count}.db"

@@ -2,7 +2,11 @@
 
 import streamlit as st
 
-from explorer.dashboard.session import timed
+from explorer.dashboard.warm_up import wait_for_imports
+
+wait_for_imports()
+
+from explorer.dashboard.session import timed  # noqa: E402
 
 st.set_page_config(page_title="Residual network explorer", layout="wide")
 home = st.Page("views/frontier.py", title="Frontier", url_path="home", default=True)

@@ -20,8 +20,8 @@ from explorer.dashboard.panels.neighbours import COMPARED, NETWORK, draw_neighbo
 from explorer.dashboard.panels.network import (
     draw_anatomy,
     draw_blocks,
+    draw_compared_stages,
     draw_headline,
-    draw_stages,
     draw_training,
     headline,
 )
@@ -196,6 +196,7 @@ def _draw_comparison(study: Study, trials: list[TrialRecord]) -> None:
     st.subheader("Blocks", anchor=False)
     st.caption(f"Red borders mark what differs from the block at the same place in trial {trials[0].number}.")
     base = _architecture(study, trials[0])
+    readable: dict[str, Architecture] = {}
     for column, trial in zip(st.columns(len(trials), gap="medium"), trials, strict=True):
         with column:
             st.text(headline(study, trial))
@@ -203,7 +204,10 @@ def _draw_comparison(study: Study, trials: list[TrialRecord]) -> None:
             if architecture is not None:
                 other = base if trial is not trials[0] else None
                 draw_blocks(architecture, f"block_of_{trial.number}", other)
-                draw_stages(architecture)
+                readable[f"trial {trial.number}"] = architecture
+    if readable:
+        st.subheader("Costs by part", anchor=False)
+        draw_compared_stages(readable)
     curves = {f"trial {each.number}": each.result.curve for each in trials if each.result and each.result.curve}
     if curves:
         st.subheader("Training", anchor=False)

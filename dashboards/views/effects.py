@@ -43,6 +43,7 @@ from explorer.dashboard.text import safe_text
 from explorer.errors import StudyError
 from explorer.records import TrialRecord
 from explorer.study.recorded_space import space_networks
+from explorer.study.results.effects import values_text
 from explorer.study.results.levels import unknown_levels_text
 
 MAX_CHOICES = 6  # in parallel categories; ribbons through more are not readable
@@ -85,8 +86,8 @@ def draw() -> None:
         show_message("No trial of this study is complete yet. Effects appear here when networks can be compared.")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        objective = st.selectbox("Effect on", ups, format_func=quantity_title, key="effect_on", width=220)
-        cost = st.selectbox("At equal", downs, format_func=quantity_title, key="at_equal", width=220)
+        objective = st.selectbox("Effect on", ups, format_func=quantity_title, key="effect_on", width=175)
+        cost = st.selectbox("At equal", downs, format_func=quantity_title, key="at_equal", width=175)
     key = (*identity(study), study.revision, selected_trials(study), objective, cost)
     maximised = is_maximised(objective, study.objectives)
     known = cached((*key, "known"), lambda: comparable(records, objective, cost))
@@ -109,6 +110,9 @@ def draw() -> None:
     asked = Asked(key, known, objective, cost, unit, model, maximised)
     untried = cached((*key, "untried"), lambda: unknown_levels_text(study, every))
     factors = cached((*key, "factors"), lambda: varying_choices(known))
+    values = cached((*key, "values"), lambda: values_text(study))
+    if values:
+        st.caption(values)
     answers, over_cost, together, spread = st.tabs(
         ["Effects", "Over cost", "Interactions", "Distributions"], on_change="rerun", key="question"
     )
@@ -144,7 +148,8 @@ def _draw_answers(asked: Asked, effects: Sequence[Effect]) -> None:
         draw_figure(cached((*key, "answers", picked), lambda: effects_figure(drawn, unit, cost)), "effects")
     with right:
         st.subheader("Importance", anchor=False)
-        found = cached((*key, "importances"), asked.model.importances)
+        with st.spinner("Estimating the importance of choices"):
+            found = cached((*key, "importances"), asked.model.importances)
         draw_figure(cached((*key, "importance"), lambda: importance_figure(found)), "importance")
         st.caption(IMPORTANCE_CAPTION)
     if len(shown) > len(drawn):

@@ -57,7 +57,7 @@ def draw() -> None:
         show_message(space)
         return
     tried = len({record.digest for record in records if record.state in TRIED})
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="medium", key="metrics"):
         about = "" if space.is_counted else "about "
         st.metric("derivations", f"{about}{counted(space.size.derivations)}", width="content")
         st.metric("networks tried", f"{tried:,}", width="content")
@@ -90,10 +90,10 @@ def _draw_coverage(study: Study, space: SearchSpace, records: list[TrialRecord])
         return
     names = [name for name in atlas.columns if name not in (*COSTS, "index", WITHIN)]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        x = st.selectbox("x axis", SHOWN_COSTS, format_func=quantity_title, key="cloud_x", width=180)
+        x = st.selectbox("x axis", SHOWN_COSTS, format_func=quantity_title, key="cloud_x", width=150)
         others = [cost for cost in SHOWN_COSTS if cost != x]
-        y = st.selectbox("y axis", others, format_func=quantity_title, key="cloud_y", width=180)
-        picked = st.selectbox("Colour by", [NO_COLOUR, *names], format_func=safe_text, key="cloud_colour", width=180)
+        y = st.selectbox("y axis", others, format_func=quantity_title, key="cloud_y", width=150)
+        picked = st.selectbox("Colour by", [NO_COLOUR, *names], format_func=safe_text, key="cloud_colour", width=150)
         log = st.toggle("Log scales", value=True, key="cloud_log")
         only = st.toggle("Only untried cells", key="cloud_unseen")
     colour = None if picked == NO_COLOUR else picked

@@ -95,7 +95,7 @@ def effects(
 
 def _estimate(study: Study, x: str, y: str, factor: str | None, between: bool, as_json: bool) -> None:
     """Print the effects, or the interactions."""
-    from explorer.study.results.effects import fit_effects
+    from explorer.study.results.effects import fit_effects, values_text
     from explorer.study.results.levels import (
         excluded_levels,
         stopped_levels,
@@ -113,7 +113,8 @@ def _estimate(study: Study, x: str, y: str, factor: str | None, between: bool, a
         [level for level in levels if factor in (None, level.choice, level.choice.split("@")[0])]
         for levels in (untried_levels(study), stopped_levels(study))
     )
-    for text in filter(None, (untried_text(untried, excluded_levels(study, untried)), stopped_text(stopped))):
+    texts = untried_text(untried, excluded_levels(study, untried)), stopped_text(stopped)
+    for text in filter(None, (*texts, values_text(study))):
         click.echo(text)
     if between:
         _print_interactions(model.interactions(factor), y)

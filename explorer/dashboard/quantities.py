@@ -10,6 +10,7 @@ from explorer.analysis.quantities import FRACTIONS, quantity_named
 from explorer.dashboard.text import safe_text
 
 MAX_DIGITS = 17  # of a float
+LARGEST_WHOLE = 10**15  # a larger number is not written out
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,13 @@ class Unit:
             return f"{shown:,.{max(0, digits - len(f'{abs(shown):.0f}'))}f}{self.suffix}"
         return f"{shown:.{digits}g}{self.suffix}"
 
+    def exact(self, number: float, digits: int = 4) -> str:
+        """One value, with the whole number in brackets if it is rounded: ``2.397M (2,396,928)``."""
+        shown, whole = self.of(number, digits), round(number) if abs(number) < LARGEST_WHOLE else 0
+        is_whole = math.isclose(number, whole, rel_tol=1e-12, abs_tol=0.0)  # scaled values are not quite whole
+        rounded = float(shown.removesuffix(self.suffix).replace(",", "")) * self.divisor
+        return f"{shown} ({whole:,})" if is_whole and round(rounded) != whole else shown
+
     def digits_around(self, bound: float, values: Iterable[float]) -> int:
         """Return the fewest digits, at least 4, with which a bound and values are on the same sides when rounded."""
         known = list(values)
@@ -52,13 +60,13 @@ class Unit:
         return MAX_DIGITS
 
     def titled(self, number: float, title: str | None = None) -> str:
-        """One value with its title: ``40.8M MACs``, ``93.2% validation accuracy``.
+        """One value with its title: ``40.8M (40,813,640) MACs``, ``93.2% validation accuracy``.
 
         Args:
             number: The value.
             title: Another title.
         """
-        return self.joined(self.of(number), self.title if title is None else title)
+        return self.joined(self.exact(number), self.title if title is None else title)
 
     def joined(self, value: str, title: str) -> str:
         """A written value with a title; the title is first for a quantity that the caller defined: ``score -3,000``."""

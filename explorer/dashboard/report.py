@@ -42,6 +42,7 @@ from explorer.errors import StudyError
 from explorer.records import TrialRecord
 from explorer.store import Study
 from explorer.study.recorded_space import space_networks
+from explorer.study.results.effects import values_text
 from explorer.study.results.levels import unknown_levels_text
 
 MAX_CHOICES = 4  # in parallel categories
@@ -205,6 +206,8 @@ def _effect_sections(
         return
     figures["effects"] = effects_figure(effects[:MAX_ROWS], unit, x)
     yield _section("What each choice does", "effects", EFFECTS_CAPTION)
+    if values := values_text(study):
+        yield f'<p class="note">{_escaped(values)}</p>'
     table = _effects_table(effects, unit, x)
     yield f"<details><summary>The {plural(len(effects), 'row')} as a table</summary>{table}</details>"
     factor = clearest_factor(effects)

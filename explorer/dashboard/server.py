@@ -25,6 +25,8 @@ from streamlit.starlette import App
 from explorer.dashboard.hosts import refusal
 from explorer.dashboard.launch import TOKEN_VARIABLE, pages_folder
 from explorer.dashboard.login import Login
+from explorer.dashboard.preload import preload_header
+from explorer.dashboard.static_files import StaticFiles
 from explorer.dashboard.warm_up import start_warm_up
 
 
@@ -37,7 +39,7 @@ def page_script_hashes() -> list[str]:
 
 POLICY = {
     "default-src": "'none'",
-    # Streamlit loads the code of a component (``panels.budget_line``) from a blob, which only its own page can make.
+    # Streamlit loads the code of a component (``panels.plane_marks``) from a blob, which only its own page can make.
     "script-src": " ".join(["'self'", "blob:", *page_script_hashes()]),
     "style-src": "'self' 'unsafe-inline'",  # Streamlit and plotly write style elements
     "font-src": "'self' data:",
@@ -66,6 +68,7 @@ class Guard:
     def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
         self.app = app
         self.names = names
+        self.preload = preload_header()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -76,6 +79,12 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 referrer = headers.get(REFERRER, HEADERS[REFERRER])  # the login has its own
                 headers.update({**HEADERS, REFERRER: referrer})
+                if (
+                    self.preload
+                    and headers.get("content-type", "").startswith("text/html")
+                    and message["status"] == 200
+                ):
+                    headers["Link"] = self.preload
             await send(message)
 
         asked = Headers(scope=scope)
@@ -95,6 +104,7 @@ def main(argument: str) -> None:
     token = os.environ.pop(TOKEN_VARIABLE, "")  # not passed on to the processes that the server starts
     middleware = [Middleware(Guard, names=given["names"])]
     middleware += [Middleware(Login, token=token)] if token else []
+    middleware += [Middleware(StaticFiles)]
     app = App(pages_folder() / "app.py", middleware=middleware)
     address = given["config"]["server.address"]
     for interrupt in (signal.SIGINT, signal.SIGTERM):  # uvicorn stops the server, then raises the signal again

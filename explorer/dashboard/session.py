@@ -39,6 +39,7 @@ PICKED = "study"  # name of the study in the picker
 LAST = "last"  # name of the study shown last; survives a storage that is away for a while
 ASKED = "asked"  # name of the study in the address, empty if there is none
 SELECTED = "selected"  # (identity of the study, numbers of the trials in the selection box)
+RESTORED = "restored"  # how often a selection box was removed
 VIEWED = "viewed"  # (identity of the study, number of the trial viewed last), with which every page starts
 
 
@@ -141,6 +142,8 @@ def set_viewed(study: Study, number: int) -> None:
 
 def select_trials(owner: Identity, numbers: Sequence[int]) -> None:
     """Restrict all pages to the trials in a selection box; an empty box restores all trials."""
+    if not numbers and st.session_state.get(SELECTED, (owner, ()))[1]:
+        st.session_state[RESTORED] = st.session_state.get(RESTORED, 0) + 1
     st.session_state[SELECTED] = (owner, tuple(numbers))
 
 

@@ -21,7 +21,7 @@ from explorer.dashboard.data.effects import (
     ratio_text,
     signed,
 )
-from explorer.dashboard.figures.effects import ROW_HEIGHT, effects_figure
+from explorer.dashboard.figures.effects import INDENT, ROW_HEIGHT, effects_figure
 from explorer.dashboard.figures.interactions import conditional_figure, matrix_figure, means_figure
 from explorer.dashboard.figures.level_curves import curves_figure
 from explorer.dashboard.quantities import unit_of
@@ -63,7 +63,7 @@ def test_a_cell_says_what_was_compared():
     """The ratio of costs stands beside the answer all else equal, the range of costs beside the others; hover has the
     numbers of pairs and networks."""
     figure = effects_figure([ANSWERED], PERCENT, "macs")
-    texts = [trace.text[0] for trace in figure.data if trace.mode == "text"]
+    texts = [trace.text[0].removeprefix(INDENT) for trace in figure.data if trace.mode == "text"]
     assert texts == ["<b>+6.1</b>, 3.9x MACs", "<b>+2.3</b> at 0.91–2.1M", "<b>-1.2</b> at 0.91–2.1M"]
     paired, equal, _ = (trace.hovertext[0] for trace in figure.data if trace.mode == "text")
     assert "12 pairs of networks" in paired and "95% interval [+2.0, +10.1]" in paired

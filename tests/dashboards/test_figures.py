@@ -127,11 +127,10 @@ def test_labels_fit_a_logarithmic_axis():
     assert annotations[-1].x == pytest.approx(0.9542, abs=1e-3)
 
 
-def test_the_selected_trial_is_marked():
-    """Exactly the chosen trial is selected, on the front or off it."""
-    for chosen in (4, 5):
-        traces = marker_traces(drawn(chosen=chosen))
-        assert [int(trace.customdata[place]) for trace in traces for place in trace.selectedpoints] == [chosen]
+def test_selected_points_keep_their_looks():
+    """A selection box changes neither colour, size nor opacity of its points."""
+    for trace in marker_traces(drawn()):
+        assert trace.selected.to_plotly_json() == {"marker": {"opacity": trace.marker.opacity}}
 
 
 def test_thousands_of_points_are_a_density():
@@ -250,4 +249,20 @@ def test_the_legend_leaves_room_for_wider_fonts_and_for_the_buttons():
     """The legend is below the plane, and an entry has the width of its name in any usual font."""
     legend = drawn().layout.legend
     assert legend.yref == "container" and (legend.y, legend.yanchor) == (0, "bottom")
-    assert legend.entrywidth >= 7 * len("order 0")
+    assert legend.entrywidth >= 6.5 * len("order 0")
+
+
+def test_the_label_of_the_budget_is_inside_the_plane():
+    """The plane cuts the label at its sides, so near an end of the axis the label is beside the line."""
+    points = frontier_points(records(10), "macs", "accuracy", OBJECTIVES, "order")
+    low, high = points.x.min(), points.x.max()
+    for log in (False, True):
+        for bound, side in (
+            (low, "left"),
+            ((low * high) ** 0.5 if log else (low + high) / 2, "center"),
+            (high, "right"),
+        ):
+            figure = frontier_figure(
+                points, unit_of("macs", points.x), unit_of("accuracy", points.y), log_x=log, bound=bound
+            )
+            assert figure.layout.shapes[0].label.xanchor == side

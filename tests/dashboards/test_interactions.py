@@ -19,9 +19,19 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH"),
     pytest.mark.slow,
 ]
-NAMES = ("plane", "budget", "list", "shared", "noted", "drawn", "compared", "small", "shut")
+NAMES = ("plane", "touched", "budget", "list", "shared", "noted", "drawn", "compared", "small", "shut")
 AT_REST = """() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'
     && document.querySelector('.js-plotly-plot, .explorer-table')"""
+
+LOOKS = """() => {  // trial -> opacity of its point, then colour and outline
+    const plot = document.querySelector('.js-plotly-plot'), found = {};
+    for (const point of plot.querySelectorAll('.scatterlayer .point')) {
+        const {trace} = point.closest('.trace').__data__[0], {i} = point.__data__;
+        const {opacity, fill} = getComputedStyle(point);
+        if (trace.customdata) found[trace.customdata[i]] = [Number(opacity), fill, point.getAttribute('d')];
+    }
+    return found;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +76,12 @@ def test_the_first_screen_answers(browser, address):
 
 
 def test_a_box_selects_networks_for_all_pages(browser, address):
-    """A selection box restricts the list of trials; the other points are dimmed; Show all restores them."""
+    """A selection box restricts the list of trials; its points keep their looks and the others are dimmed; Show all
+    restores both."""
     with visiting(browser, f"{address}/?study=plane") as page:
         rest(page)
         page.locator(".js-plotly-plot").first.hover()
+        before = page.evaluate(LOOKS)
         page.locator("[data-title='Box Select']").click()
         plot = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
         page.mouse.move(plot["x"] + 5, plot["y"] + 5)
@@ -77,12 +89,15 @@ def test_a_box_selects_networks_for_all_pages(browser, address):
         page.mouse.move(plot["x"] + plot["width"] / 2, plot["y"] + plot["height"] - 5, steps=8)
         page.mouse.up()
         page.get_by_text(re.compile(r"Only the \d+ networks in the selection box")).wait_for()
-        dimmed = page.locator(".js-plotly-plot .point").evaluate_all(
-            "all => all.map(one => Number(getComputedStyle(one).opacity))"
-        )
-        assert min(dimmed) < 0.5
+        after = page.evaluate(LOOKS)
+        assert after.keys() == before.keys() and len(after) == COMPLETE
+        dimmed = [number for number in after if after[number][0] < before[number][0]]
+        assert 0 < len(dimmed) < COMPLETE
+        assert all(after[number][0] == before[number][0] for number in after.keys() - set(dimmed))
+        assert all(after[number][1:] == before[number][1:] for number in after)
         page.get_by_role("button", name="Show all").click()
         page.get_by_text("networks in the selection box").wait_for(state="detached")
+        page.wait_for_function(f"looks => JSON.stringify(({LOOKS})()) === JSON.stringify(looks)", arg=before)
 
 
 def test_a_zoom_survives_a_click(browser, storage, address):
@@ -219,7 +234,11 @@ def test_a_phone_shows_navigation_and_cards(browser, address):
         assert wide <= 400
         row = page.locator(".explorer-table tbody tr").first
         row.wait_for()
-        assert row.evaluate("row => getComputedStyle(row).display") == "grid"
+        assert row.evaluate("row => getComputedStyle(row).display") == "flex"
+        cut = """cells => cells.filter(cell => cell.scrollWidth > cell.clientWidth + 1
+            || cell.getBoundingClientRect().right > cell.parentNode.getBoundingClientRect().right)
+            .map(cell => cell.dataset.label)"""
+        assert page.locator(".explorer-table td").evaluate_all(cut) == []
         page.locator(".st-key-phone_navigation").get_by_role("link", name="Runs").click()
         page.wait_for_url("**/runs*")
 
@@ -282,6 +301,58 @@ def test_the_budget_line_is_dragged(browser, address):
         page.mouse.up()
         page.get_by_text("Best under").wait_for()
         page.wait_for_url("**under=*")  # the address follows the page
+
+
+def test_a_finger_reaches_points_and_drags_the_line(browser, storage, address):
+    """By touch a tap on a point under the budget line shows its network, and the line's upper end drags the line."""
+    front = open_study(storage, "touched").frontier()
+    cheap, expensive = front[0].number, front[-1].number
+    context = browser.new_context(viewport={"width": 400, "height": 900}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(f"{address}/?study=touched&trial={cheap}")
+    page.locator(".js-plotly-plot .point").first.wait_for()
+    rest(page)
+    page.locator(".explorer-handle").wait_for(state="attached")
+    page.locator(".js-plotly-plot").scroll_into_view_if_needed()
+    page.touchscreen.tap(*page.wait_for_function(PLACE, arg=expensive).json_value())
+    page.get_by_test_id("stText").get_by_text(f"trial {expensive} · complete").wait_for()
+    rest(page)
+    box = page.locator(".explorer-handle").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = context.new_cdp_session(page)
+
+    def send(kind: str, *places: float) -> None:
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": each, "y": y} for each in places]})
+
+    send("touchStart", x)
+    for step in range(1, 11):
+        send("touchMove", x - 15 * step)
+    send("touchEnd")
+    page.get_by_text("Best under").wait_for()
+    page.wait_for_url("**under=*")
+    context.close()
+
+
+def test_a_ring_is_around_the_shown_network(browser, storage, address):
+    """The ring follows a click at once, a trial that is picked, and a zoom."""
+    ring = """number => {
+        const ring = document.querySelector('.explorer-ring')?.getBoundingClientRect(), place = (PLACE)(number);
+        return ring && place && Math.hypot(
+            ring.x + ring.width / 2 - place[0], ring.y + ring.height / 2 - place[1]) < 2;
+    }""".replace("PLACE", PLACE)
+    front = [record.number for record in open_study(storage, "plane").frontier()]
+    with visiting(browser, f"{address}/?study=plane&trial={front[0]}") as page:
+        page.locator(".js-plotly-plot .point").first.wait_for()
+        rest(page)
+        page.wait_for_function(ring, arg=front[0])
+        click_trial(page, front[-1])
+        page.wait_for_function(ring, arg=front[-1])
+        page.get_by_test_id("stText").get_by_text(f"trial {front[-1]} · complete").wait_for()
+        page.get_by_role("combobox", name="Trial").click()
+        page.get_by_role("option", name=f"trial {front[0]},").click()
+        page.get_by_test_id("stText").get_by_text(f"trial {front[0]} · complete").wait_for()
+        page.wait_for_function(ring, arg=front[0])
 
 
 def test_a_point_under_the_budget_line_is_clicked(browser, storage, address):

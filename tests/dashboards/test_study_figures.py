@@ -9,7 +9,7 @@ import pytest
 
 from explorer.analysis.pareto import hypervolume
 from explorer.costs.analytic import count_cost
-from explorer.dashboard.data.architecture import COSTED, comparison_rows, cost_by_part, stage_rows
+from explorer.dashboard.data.architecture import COSTED, compared_stage_rows, comparison_rows, cost_by_part, stage_rows
 from explorer.dashboard.data.runs import (
     constant_objectives,
     failure_groups,
@@ -89,7 +89,17 @@ def test_costs_by_part_add_up(name):
     drawn = cost_figure(table, "macs", unit_of("macs", [cost["macs"]]))
     divisor = unit_of("macs", [cost["macs"]]).divisor
     assert sum(sum(trace.y) for trace in drawn.data) * divisor == pytest.approx(cost["macs"])
-    assert stage_rows(architecture)["part"].iloc[0] == "stem"
+    rows = stage_rows(architecture)
+    assert rows["part"].iloc[0] == "stem"
+    parts = table.groupby("part").macs.sum()
+    assert list(rows.MACs) == [unit_of("macs", [own]).of(own) for own in (parts.get(part, 0) for part in rows.part)]
+    other = space.architecture(space.sample(8, seed=2)[7])
+    both = compared_stage_rows({"this": architecture, "that": other})
+    assert list(both.network[both.part == "stem"]) == list(both.network[both.part == "head"]) == ["this", "that"]
+    assert list(both.part) == sorted(both.part, key=list(dict.fromkeys(both.part)).index)  # equal parts are together
+    assert both.part.iloc[-1] == "head"
+    own = both[both.network == "this"].drop(columns="network").reset_index(drop=True)
+    assert own.equals(rows)
 
 
 def test_comparison_marks_differences():

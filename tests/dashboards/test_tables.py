@@ -19,6 +19,7 @@ from explorer.dashboard.data.trials import (
     trial_rows,
 )
 from explorer.dashboard.panels.budget import nearest_cost
+from explorer.dashboard.panels.tables import table_html
 from explorer.dashboard.quantities import change_of, counted, span_text, unit_of
 from explorer.records import TrialRecord
 
@@ -198,6 +199,12 @@ def test_spans_of_time(seconds, shown):
 def test_the_name_of_an_own_quantity_comes_first():
     """A quantity with a unit is read as "3M MACs"; one that the caller defined is named before its value."""
     assert unit_of("macs", [3e6]).titled(3e6) == "3M MACs"
+    assert unit_of("macs", [2396928]).titled(2396928) == "2.397M (2,396,928) MACs"
+    assert unit_of("macs", [2396928]).titled(2396928 / 1e6 * 1e6) == "2.397M (2,396,928) MACs"
+    assert unit_of("macs", [2_500_000]).exact(2_500_000) == "2.5M"
+    assert unit_of("latency_ms", [1.23456]).exact(1.23456) == "1.235 ms"
+    assert unit_of("score", [123_456]).exact(123_456) == "123,456"
+    assert unit_of("score", [1e300]).exact(1e300) == unit_of("score", [1e300]).of(1e300)
     assert unit_of("accuracy", [0.5]).titled(0.5, "") == "50.0%"
     assert unit_of("score", [-3000]).titled(-3000) == "score -3,000"
     points = pandas.DataFrame({"x": [0.0], "y": [-3000.0], "trial": [5], "frontier": [True]})
@@ -222,3 +229,22 @@ def test_a_dragged_budget_is_the_cost_of_a_network():
     assert nearest_cost(costs, 2.2e6, log=False) == 1e6
     assert nearest_cost(costs, 1.0, log=True) == 1e6
     assert nearest_cost(costs, -5.0, log=True) is None and nearest_cost([], 1.0, log=False) is None
+
+
+@pytest.mark.parametrize(
+    ("texts", "is_number"),
+    [
+        (["36.86k", "1.18M", "", "640"], True),
+        (["+116%", "±0%", "-0.004%"], True),
+        (["89.2%", "85.3% ± 0.4"], True),
+        (["53.2 ms", "1,787", "205.5 KiB", "-2.1 points", "3.2e+14"], True),
+        (["16×16×16", "10 classes"], False),
+        (["1", "none"], False),
+        (["1/4", "1/2"], False),
+        (["", ""], False),
+    ],
+)
+def test_written_numbers_are_aligned_right(texts, is_number):
+    """A column of texts is aligned right, head included, exactly if all its texts are numbers with their units."""
+    page = table_html(pandas.DataFrame({"cost": texts}), "costs")
+    assert page.count('class="number"') == (len(texts) + 1 if is_number else 0)

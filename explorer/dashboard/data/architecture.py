@@ -69,6 +69,26 @@ def stage_rows(architecture: Architecture) -> pandas.DataFrame:
     return pandas.DataFrame.from_dict(rows, orient="index").rename_axis("part").reset_index()
 
 
+def compared_stage_rows(networks: Mapping[str, Architecture]) -> pandas.DataFrame:
+    """Return the rows of ``stage_rows`` of several networks, equal parts below each other.
+
+    Args:
+        networks: Heading of each network -> the network.
+
+    Returns:
+        A table with the column ``network``, which holds the headings, after ``part``. The head is last.
+    """
+    tables = []
+    for name, architecture in networks.items():
+        table = stage_rows(architecture)
+        table.insert(1, "network", name)
+        tables.append(table)
+    rows = pandas.concat(tables, ignore_index=True)
+    longest = max(tables, key=lambda table: len(table.index))
+    places = {part: place for place, part in enumerate(longest.part)}
+    return rows.sort_values("part", key=lambda parts: parts.map(places), kind="stable", ignore_index=True)
+
+
 def comparison_rows(networks: Mapping[str, tuple[Mapping[str, float], Mapping[str, str]]]) -> pandas.DataFrame:
     """Return networks side by side: one row per quantity or choice, one column per network.
 

@@ -23,7 +23,7 @@ LEVELS = 10  # most frequent levels of a choice that are shown by name
 OTHERS = "others"
 NOT_ASKED = "not asked"
 DRAWN = 2_000  # most points that a figure draws one by one
-NEAR = 400  # of more points, those next to the frontier that are drawn besides it
+NEAR = 200  # of more points, those next to the frontier that are drawn besides it
 SPENT = names("spent")  # costs that are known only for a trained network
 SHARES = {0.25: "a quarter", 0.5: "half", 0.75: "three quarters"}
 

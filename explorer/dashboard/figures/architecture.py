@@ -71,7 +71,7 @@ def training_figure(curve: Sequence[Epoch]) -> go.Figure:
     figure.update_yaxes(title="loss", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title="accuracy (%)", row=2, col=1)
     figure.update_xaxes(title="epoch", row=2, col=1)
-    figure.update_xaxes(tick0=1, dtick=max(1, math.ceil(len(epochs) / 10)))
+    figure.update_xaxes(**_epoch_ticks(len(epochs)))
     figure.update_layout(
         height=400,
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
@@ -114,6 +114,7 @@ def compared_curves_figure(curves: Mapping[str, Sequence[Epoch]]) -> go.Figure:
     figure.update_yaxes(title="accuracy (%)", row=1, col=1)
     figure.update_yaxes(title="loss (dotted: training)", row=2, col=1)
     figure.update_xaxes(title="epoch", row=2, col=1)
+    figure.update_xaxes(**_epoch_ticks(max(map(len, curves.values()), default=1)))
     figure.update_layout(
         height=440,
         margin=MARGIN,
@@ -121,6 +122,11 @@ def compared_curves_figure(curves: Mapping[str, Sequence[Epoch]]) -> go.Figure:
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
     )
     return figure
+
+
+def _epoch_ticks(epochs: int) -> dict[str, int]:
+    """Return the settings of an axis of epochs: ticks at whole epochs, at most eleven."""
+    return {"tick0": 1, "dtick": max(1, math.ceil(epochs / 10))}
 
 
 def gradient_figure(flow: GradientFlow) -> go.Figure:

@@ -38,7 +38,8 @@ NUMBER_SIZE = 11  # pixels; three columns of numbers then fit the width of a pho
 LONG = 10  # rows from which the names of the columns are repeated at the end
 SYMBOLS = ("circle", "square", "diamond")
 NO_ANSWER = "no answer"
-FADED = 0.45  # opacity of an answer that may be zero
+INDENT = "\u2005"  # before the numbers of a cell, which then start where the name of the row starts
+FADED = 0.65  # opacity of an answer that may be zero: visible on black
 BAND = "rgba(140,140,140,0.13)"  # visible on white and on black
 
 
@@ -70,7 +71,7 @@ def effects_figure(effects: Sequence[Effect], objective: Unit, cost: str) -> go.
             x=[low] * len(effects),
             y=[row + NUMBERS for row in range(len(effects))],
             mode="text",
-            text=[_numbers(answer, objective, cost) for answer in answers],
+            text=[INDENT + _numbers(answer, objective, cost) for answer in answers],
             textposition="middle right",
             textfont={"size": NUMBER_SIZE},
             cliponaxis=False,

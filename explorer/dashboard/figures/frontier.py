@@ -31,9 +31,12 @@ HOVER_LINE, HOVER_LINES = 64, 5  # characters of a line of a hover text, and its
 SMALLEST_PLANE = (250, 300)
 DIGIT_WIDTH = 8  # pixels
 MARK = 5  # pixels, half the size of a mark
+BESIDE = 12  # pixels beside its point of a label without a line: outside the ring around the shown network
 LINES = (17, 32, 47)  # pixels above its point, or below it, of a label with a line to it
-NAME_WIDTH = 7.5  # pixels of a character of the legend; a saved SVG may be shown in a wider font than the browser's
-UNSELECTED = {False: 0.3, True: 0.75}  # opacity beside a selected point, of dominated points and of the frontier
+NAME_WIDTH = 6.8  # pixels of a character of the legend; a saved SVG may be shown in a wider font than the browser's
+LEGEND_INDENT = -14  # pixels; names of 17 characters are then in two columns on a phone
+BUDGET_LABEL = 0.13  # of the smallest plane: half the width of the label of the budget line, which the plane cuts
+UNSELECTED = {False: 0.15, True: 0.35}  # opacity beside selected points, of dominated points and of the frontier
 
 
 def frontier_figure(
@@ -44,7 +47,6 @@ def frontier_figure(
     log_x: bool = False,
     maximised: tuple[bool, bool] = (False, True),
     colour: str | None = None,
-    chosen: int | None = None,
     earlier: pandas.DataFrame | None = None,
     bound: float | None = None,
     probabilities: Mapping[int, float] = MappingProxyType({}),
@@ -64,7 +66,6 @@ def frontier_figure(
         log_x: Whether the x axis is logarithmic.
         maximised: Whether more is better, for x and for y.
         colour: The choice point whose answers are the levels of ``points``; None for one colour.
-        chosen: The trial that is highlighted.
         earlier: Points of an earlier frontier, drawn as a dashed line.
         bound: A budget on x, drawn as a vertical line that can be dragged.
         probabilities: Trial number -> probability to stay on the frontier in another run, drawn as opacity.
@@ -95,6 +96,7 @@ def frontier_figure(
             x=bound / x.divisor,
             name=BUDGET,
             line={"color": HIGHLIGHT, "width": 2.5, "dash": "dot"},
+            label={"text": "◂ budget ▸", "textposition": "end", "textangle": 0},
         )
     hovers = _Hovers(front, x, y, maximised, probabilities, seeds)
     for level, (colour_of, symbol) in level_styles(points.level).items():
@@ -114,9 +116,8 @@ def frontier_figure(
                     legendgroup=level,
                     showlegend=False,
                     marker=marker,
-                    selectedpoints=[index for index, trial in enumerate(own.trial) if trial == chosen],
-                    selected={"marker": {"color": HIGHLIGHT, "size": 18, "opacity": 1}},
-                    unselected={"marker": {"size": size, "opacity": min(opacity, UNSELECTED[is_front])}},
+                    selected={"marker": {"opacity": marker["opacity"]}},
+                    unselected={"marker": {"opacity": min(opacity, UNSELECTED[is_front])}},
                     customdata=own.trial,
                     text=[hovers.text(row) for row in own.itertuples()],
                     hovertemplate="%{text}<extra></extra>",
@@ -128,12 +129,13 @@ def frontier_figure(
                 go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=marker, legendgroup=level)
             )
     _draw_axes(figure, points, x, y, log_x)
+    _place_budget_label(figure, log_x)
     for label in _labels(figure, front, log_x, maximised):
         figure.add_annotation(**label)
     entry = NAME_WIDTH * max((len(trace.name or "") for trace in figure.data), default=0)
     figure.update_layout(
         height=450,
-        margin=MARGIN,
+        margin={**MARGIN, "r": 24, "t": 48},  # room for the end of the budget line and its label
         hovermode="closest",
         clickmode="event+select",
         dragmode="zoom",
@@ -147,6 +149,7 @@ def frontier_figure(
             "x": 0,
             "xref": "container",
             "entrywidth": entry,
+            "indentation": LEGEND_INDENT,
         },
     )
     return add_note(figure, note)
@@ -165,6 +168,16 @@ def _draw_axes(figure: go.Figure, points: pandas.DataFrame, x: Unit, y: Unit, lo
     ]
     figure.update_xaxes(**quantity_axis(x, *(value * x.divisor for value in spans[0]), log=log_x))
     figure.update_yaxes(**quantity_axis(y, *(value * y.divisor for value in spans[1])))
+
+
+def _place_budget_label(figure: go.Figure, log_x: bool) -> None:
+    """Write the label of the budget line beside the line if the line is near an end of the x axis."""
+    low, high = figure.layout.xaxis.range or (0, 1)
+    for line in figure.select_shapes(selector={"name": BUDGET}):
+        if log_x and line.x0 <= 0:
+            continue
+        place = ((math.log10(line.x0) if log_x else line.x0) - low) / (high - low)
+        line.label.xanchor = "right" if place > 1 - BUDGET_LABEL else "left" if place < BUDGET_LABEL else "center"
 
 
 def _density(points: pandas.DataFrame, log_x: bool) -> go.Heatmap:
@@ -277,7 +290,7 @@ def _labels(
     for index in sorted(range(len(front)), key=lambda place: (place not in (0, len(front) - 1), -steps[place])):
         text = str(front.trial.iloc[index])
         width = DIGIT_WIDTH * len(text) + 6
-        above_step = maximised == (False, True) and steps[index] >= width + 8
+        above_step = maximised == (False, True) and steps[index] >= width + BESIDE + 1
         for number, (x, y) in enumerate(_places(outer, above_step)):
             left = at[0][index] + (x if x > 0 else x - width)
             bottom = at[1][index] + (y if y > 0 else y - LINE_HEIGHT)
@@ -296,9 +309,9 @@ def _places(outer: tuple[int, int], above_step: bool) -> Iterable[tuple[int, int
     """Return the places of a label in the order of preference, in pixels from its point."""
     side, up = outer
     if above_step:
-        yield 7, up
-    yield 7 if side > 0 else -8, up  # outside the mark of a highlighted neighbour
-    yield -8 * side, -up
+        yield BESIDE, up
+    yield BESIDE * side, up
+    yield -BESIDE * side, -up
     for away in (*LINES, *(-each for each in LINES)):
         yield 14 * side, away * up
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -119,11 +120,13 @@ def _draw_bound(cost: str, values: list[float], key: str) -> tuple[float, int]:
 
     A slider at the largest value is no bound, so it follows when a more expensive network was trained.
     """
-    unit, largest_key = unit_of(cost, values), f"{key}_largest"
+    unit, largest_key = unit_of(cost, [values[0], values[-1]]), f"{key}_largest"
     if st.session_state.get(key, values[-1]) == st.session_state.get(largest_key):
         st.session_state[key] = values[-1]
     st.session_state[largest_key] = values[-1]
-    digits = unit.digits_around(st.session_state.get(key, values[-1]), values)
+    given = st.session_state.get(key, values[-1])
+    place = bisect_right(values, given)
+    digits = unit.digits_around(given, values[max(0, place - 1) : place + 1])
     bound = draw_slider(unit.title, values, lambda value: unit.of(value, digits), key, values[-1], keeps_any=True)
     return bound, digits
 
@@ -141,7 +144,7 @@ def _draw_best(
     with st.container(horizontal=True, vertical_alignment="center"):
         values = {name: float(table.value(name)[table.place(best)]) for name in digits}
         parts = [
-            f"{quantity_title(name)} {unit_of(name, [value]).of(value, digits[name])}"
+            f"{quantity_title(name)} {unit_of(name, [value]).exact(value, digits[name])}"
             for name, value in values.items()
             if not np.isnan(value)
         ]

@@ -35,9 +35,12 @@ def draw_figure(figure: go.Figure, key: str, alt: str = "") -> None:
 def draw_selectable(
     figure: go.Figure, key: str, alt: str, on_select: Callable[[], None], config: dict[str, Any]
 ) -> None:
-    """Draw a figure whose points can be clicked or selected with a box; the widget's key is ``key``."""
+    """Draw a figure, in the colours of the browser's theme, whose points can be clicked or selected with a box.
+
+    The widget's key is ``key``.
+    """
     st.plotly_chart(
-        themed(figure), key=key, width="stretch", theme=None, on_select=on_select, selection_mode=("points", "box"),
+        figure, key=key, width="stretch", theme=None, on_select=on_select, selection_mode=("points", "box"),
         config=config, alt=alt,
     )  # fmt: skip
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas
 import streamlit as st
 
 from explorer.analysis.amounts import plural
 from explorer.analysis.quantities import quantity_named
-from explorer.dashboard.data.architecture import COSTED, cost_by_part, stage_rows
+from explorer.dashboard.data.architecture import COSTED, compared_stage_rows, cost_by_part, stage_rows
 from explorer.dashboard.data.storage import read_trial
 from explorer.dashboard.figures.architecture import cost_figure, training_figure
 from explorer.dashboard.figures.drawing.groups import BlockGroup, block_groups, counterpart
@@ -74,6 +76,15 @@ def draw_stages(architecture: Architecture) -> None:
     draw_table(stage_rows(architecture), "Parts of the network with their costs")
 
 
+def draw_compared_stages(networks: Mapping[str, Architecture]) -> None:
+    """Draw the parts of several networks as one table, equal parts below each other.
+
+    Args:
+        networks: Heading of each network -> the network.
+    """
+    draw_table(compared_stage_rows(networks), "Parts of the networks with their costs")
+
+
 DETAIL = "detail"  # key of the tabs
 BLOCK, NETWORK_TAB, TRAINING, NUMBERS = "Block", "Network", "Training", "Choices and costs"
 DRAWING_HEIGHT = 330  # pixels, so that a block is on the first screen
@@ -126,7 +137,7 @@ def headline(study: Study, trial: TrialRecord) -> str:
     for name in dict.fromkeys(("accuracy", *study.objectives, "macs", "params")):
         if name in values:
             unit = unit_of(name, [values[name]])
-            own, title = unit.of(values[name]), "" if name == "accuracy" else unit.title
+            own, title = unit.exact(values[name]), "" if name == "accuracy" else unit.title
             if name in estimates:
                 best = estimates[name]
                 source = f"({best.source}{f'; in the search {own}' if best.seeds else ''})"
@@ -164,7 +175,7 @@ def _draw_numbers(study: Study, trial: TrialRecord) -> None:
         unit = unit_of(name, [value])
         if name in estimates:
             rows.append((f"{quantity_named(name).tested}, best estimate", str(estimates[name])))
-        rows.append((f"{unit.title}{', in the search' if name in estimates else ''}", unit.of(value)))
+        rows.append((f"{unit.title}{', in the search' if name in estimates else ''}", unit.exact(value)))
     rows += [(safe_text(name), safe_text(text, "cell")) for name, text in trial.choices.items()]
     rows.append(("seed", str(trial.seed)))
     if trial.counterpart:

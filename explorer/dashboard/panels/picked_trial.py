@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from explorer.dashboard.quantities import unit_of
 from explorer.dashboard.session import (
     LISTED,
     identity,
@@ -77,7 +76,7 @@ def _handle_pick() -> None:
 
 
 def handle_selection(chart: str, plane: Any) -> None:
-    """Show the clicked trial, or restrict all pages to the trials in a box.
+    """Show the clicked trial, or restrict all pages to the trials in a box; without a selection, show all trials.
 
     Args:
         chart: Key of the figure.
@@ -92,13 +91,15 @@ def handle_selection(chart: str, plane: Any) -> None:
         )
     elif numbers:
         st.session_state[TRIAL] = numbers[0]
+    else:  # a double click
+        select_trials(plane.study, [])
 
 
 def _inside(box: dict[str, Any], plane: Any) -> list[int]:
     """Return the trials of a plane whose points are in a box, which has the units of the figure."""
     inside = np.ones(len(plane.points), bool)
-    for name, axis in ((plane.x, "x"), (plane.y, "y")):
-        values = plane.points[axis] / unit_of(name, plane.points[axis]).divisor
+    for unit, axis in zip(plane.units, ("x", "y")):
+        values = plane.points[axis] / unit.divisor
         low, high = sorted(box[axis])
         inside &= (values >= low) & (values <= high)
     return [int(number) for number in plane.points.trial[inside]]

@@ -28,15 +28,18 @@ from explorer.dashboard.data.trials import (
     trials_at,
 )
 from explorer.dashboard.figures.frontier import CAPTION, DENSITY_CAPTION, SEEDS_CAPTION, frontier_figure
+from explorer.dashboard.figures.style import template
 from explorer.dashboard.panels.budget import budget_key, nearest_cost, pick_budget, pick_earlier
-from explorer.dashboard.panels.budget_line import follow_budget_line
 from explorer.dashboard.panels.charts import draw_selectable
 from explorer.dashboard.panels.estimated import estimated, estimates_of
 from explorer.dashboard.panels.export import draw_picture_options, picture_options
 from explorer.dashboard.panels.network import quantity_title
 from explorer.dashboard.panels.picked_trial import MARKED, handle_selection, show_trial
-from explorer.dashboard.quantities import unit_of
+from explorer.dashboard.panels.plane_marks import draw_marks
+from explorer.dashboard.panels.theme import is_dark
+from explorer.dashboard.quantities import Unit, unit_of
 from explorer.dashboard.session import (
+    RESTORED,
     Identity,
     cache_of,
     cached,
@@ -52,6 +55,10 @@ from explorer.store import Study
 CHART = "frontier_chart"
 SHOWN = "shown"  # key of the session state: what the figure showed last
 NO_COLOUR = "nothing"
+USAGE = (
+    "Click a point to see its network. Drag the dotted line, by touch at its upper end, to set a budget. A selection"
+    " box restricts the lists of trials, What matters and Space to the networks in it."
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,7 @@ class Plane:
         certainty: How certain the frontier is; None if unknown.
         estimates: Trial number -> best estimate of y, of the frontier and of confirmed networks.
         trials: The trials at the picked moment of their training.
+        units: Units of x and y.
     """
 
     study: Identity
@@ -95,6 +103,7 @@ class Plane:
     certainty: FrontierCertainty | None = field(compare=False, repr=False)
     estimates: Mapping[int, Estimate] = field(compare=False, repr=False)
     trials: TrialTable = field(compare=False, repr=False)
+    units: tuple[Unit, Unit] = field(compare=False, repr=False)
 
     @property
     def front(self) -> list[int]:
@@ -156,6 +165,7 @@ def pick_plane(study: Study) -> Plane | None:
     maximised = is_maximised(x, study.objectives), is_maximised(y, study.objectives)
     key = (*_key(study), "points", x, y, colour, progress)
     points = cached(key, lambda: frontier_points(trained, x, y, study.objectives, colour))
+    units = cached((*key, "units"), lambda: (unit_of(x, points.x), unit_of(y, points.y)))
     whole = progress is None and x not in SPENT
     certainty = cached((*_key(study), "certainty", x, y), lambda: _certainty(study, x, y)) if whole else None
     front = [int(number) for number in points.trial[points.frontier]]
@@ -163,7 +173,7 @@ def pick_plane(study: Study) -> Plane | None:
     refused = bool(mixed) and not st.session_state.get("mix_environments")
     return Plane(
         identity(study), study.revision, x, y, colour, log_x, before, bound, progress, seeds, mixed, refused,
-        maximised, points, certainty, estimates, trained,
+        maximised, points, certainty, estimates, trained, units,
     )  # fmt: skip
 
 
@@ -173,13 +183,15 @@ def draw_plane(study: Study, plane: Plane, chosen: int) -> None:
     Args:
         study: The study.
         plane: What to draw.
-        chosen: The trial that is highlighted.
+        chosen: The trial that has the ring.
     """
     if plane.mixed:
         show_message(f"Latencies were measured in {plane.mixed}; they compare machines, not networks.")
         st.toggle("Draw them in one plane anyway", key="mix_environments")
-    marked = _marked(plane, chosen)
-    figure = cached((*plane.key, marked), lambda: _figure(study, plane, marked))
+    # A click selects a point in the browser, a box several; another revision removes that selection.
+    revision, dark = f"{_marked(plane, chosen)} {st.session_state.get(RESTORED, 0)}", is_dark()
+    looks = {"selectionrevision": revision, "template": template(dark)}
+    figure = cached((*plane.key, revision, dark), lambda: _figure(study, plane).update_layout(looks))
     count = len(plane.points)
     alt = (
         f"{quantity_title(plane.y)} over {quantity_title(plane.x)} of {count:,} networks; the frontier has trials"
@@ -188,16 +200,13 @@ def draw_plane(study: Study, plane: Plane, chosen: int) -> None:
     draw_selectable(
         figure, CHART, safe_text(alt, length=400), lambda: handle_selection(CHART, plane), picture_options()
     )
-    follow_budget_line(CHART, lambda place: _set_bound(study, plane, place))
+    draw_marks(CHART, _place_of(plane, chosen), lambda place: _set_bound(study, plane, place))
     words = [CAPTION]
     words += [DENSITY_CAPTION] if plane.points.choices.isna().any() else []
     words += [SEEDS_CAPTION] if plane.seeds else []
     if plane.progress is None and plane.x not in SPENT:
         words.append(certainty_text(plane.certainty, plane.front, plane.y))
-    words.append(
-        "Click a point to see its network. Drag the dotted line to set a budget. A selection box restricts the lists of"
-    )
-    words.append("trials, What matters and Space to the networks in it.")
+    words += [USAGE]
     st.caption(safe_text(" ".join(words), "markdown", length=900))
 
 
@@ -231,7 +240,7 @@ def _certainty(study: Study, x: str, y: str) -> FrontierCertainty | None:
     return certainty_of(study, table.records(np.flatnonzero(table.complete), [x, y]), x, y)
 
 
-def _figure(study: Study, plane: Plane, marked: int) -> go.Figure:
+def _figure(study: Study, plane: Plane) -> go.Figure:
     seeds = earlier = None
     if plane.seeds:
         done = plane.trials.number[plane.trials.complete].tolist()
@@ -243,12 +252,10 @@ def _figure(study: Study, plane: Plane, marked: int) -> go.Figure:
         earlier = then[then.frontier]
     return frontier_figure(
         plane.points,
-        unit_of(plane.x, plane.points.x),
-        unit_of(plane.y, plane.points.y),
+        *plane.units,
         log_x=plane.log_x,
         maximised=plane.maximised,
         colour=plane.colour,
-        chosen=marked,
         earlier=earlier,
         bound=plane.points.x.max() if plane.bound is None else plane.bound,
         probabilities=plane.certainty.probabilities if plane.certainty is not None and plane.seeds else {},
@@ -257,18 +264,26 @@ def _figure(study: Study, plane: Plane, marked: int) -> go.Figure:
     )
 
 
+def _place_of(plane: Plane, trial: int) -> tuple[float, float] | None:
+    """Return the place of a trial in the units of the figure; None if it is not in the plane."""
+    own = plane.points[plane.points.trial == trial]
+    if own.empty:
+        return None
+    x, y = float(own.x.iloc[0]), float(own.y.iloc[0])
+    return (x / plane.units[0].divisor, y / plane.units[1].divisor) if x > 0 or not plane.log_x else None
+
+
 def _set_bound(study: Study, plane: Plane, place: float) -> None:
     """Set the budget to the cost of the network that is nearest to a place on the x axis, which is then within it."""
-    bound = nearest_cost(plane.points.x, place * unit_of(plane.x, plane.points.x).divisor, plane.log_x)
+    bound = nearest_cost(plane.points.x, place * plane.units[0].divisor, plane.log_x)
     if bound is not None:
         st.session_state[budget_key(study, plane.x)] = bound
 
 
 def _marked(plane: Plane, chosen: int) -> int:
-    """Return the trial that the figure highlights itself.
+    """Return the trial that was shown when the figure was drawn last.
 
-    Plotly highlights a clicked point at once. A new figure would lose its zoom, so a click leaves the figure as it is;
-    any other change updates it.
+    A new figure would lose its zoom, so a click leaves the figure as it is; any other change draws it again.
     """
     if st.session_state.get(SHOWN) != plane.key:
         st.session_state[SHOWN] = plane.key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,8 @@ Form = str | Callable[[float], str]  # a format of a number, or a function that 
 PAGE_ROWS = 25
 DIGITS = "{:.4g}"
 LONG = 40  # characters of a text that is broken into lines
+# A number that is written with its unit, such as "36.86k", "+2.1%" or "85.3% ± 0.4".
+WRITTEN_NUMBER = re.compile(r"[-+±]?\d[\d,.]*(e[-+]?\d+)?\s?(%|[kMGTP]|[KMG]iB|[mµ]?s|ms| points)?( ± [\d.]+%?)?")
 
 
 def draw_table(
@@ -67,7 +70,7 @@ def table_html(
     height: int | None = None,
 ) -> str:
     """Return a table as HTML. Each cell names its column, which a phone shows in place of the head."""
-    numeric = {name: pandas.api.types.is_numeric_dtype(rows[name]) for name in rows.columns}
+    numeric = {name: _is_numeric(rows[name]) for name in rows.columns}
     head = "".join(
         f'<th scope="col"{_aligned(numeric[name])}>{html.escape(str(name)) or "&#160;"}</th>' for name in rows.columns
     )
@@ -88,6 +91,14 @@ def table_html(
 
 
 _EMPTY = ' data-empty="yes"'
+
+
+def _is_numeric(column: pandas.Series) -> bool:
+    """Return whether a column holds numbers, or texts that are all written numbers."""
+    if pandas.api.types.is_numeric_dtype(column):
+        return True
+    texts = [value for value in column if value]
+    return bool(texts) and all(isinstance(value, str) and WRITTEN_NUMBER.fullmatch(value) for value in texts)
 
 
 def _aligned(is_number: bool, text: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from explorer.analysis.effects import Effect, EffectModel
+from explorer.analysis.noise import repeats_of
 from explorer.store.study import Study
 from explorer.study.recorded_space import space_networks
 
@@ -18,6 +19,17 @@ def fit_effects(study: Study, x: str, y: str) -> EffectModel:
     records = study.trials(full=False)
     maximised = {"max": True, "min": False}.get(study.objectives.get(y, ""))
     return EffectModel(records, y, x, maximised=maximised, space=space_networks(study, records, x))
+
+
+def values_text(study: Study) -> str:
+    """Return a sentence about the compared values if fresh seeds gave some networks better estimates; else ""."""
+    fresh = repeats_of(study.confirmations(), study.fingerprint.get("epochs"))
+    if not any(record.state == "complete" for record in fresh):
+        return ""
+    return (
+        "Effects compare the values of the search, one training of each trial, so that all networks are measured alike;"
+        " the best estimates from fresh seeds are not used."
+    )
 
 
 def choice_effects(

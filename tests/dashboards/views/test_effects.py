@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from pandas import DataFrame
 from streamlit.testing.v1 import AppTest
 
-from tests.dashboards.conftest import (
-    begin_study,
-    ending,
-    proposal,
-)
+from explorer.dashboard.report import report_page
+from explorer.store import open_study
+from tests.command_line import run
+from tests.dashboards.conftest import begin_study, confirm, ending, proposal
 from tests.dashboards.payloads import HOSTILE
 from tests.dashboards.views.contents import table_with, texts
 
@@ -32,6 +32,26 @@ def test_effects_follow_the_choice_of_quantities(page, study):
     open_question(at, "Distributions")
     at.selectbox(key="spread_by").set_value("act").run()
     assert not at.exception
+
+
+def test_the_compared_values_are_named(page, study, capsys):
+    """Where fresh seeds gave other estimates, the page, the command and the report say that effects compare the values
+    of the search, and the effects are as before."""
+
+    def said() -> tuple[str, str, str]:
+        at = page("effects")
+        found.append(effects_table(at))
+        printed = run(capsys, "effects", study.name, "--storage", study.storage)[1]
+        opened = open_study(study.storage, study.name)
+        return texts(at), printed, report_page(opened, opened.trials())
+
+    found: list[DataFrame] = []
+    assert not any("the values of the search" in each for each in said())
+    trial = study.frontier()[0]
+    for seed in (101, 102):
+        confirm(study, trial, seed, 0.2)
+    assert all("Effects compare the values of the search" in each for each in said())
+    assert found[0].equals(found[1])
 
 
 def open_question(at: AppTest, name: str) -> None:
