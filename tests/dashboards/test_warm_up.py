@@ -1,26 +1,55 @@
-"""What the server reads before the first visit."""
+"""What the server does before its first page: the page waits for the imports, not for the study."""
 
 from __future__ import annotations
 
-import sys
+import time
 
-from explorer.dashboard import warm_up
-from explorer.dashboard.data.storage import TableCache
-from explorer.dashboard.launch import STORAGE_VARIABLE
-from explorer.dashboard.session import table_of
+import pytest
 
-
-def test_the_first_visit_finds_modules_and_trials(study, monkeypatch):
-    """After the start of the server, the modules of the first page are imported, and no trial is read twice."""
-    monkeypatch.setenv(STORAGE_VARIABLE, study.storage)
-    warm_up.start_warm_up().join()
-    assert all(f"explorer.dashboard.{name}" in sys.modules for name in warm_up.MODULES)
-    monkeypatch.setattr(TableCache, "_changed", lambda self, study: 1 / 0)
-    assert len(table_of(study)) == len(study.trials())
+from explorer.dashboard import session, warm_up
 
 
-def test_a_storage_that_cannot_be_read_stops_nothing(tmp_path, monkeypatch):
-    """The pages report the problem; the server starts without a message of its own."""
-    (tmp_path / "explorer.db").write_text("no database")
-    monkeypatch.setenv(STORAGE_VARIABLE, f"sqlite:///{tmp_path}/explorer.db")
-    warm_up.start_warm_up().join()
+@pytest.fixture
+def read(monkeypatch):
+    """The studies that the server reads, without a storage."""
+    picked = []
+    monkeypatch.setattr(session, "take_snapshot", picked.append)
+    return picked
+
+
+def test_a_page_waits_for_the_imports(monkeypatch, read):
+    """A page begins after all modules are imported; the newest study is read after that."""
+    imported = []
+
+    def import_slowly(name):
+        time.sleep(0.05)
+        imported.append(name)
+
+    monkeypatch.setattr(warm_up, "import_module", import_slowly)
+    thread = warm_up.start_warm_up()
+    warm_up.wait_for_imports()
+    assert len(imported) == len(warm_up.MODULES)
+    thread.join()
+    assert read == [None]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_failed_import_does_not_stop_the_page(monkeypatch, read):
+    """The page then imports the module itself, and shows the error."""
+
+    def fail(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(warm_up, "import_module", fail)
+    thread = warm_up.start_warm_up()
+    begun = time.monotonic()
+    warm_up.wait_for_imports()
+    assert time.monotonic() - begun < warm_up.LONGEST_SECONDS
+    thread.join()
+    assert not read
+
+
+def test_every_module_can_be_imported():
+    """The list names modules of the dashboard."""
+    for name in warm_up.MODULES:
+        assert warm_up.import_module(f"explorer.dashboard.{name}")
