@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import gc
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from explorer.records import STATES, Curve, Environment, Lease, TrialRecord
 from explorer.store.checking import DamagedRow, check_row, damage_at, describe, one_of, read_environment
@@ -58,12 +60,34 @@ def _read(
     study: StudyIdentity, objectives: Iterable[str], query: Select[Any], values: Mapping[str, Any]
 ) -> list[TrialRecord]:
     names = list(objectives)
-    return study.database.read(lambda connection: [_checked(row, names) for row in connection.execute(query, values)])
+
+    def read(connection: Connection) -> list[TrialRecord]:
+        found = connection.execute(query, values)
+        columns = list(found.keys())  # once: a study may have 100,000 rows
+        with _no_collection():
+            return [_checked(dict(zip(columns, row)), names) for row in found]
+
+    return study.database.read(read)
 
 
-def _checked(row: Row[Any], objectives: list[str]) -> TrialRecord:
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Pause the garbage collection: it would look again and again at records that are all kept, for a fifth of the time.
+
+    Two threads that overlap leave it as the first one found it.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _checked(row: Mapping[str, Any], objectives: list[str]) -> TrialRecord:
     """Return the trial that a row stores. Raises DamagedRow, also if a complete trial lacks an objective."""
-    record = to_record(row._asdict())
+    record = to_record(row)
     if record.state == "complete":
         missing = [name for name in objectives if name not in record.objectives and name not in record.costs]
         if missing:
