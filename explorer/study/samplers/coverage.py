@@ -113,7 +113,7 @@ class Coverage:
         """How few of some random networks that are untried and within the limits have each level, up to 1."""
         allowed = [each.choices for each in self._space.sample(SAMPLES) if self._candidate_of(each) is not None]
         having = Counter(item for choices in allowed for item in choices.items())
-        return {level: 1 / (1 + having[tuple(level)]) for level in self._levels}
+        return {level: 1 / (1 + having[level.choice, level.option]) for level in self._levels}
 
     def find(self, derivation: Derivation, level: Level) -> Candidate | None:
         """Return a network with a level that is similar to another network; None if none was found.
