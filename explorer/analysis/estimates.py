@@ -132,8 +132,10 @@ def _expected(trials: list[TrialRecord], fresh: Mapping[str, list[ConfirmationRe
     Returns:
         Trial number -> value; empty if the noise of one training is unknown.
     """
-    again = {digest: [_validated(record, name) for record in records] for digest, records in fresh.items()}
-    groups = [(trial.objectives[name], *again.get(trial.digest, ())) for trial in trials]
+    groups = []
+    for trial in trials:  # a training from its own seed is not another one
+        again = [_validated(each, name) for each in fresh.get(trial.digest, ()) if each.seed != trial.seed]
+        groups.append((trial.objectives[name], *again))
     noise = training_noise(groups, name in FRACTIONS)
     if noise is None:
         return {}

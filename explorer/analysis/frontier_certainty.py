@@ -115,23 +115,24 @@ def all_trainings(
 
     Args:
         trials: The trials; others than complete ones are left out.
-        repeats: Further trainings of their networks, as ``Study.confirmations`` returns them.
+        repeats: Further trainings of their networks, as ``Study.confirmations`` returns them. One from the seed of the
+            trial is the training of the trial, as in a reproduction of a published table, and does not count.
         x: The cost.
         y: The quantity on the validation split.
         sign: 1 if ``y`` is maximised, else -1.
         epochs: The number of epochs of a trial, None for 1; repeats of other lengths do not count.
     """
-    fresh: dict[str, list[float]] = {}
+    fresh: dict[str, list[tuple[int, float]]] = {}
     for repeat in repeats_of(repeats, epochs):
         value = validation_value(repeat, y)
         if repeat.state == "complete" and value is not None:
-            fresh.setdefault(repeat.digest, []).append(sign * value)
+            fresh.setdefault(repeat.digest, []).append((repeat.seed, sign * value))
     found = []
     for trial in trials:
         cost, value = trial.value(x), trial.value(y)
         if trial.state == "complete" and cost is not None and value is not None:
-            values = (sign * value, *fresh.get(trial.digest, ()))
-            found.append(Trainings(trial.number, trial.digest, cost, values))
+            others = [other for seed, other in fresh.get(trial.digest, ()) if seed != trial.seed]
+            found.append(Trainings(trial.number, trial.digest, cost, (sign * value, *others)))
     return found
 
 

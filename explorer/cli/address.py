@@ -15,6 +15,7 @@ from pathlib import Path
 
 from explorer.errors import ArchitectureError, ExplorerError, did_you_mean
 from explorer.export.manifest import ARCHITECTURE
+from explorer.export.own_ops import require_unchanged_ops
 from explorer.networks.architecture import MAX_JSON_BYTES, Architecture
 from explorer.networks.ops.base import TensorShape
 from explorer.networks.resize import resized
@@ -145,9 +146,11 @@ def _read(path: Path) -> Architecture:
     except OSError as error:
         raise ArchitectureError(f"{path}: cannot be read: {error.strerror or error}") from None
     try:
-        return Architecture.from_json(data)
+        architecture = Architecture.from_json(data)
     except ArchitectureError as error:
         raise ArchitectureError(f"{path}: {error}") from None
+    require_unchanged_ops(path, architecture)
+    return architecture
 
 
 def _overridden(architecture: Architecture, override: Input | None, address: str) -> Architecture:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -56,11 +56,6 @@ NOT_OF_A_WORKER = ("precision", "workers", "workers_per_device", "study", "new_s
 WORKER = [each for each in SEARCH[1:] if not each.in_fingerprint and each.name not in NOT_OF_A_WORKER]
 
 
-def _without_storage(settings: Iterable[Setting]) -> list[Setting]:
-    """Return the settings but ``storage``, whose option also warns of a password."""
-    return [each for each in settings if each.name != "storage"]
-
-
 @click.command()
 @click.option(
     "--config",
@@ -70,7 +65,7 @@ def _without_storage(settings: Iterable[Setting]) -> list[Setting]:
     help="Settings file (YAML); a later one overrides an earlier one. The order is: command line, settings file,"
     " environment, default.",
 )
-@setting_options(_without_storage(SEARCH))
+@setting_options([each for each in SEARCH if each.name != "storage"])  # its option also warns of a password
 @click.option("--print-config", is_flag=True, help="Print the effective settings as a settings file, and exit.")
 @click.option("--dry-run", is_flag=True, help="Print the batch file that --engine slurm would submit, and exit.")
 @as_json
@@ -111,14 +106,17 @@ def _config(values: Mapping[str, Any]) -> str:
     """Return the settings file that holds these values.
 
     A setting that an environment variable can set is ``null`` if it has its default, so that the variable still applies
-    when the file is used. A storage with a password is left to EXPLORER_STORAGE.
+    when the file is used. A storage with a password is left to EXPLORER_STORAGE, and a tracker with one to the command
+    line.
     """
     source = click.get_current_context().get_parameter_source
     by_default = [each.name for each in SEARCH if each.envvar and source(each.name) is ParameterSource.DEFAULT]
     values = {**values, **dict.fromkeys(by_default)}
-    if not has_password(values["storage"] or ""):
-        return write_settings(values, SEARCH)
-    return write_settings(values, _without_storage(SEARCH)) + "# storage: has a password; set EXPLORER_STORAGE\n"
+    fixes = {"storage": "set EXPLORER_STORAGE", "track": "give --track on the command line"}
+    given = {"storage": [values["storage"] or ""], "track": values["track"] or ()}
+    hidden = [name for name, texts in given.items() if any(map(has_password, texts))]
+    text = write_settings(values, [each for each in SEARCH if each.name not in hidden])
+    return text + "".join(f"# {name}: has a password; {fixes[name]}\n" for name in hidden)
 
 
 @click.command()

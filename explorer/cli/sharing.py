@@ -173,6 +173,7 @@ def _exports(
     # The process that verifies the files is started before anything else imports torch, so that it is loaded once.
     with FreshProcess() if request.formats & set(RUN) else contextlib.nullcontext() as fresh:
         _check(found, places, request, override, storage)
+        _note_untrained(found[0], request, storage)
         return [_export(each, place, request, storage, quiet, fresh) for each, place in zip(found, places)]
 
 
@@ -194,6 +195,21 @@ def _check(found: list[Addressed], places: list[Path], request: Request, overrid
         check_exportable(open_study(storage, each.study), each.trial, data_dir, request.weights is not None)
 
 
+def _note_untrained(found: Addressed, request: Request, storage: str) -> None:
+    """Print a note if the network is a trial of a study that has no trained weights, and none are given."""
+    from explorer.store import open_study
+    from explorer.study.recorded_training import is_trained
+
+    if found.study is None or request.weights is not None:
+        return
+    if not is_trained(open_study(storage, found.study)):
+        click.echo(
+            f"{found.study}: a function evaluated its networks, so there are no trained weights: they are"
+            " initialised from seed 0; --weights FILE loads yours",
+            err=True,
+        )
+
+
 def _export(
     found: Addressed, folder: Path, request: Request, storage: str, quiet: bool, fresh: FreshProcess | None
 ) -> dict[str, Any]:
@@ -201,7 +217,6 @@ def _export(
     from explorer.export.package import export_architecture
     from explorer.export.weights import load_weights, pair_weights
     from explorer.store import open_study
-    from explorer.study.recorded_training import is_trained
     from explorer.study.results.exporting import export_trial
 
     options: dict[str, Any] = {
@@ -217,12 +232,6 @@ def _export(
         with contextlib.nullcontext() if quiet else console().status("writing and verifying files"):
             if found.study is not None and found.trial is not None:
                 study, record = open_study(storage, found.study), found.trial
-                if not is_trained(study) and request.weights is None:
-                    click.echo(
-                        f"{study.name}: a function evaluated its networks, so there are no trained weights: they are"
-                        " initialised from seed 0; --weights FILE loads yours",
-                        err=True,
-                    )
                 data_dir = click.get_current_context().params["data_dir"]
                 result = export_trial(study, record.number, folder, weights=source, data_dir=data_dir, **options)
             else:
@@ -272,8 +281,11 @@ def describe(directory: str, as_json: bool) -> None:
     import json
 
     from explorer.export.manifest import check_package
+    from explorer.export.own_ops import changed_op
 
     found = check_package(directory)
+    if note := changed_op(found.ops, found.architecture):
+        click.echo(f"{directory}: {note}", err=True)
     if as_json:
         print_json(
             {
@@ -285,6 +297,7 @@ def describe(directory: str, as_json: bool) -> None:
                 "trained": found.trained,
                 "accuracy": found.accuracy,
                 "max_abs_diff": dict(found.max_abs_diff),
+                "ops": dict(found.ops),
                 "provenance": dict(found.provenance),
                 "files": dict(found.files),
             }

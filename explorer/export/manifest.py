@@ -43,6 +43,7 @@ class Package:
         costs: Cost -> count, of the exported network.
         provenance: The origin of the network, as given to the export.
         max_abs_diff: Format -> largest difference between its outputs and the network's, measured at export.
+        ops: Its ops that are extensions -> where each is from; earlier versions recorded none.
     """
 
     directory: Path
@@ -54,6 +55,7 @@ class Package:
     costs: Mapping[str, int]
     provenance: Mapping[str, Any]
     max_abs_diff: Mapping[str, float]
+    ops: Mapping[str, str]
 
 
 def check_package(directory: str | os.PathLike[str]) -> Package:
@@ -95,7 +97,7 @@ def check_package(directory: str | os.PathLike[str]) -> Package:
         with _open(folder, name, max_bytes) as stream:
             _check_digest(folder, name, hashlib.file_digest(stream, "sha256").hexdigest(), files[name])
     try:
-        fields = parse_json(contents[PROVENANCE])
+        fields = {"ops": {}, **parse_json(contents[PROVENANCE])}
         for name, (expected, is_valid) in _PROVENANCE_FIELDS.items():
             if not is_valid(fields[name]):
                 raise ValueError(f"{name}: expected {expected}, found {str(fields[name])[:40]!r}")
@@ -123,6 +125,10 @@ _PROVENANCE_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "max_abs_diff": (
         "numbers by format",
         lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+    ),
+    "ops": (
+        "origins by name",
+        lambda value: isinstance(value, dict) and all(isinstance(origin, str) for origin in value.values()),
     ),
 }
 

@@ -21,6 +21,7 @@ from explorer.export.card import model_card
 from explorer.export.hub import TIMM, card_metadata, config_text, timm_code
 from explorer.export.manifest import ARCHITECTURE, FORMAT, MANIFEST, PROVENANCE, check_target
 from explorer.export.model_py.code import write_code
+from explorer.export.own_ops import own_ops
 from explorer.export.space_file import space_text
 from explorer.export.transfer import Backbone, Subject, feature_maps, replace_classifier
 from explorer.export.verify.check import check_code
@@ -132,7 +133,7 @@ def export_architecture(
                     head = card_metadata(subject, recorded, accuracy if subject.whole else None)
                 written = [name for name in FILES if FILES[name] in write.digests]
                 write("README.md", head + model_card(subject, written, space, recorded, differences))
-                write(PROVENANCE, _json_text({**fields, "max_abs_diff": differences}))
+                write(PROVENANCE, _json_text({**fields, "max_abs_diff": differences, "ops": own_ops(architecture)}))
                 manifest = {"format": FORMAT, "digest": architecture.digest, "files": dict(write.digests)}
                 write(MANIFEST, _json_text(manifest))
             sweep(target.parent, older_than=time.time() - STALE_SECONDS)

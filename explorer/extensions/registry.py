@@ -217,6 +217,11 @@ def need(extensions: Mapping[str, str]) -> None:
         _needed[kind, name] = str(origin)
 
 
+def how_to_restore(origin: str) -> str:
+    """Return what to do if an extension has changed, by the text of its origin before."""
+    return how_to_add(origin) if origin.startswith("package ") else f"restore the earlier {origin.partition(' (')[0]}"
+
+
 def how_to_add(origin: str) -> str:
     """Return what to do if an extension is missing, by the text of its origin."""
     if origin.startswith("package "):

@@ -89,7 +89,7 @@ def check_pages(file: Path, storage: str) -> None:
             found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     except SQLAlchemyError as error:
         if _code(error) not in _DAMAGED:
-            raise StoreError(f"{storage}: {file} cannot be read: {explain(error, file)}") from error
+            raise StoreError(f"{storage}: {file} cannot be opened: {explain(error, file)}") from error
         found = driver_message(error)
     finally:
         engine.dispose()
@@ -118,7 +118,10 @@ def explain(error: SQLAlchemyError, file: Path | None) -> str:
             probe.write(bytes(_PROBE_BYTES))
     except OSError as refusal:
         if refusal.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"the disk is full ({refusal.strerror}); free some space and run the same command again"
+            return (
+                f"the disk is full ({refusal.strerror}), and SQLite writes a file beside the database even to read it;"
+                " free some space and run the same command again"
+            )
         return f"{message} ({refusal.strerror})"
     return f"{message} ({getattr(error.__cause__, 'sqlite_errorname', 'no further reason')})"
 

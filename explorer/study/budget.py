@@ -26,6 +26,7 @@ class Budget:
         began: Start of the search by the monotonic clock.
         reserved: Usual times of a trial that are kept free at the end, for repeats.
         failed: Whether each of the last trials failed.
+        is_hopeless: Whether a trial failed for a reason that other trials share, and none has succeeded.
     """
 
     target: int | None
@@ -34,6 +35,7 @@ class Budget:
     began: float = field(default_factory=time.monotonic)
     reserved: int = 0
     failed: deque[bool] = field(default_factory=lambda: deque(maxlen=FAILURE_WINDOW))
+    is_hopeless: bool = False
 
     def spent(self, done: int, in_flight: int, median_seconds: float | None, unchanged: int = 0) -> str:
         """Return the reason to start no trial now, or an empty text.
@@ -70,5 +72,5 @@ class Budget:
         self.failed.append(failed)
 
     def has_failed(self) -> bool:
-        """Whether more than half of the last ``FAILURE_WINDOW`` trials failed."""
-        return sum(self.failed) > FAILURE_WINDOW / 2
+        """Whether to give up: more than half of the last ``FAILURE_WINDOW`` trials failed, or all others would fail."""
+        return self.is_hopeless or sum(self.failed) > FAILURE_WINDOW / 2

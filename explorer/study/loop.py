@@ -225,7 +225,8 @@ class SearchLoop:
 
     def _failure_reason(self) -> str:
         failed, reason = self.budget.failed, self.retries.last_reason(self.trial_index.records.values())
-        return f"{sum(failed)} of the last {len(failed)} trials failed, the last with: {reason}"
+        counted = f"{sum(failed)} of the last {len(failed)} trials failed, the last with"
+        return f"{'each trial would fail as this one' if self.budget.is_hopeless else counted}: {reason}"
 
     def _start_trials(self) -> str:
         """Start trials while there are free workers.
@@ -358,6 +359,7 @@ class SearchLoop:
         has_weights = isinstance(message, Outcome) and bool(message.weights)
         self.files.end(record, ending, was_written=bool(ended), has_weights=has_weights)
         failed = isinstance(message, Failure)
+        self.budget.is_hopeless |= isinstance(message, Failure) and message.is_general and not self.trial_index.done
         if not ending.resumable and not (failed and self.retries.is_retry(number)):
             self.budget.note(failed)
         self._learn()

@@ -62,7 +62,7 @@ class Proposer:
         self._trials = trials
         self._curves = curves
         settings = plan.settings
-        self._coverage = Coverage(plan.space, settings.cover, settings.sampler)
+        self._coverage = Coverage(plan.space, settings.cover, settings.sampler, self._untried_candidate)
         self._untried = candidates.untried(writer.study.seed, trials.digests)
         self._set_aside: list[Candidate] = []  # untried, and expected to exceed a limit on latency
         self._too_slow = 0  # measured networks in a row that exceed a limit on latency
@@ -198,7 +198,7 @@ class Proposer:
         None if neither is untried and within the limits; the level is given up then.
         """
         derivation, notes = self._sampler.ask(number, level)
-        candidate = self._coverage.find(derivation, level, self._untried_candidate)
+        candidate = self._coverage.find(derivation, level)
         if candidate is not None and candidate.derivation == derivation:
             return candidate, notes
         self._sampler.forget(number)

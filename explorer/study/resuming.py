@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -172,9 +173,10 @@ def require_place(study: Study, place: str | None) -> None:
         place: The place that the search names. That of the environment is for all studies, so it may be another.
     """
     if place and study.place and place not in (study.place, place_of_environment()):
+        copying = shlex.join(["explorer", "studies", "copy", study.name, "NEW", "--artifacts", place])
         raise StoreError(
             f"study {study.name!r} keeps its files in {study.place}, found --artifacts {place}; leave it out, or copy "
-            f"the study with its files: explorer studies copy {study.name} NEW --artifacts {place}"
+            f"the study with its files: {copying}"
         )
 
 

@@ -193,6 +193,15 @@ def test_a_changed_file_is_named(folder, tmp_path):
         message = error_of(run(folder, *line, *changed))
         assert "created with the op 'chanscale'" in message and "restore the earlier my parts.py" in message, line
     assert not (folder / "changed").exists()
+    exported = ("--import", "my parts.py")
+    done = run(folder, "export", f"parts-stripes:{owned[0]}", "-o", "kept", "--formats", "yaml", *exported)
+    assert done.returncode == 0, done.stderr
+    for line in (("gradients", "kept"), ("cost", "kept/architecture.json"), ("export", "kept", "-o", "changed")):
+        message = error_of(run(folder, *line, *changed))
+        assert "exported with the op 'chanscale' of my parts.py" in message and "restore the earlier" in message, line
+    described = run(folder, "describe", "kept", *changed)
+    assert described.returncode == 0 and "exported with the op 'chanscale' of my parts.py" in described.stderr
+    assert run(folder, "describe", "kept", *exported).stderr == ""
     for number in other[:1]:  # a network without the op is the same
         assert run(folder, "gradients", f"parts-stripes:{number}", *changed).returncode == 0
 

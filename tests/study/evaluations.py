@@ -298,8 +298,8 @@ FAILURES = {
     other_names: "evaluate gave acc, expected accuracy",
     out_of_memory: "RuntimeError: CUDA out of memory",
     other_name_added: "evaluate gave acc, loss, expected accuracy",
-    percent: ", expected a share from 0 to 1: return 0.",
-    percent_added: "evaluate: top5 is 99, expected a share from 0 to 1: return 0.99 for 99%",
+    percent: ", expected a share from 0 to 1: divide it by 100, as in 0.",
+    percent_added: "evaluate: top5 is 99, expected a share from 0 to 1: divide it by 100, as in 0.99 for 99%",
     negative: "evaluate: accuracy is -0.25, expected a share from 0 to 1 (",
     system_exit: "SystemExit: 3",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -119,7 +120,8 @@ def rename(study: str, name: str, as_json: bool, storage: str) -> None:
     if as_json:
         print_json({"study": renamed.name, "folder": renamed.files.shown})
     else:
-        click.echo(f"study {study!r} is now {renamed.name!r}; to resume it, search with --study {renamed.name!r}")
+        resuming = f"to resume it, search with --study {shlex.quote(renamed.name)}"
+        click.echo(f"study {study!r} is now {renamed.name!r}; {resuming}")
 
 
 @studies.command()

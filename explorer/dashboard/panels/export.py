@@ -116,7 +116,7 @@ def zipped_export(study: Study, trial: TrialRecord, storage: str) -> bytes:
     with tempfile.TemporaryDirectory() as above:
         folder = Path(above) / f"trial-{trial.number}"
         command = [sys.executable, "-c", "from explorer.cli import main; main()"]
-        command += ["export", f"{study.name}:{trial.number}", "-o", str(folder)]
+        command += ["export", "-o", str(folder), "--", f"{study.name}:{trial.number}"]  # a name may begin with a dash
         done = subprocess.run(
             command, env=server_environment(storage), capture_output=True, text=True, errors="replace"
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from explorer.errors import StudyError
 from explorer.extensions.lookup import find, names
-from explorer.extensions.registry import KINDS, Extension, how_to_add
+from explorer.extensions.registry import KINDS, Extension, how_to_add, how_to_restore
 from explorer.networks.architecture import Architecture
 from explorer.store.study import Study
 
@@ -104,6 +104,4 @@ def _require_equal(
         if kind in MAY_CHANGE or changed_code == "continue":
             _log.warning("%s; its trials keep their results", message)
             continue
-        package = before.startswith("package ")
-        fix = how_to_add(before) if package else f"restore the earlier {before.partition(' (')[0]}"
-        raise StudyError(f"{message}; {fix}, or create another study with --study NAME")
+        raise StudyError(f"{message}; {how_to_restore(before)}, or create another study with --study NAME")

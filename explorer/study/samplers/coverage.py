@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cached_property
 from itertools import islice
 
 from explorer.errors import SpaceError
@@ -25,7 +26,7 @@ from explorer.study.candidates import Candidate
 MOST_BY_DEFAULT = 2  # times that each level is tried by default
 FREE_TRIALS = 8  # the first ones, in which the sampler is not restricted: they cover most levels anyway
 EVERY = 3  # of the later trials one in so many has a level that was tried least
-SAMPLES = 300  # random networks among which similar ones are sought, if a network cannot have a level
+SAMPLES = 300  # random networks: similar ones are sought among them, and levels that few allowed networks have
 MAX_CHANGED = 20  # of them get the level
 MAX_LEVELS = 5  # levels in a row that no untried network has, after which the sampler is free
 MAX_FILLED = 10  # of them, within the limits, are filled with missing levels one by one
@@ -40,13 +41,21 @@ class Coverage:
         space: The space.
         times: How often each level is to be tried; None for the default, 0 for a sampler of random networks.
         sampler: Name of the sampler.
+        candidate_of: Returns the candidate of a network; None if it is tried or outside the limits.
 
     Attributes:
         most_sought: Levels that are sought for one trial, after which the sampler is free.
     """
 
-    def __init__(self, space: SearchSpace, times: int | None, sampler: str):
+    def __init__(
+        self,
+        space: SearchSpace,
+        times: int | None,
+        sampler: str,
+        candidate_of: Callable[[Derivation], Candidate | None],
+    ):
         self._space = space
+        self._candidate_of = candidate_of
         self._is_promised = times is not None
         if times is None:
             times = 0 if sampler == "random" else MOST_BY_DEFAULT  # a random sample stays unbiased
@@ -78,7 +87,8 @@ class Coverage:
 
         It is the level that was tried least; of several, the one whose alternative was tried least in all places of
         its choice, because ``attn@stage1=eca`` is partly known from ``attn@stage2=eca``. If coverage was asked for, a
-        choice that needs more trials than others comes first.
+        choice that needs more trials than others comes first, and of its levels the one that the fewest networks within
+        the limits have, since it fits together with few others.
         """
         missing, begun = self._missing(), len(self._begun)
         # Independent of the budget, so that a search in parts proposes the networks of one search.
@@ -90,14 +100,22 @@ class Coverage:
         for (choice, option), number in self._counts.items():
             anywhere[_without_place(choice), option] += number
 
-        def order(level: Level) -> tuple[int, int, int]:
-            return -needs[level.choice], self._counts[level], anywhere[_without_place(level.choice), level.option]
+        rarity = self._rarity if self._is_promised else dict.fromkeys(missing, 0.0)
+
+        def order(level: Level) -> tuple[float, ...]:
+            place = anywhere[_without_place(level.choice), level.option]
+            return -needs[level.choice], self._counts[level], -rarity[level], place
 
         return min(missing, key=order)
 
-    def find(
-        self, derivation: Derivation, level: Level, candidate_of: Callable[[Derivation], Candidate | None]
-    ) -> Candidate | None:
+    @cached_property
+    def _rarity(self) -> dict[Level, float]:
+        """How few of some random networks that are untried and within the limits have each level, up to 1."""
+        allowed = [each.choices for each in self._space.sample(SAMPLES) if self._candidate_of(each) is not None]
+        having = Counter(item for choices in allowed for item in choices.items())
+        return {level: 1 / (1 + having[level.choice, level.option]) for level in self._levels}
+
+    def find(self, derivation: Derivation, level: Level) -> Candidate | None:
         """Return a network with a level that is similar to another network; None if none was found.
 
         If coverage was asked for, the network has as many of the missing levels as could be found together.
@@ -105,31 +123,30 @@ class Coverage:
         Args:
             derivation: The other network, which may have the level.
             level: The level.
-            candidate_of: Returns the candidate of a network; None if it is tried or outside the limits.
         """
         if self._is_promised:
-            return self._fullest(derivation, level, candidate_of)
+            return self._fullest(derivation, level)
         changed = islice(self._with_level(derivation, level), 1 + MAX_CHANGED)
-        return next(filter(None, map(candidate_of, changed)), None)
+        return next(filter(None, map(self._candidate_of, changed)), None)
 
-    def _fullest(
-        self, derivation: Derivation, level: Level, candidate_of: Callable[[Derivation], Candidate | None]
-    ) -> Candidate | None:
+    def _fullest(self, derivation: Derivation, level: Level) -> Candidate | None:
         """Return a network with a level and many of the other missing levels, None if no network has the level."""
         missing = self._missing()
         needs = self._needs(missing)
 
-        def gain(network: Derivation) -> int:
-            """Return how much a network helps: a missing level counts as much as its choice needs trials."""
-            return sum(needs[each.choice] for each in missing if network.choices.get(each.choice) == each.option)
+        def gain(network: Derivation) -> tuple[int, float]:
+            """Return how much a network helps: a missing level counts as much as its choice needs trials, then as much
+            as it is rare."""
+            new = [each for each in missing if network.choices.get(each.choice) == each.option]
+            return sum(needs[each.choice] for each in new), sum(self._rarity[each] for each in new)
 
         similar = list(self._with_level(derivation, level))
         filled = [each for base in similar[: 1 + MAX_CHANGED] for each in self._filled(base, level)]
         for network in sorted(filled, key=gain, reverse=True)[:MAX_FILLED]:
-            if (candidate := candidate_of(network)) is not None:
+            if (candidate := self._candidate_of(network)) is not None:
                 return candidate
-        allowed = islice(filter(None, map(candidate_of, similar)), MAX_FILLED)
-        climbed = [self._climbed(start, level, gain, candidate_of) for start in allowed]
+        allowed = islice(filter(None, map(self._candidate_of, similar)), MAX_FILLED)
+        climbed = [self._climbed(start, level, gain) for start in allowed]
         return max(climbed, key=lambda each: gain(each.derivation), default=None)
 
     def _filled(self, derivation: Derivation, level: Level) -> Iterator[Derivation]:
@@ -152,8 +169,7 @@ class Coverage:
         self,
         start: Candidate,
         level: Level,
-        gain: Callable[[Derivation], int],
-        candidate_of: Callable[[Derivation], Candidate | None],
+        gain: Callable[[Derivation], tuple[int, float]],
     ) -> Candidate:
         """Return the network with missing levels put in one by one, as far as the limits allow it."""
         needs = self._needs(self._missing())
@@ -161,7 +177,7 @@ class Coverage:
             if each.choice == level.choice:
                 continue
             for changed in self._changed(start.derivation, each):
-                if gain(changed) > gain(start.derivation) and (candidate := candidate_of(changed)) is not None:
+                if gain(changed) > gain(start.derivation) and (candidate := self._candidate_of(changed)) is not None:
                     start = candidate
         return start
 

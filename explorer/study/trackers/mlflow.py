@@ -5,6 +5,10 @@ The target is the address of a tracking server or a folder; by default MLflow's 
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from mlflow import MlflowClient
 
 from explorer.records import TrialRecord
@@ -14,7 +18,23 @@ from explorer.study.trackers.tracking import METRICS, results_of
 
 STATUS = {"complete": "FINISHED", "cached": "FINISHED", "stopped": "FINISHED", "interrupted": "KILLED"}  # else FAILED
 
+# MLflow's own values hold up a search for four minutes while its server is away. Values of the environment are kept.
+BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
+
+@contextmanager
+def _brief_requests() -> Iterator[None]:
+    """Limit the time that a request waits for the server; the caller's own use of MLflow is not limited."""
+    added = {name: value for name, value in BRIEF.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+@_brief_requests()
 def make(study: Study, target: str) -> Progress:
     """Return a tracker that sends to the server or folder ``target``."""
     client = MlflowClient(tracking_uri=target or None)
@@ -31,6 +51,7 @@ def make(study: Study, target: str) -> Progress:
                 client.log_param(runs[trial.number], name.replace("@", "/"), text)
         return runs[trial.number]
 
+    @_brief_requests()
     def track(event: Event) -> None:
         trial = event.trial
         if trial is not None and event.epoch is not None:

@@ -7,21 +7,25 @@ the study and a target, such as a folder or an address. Each process tracks the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from explorer.errors import SettingError, StudyError, one_line
+from explorer.errors import SettingError, StudyError
 from explorer.extensions.lookup import find, names, unknown_hint
 from explorer.extensions.registry import serve
 from explorer.records import TrialRecord
 from explorer.settings.kinds import Kind
+from explorer.store.passwords import driver_message
 from explorer.store.study import Study
 from explorer.study.events import Event, Progress
 from explorer.system.installation import install_command
 
 METRICS = ("train_loss", "val_loss", "val_accuracy", "val_top5", "lr")  # of an epoch, which trackers send
+SLOW_SECONDS = 2.0  # of the start of a tracker, after which a line says so
 MakeTracker = Callable[[Study, str], Progress]
 _log = logging.getLogger(__name__)
 
@@ -96,12 +100,25 @@ def start_trackers(given: Iterable[str | Progress], study: Study) -> list[Progre
         found = None if name in TOOLS else find("tracker", name)
         make: MakeTracker = import_module(TOOLS[name].module).make if found is None else found.value
         try:
-            started.append(Guarded(make(study, target), name))
+            with _saying_if_slow(name):
+                started.append(Guarded(make(study, target), name))
         except Exception as error:
             raise StudyError(
-                f"tracker {name!r} cannot be started: {type(error).__name__}: {one_line(error)}"
+                f"tracker {name!r} cannot be started: {type(error).__name__}: {driver_message(error)}"
             ) from error
     return started
+
+
+@contextmanager
+def _saying_if_slow(name: str) -> Iterator[None]:
+    """Log a line if a tracker has not started after SLOW_SECONDS."""
+    timer = threading.Timer(SLOW_SECONDS, _log.warning, ("tracker %s has not started yet; still waiting for it", name))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Guarded:
@@ -121,7 +138,7 @@ class Guarded:
                 self._tracker(event)
             except Exception as error:
                 self._works = False
-                what = f"{type(error).__name__}: {one_line(error)}"
+                what = f"{type(error).__name__}: {driver_message(error)}"
                 _log.warning("tracker %s has failed and gets no further events: %s", self._name, what)
 
 

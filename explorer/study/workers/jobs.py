@@ -30,6 +30,10 @@ Evaluate = Callable[..., Mapping[str, float]]  # the caller's function ``evaluat
 MeasureLatency = Callable[[Architecture], tuple[float, dict[str, Any]]]  # returns ms, and ``TrialRecord.latency``
 
 
+class PercentageError(ValueError):
+    """A percentage in place of a share from 0 to 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """The network of one trial, as plain data.
@@ -115,18 +119,21 @@ class Failure:
         kind: One of ``records.FAILURES``.
         resumable: Whether the cause is outside the job, so that the job can be run again.
         seconds: As of ``Outcome``.
+        is_general: Whether the jobs of other networks fail for the same reason.
     """
 
     reason: str
     kind: str = "code"
     resumable: bool = False
     seconds: float | None = None
+    is_general: bool = False
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """Return the failure of a job that raised ``error``."""
         kind = "network" if isinstance(error, (TrainingError, ArchitectureError)) else "code"
-        return cls(reason_of(error), kind, resumable=isinstance(error, KeyboardInterrupt))
+        resumable, is_general = isinstance(error, KeyboardInterrupt), isinstance(error, PercentageError)
+        return cls(reason_of(error), kind, resumable, is_general=is_general)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,11 +282,14 @@ def share(what: str, value: float) -> float:
         value: The value; one outside 0..1 by no more than ``ROUNDING`` is rounded.
 
     Raises:
+        PercentageError: The value is above 1, and at most 100.
         ValueError: The value is not in 0..1.
     """
     if not -ROUNDING <= value <= 1 + ROUNDING:
-        fix = f": return {value / 100:.6g} for {value:.6g}%" if 1 < value <= 100 else ""
-        raise ValueError(f"{what} is {value:.6g}, expected a share from 0 to 1{fix}")
+        message = f"{what} is {value:.6g}, expected a share from 0 to 1"
+        if 1 < value <= 100:
+            raise PercentageError(f"{message}: divide it by 100, as in {value / 100:.6g} for {value:.6g}%")
+        raise ValueError(message)
     return min(max(value, 0.0), 1.0)
 
 

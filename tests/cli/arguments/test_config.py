@@ -86,10 +86,15 @@ def test_a_flag_of_the_file_can_be_switched_off(capsys, place, name):
 
 
 def test_a_password_is_not_printed(capsys, place, monkeypatch):
-    """A storage with a password is left out of the printed file."""
+    """A storage with a password, and trackers with one or a token, are left out of the printed file."""
+    monkeypatch.setattr("explorer.study.trackers.tracking.find_spec", lambda name: name)
     monkeypatch.setenv("EXPLORER_STORAGE", "postgresql://me:secret@host/db")
-    status, out, err = run(capsys, "search", "--space", "tiny.yaml", "--print-config")
+    line = ("search", "--space", "tiny.yaml", "--print-config")
+    status, out, err = run(capsys, *line)
     assert (status, err) == (0, "") and "secret" not in out and out.endswith("set EXPLORER_STORAGE\n")
+    _, out, _ = run(capsys, *line, "--track", "tensorboard=http://secret@host")
+    assert "secret" not in out and out.endswith("# track: has a password; give --track on the command line\n")
+    assert "- tensorboard=logs" in run(capsys, *line, "--track", "tensorboard=logs")[1]
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,40 @@ def one_value(architecture, *, choices, epochs, seed):
     return {"accuracy": 0.5}
 
 
+NARROW = """
+name: narrow
+input: 1x8x8
+classes: 10
+stem: conv3x3(w1) bn relu
+stages: {blocks: [d1, d2], width: [w1, w2], stride: [1, 2]}
+block: conv3x3 bn act conv3x3 bn + act
+head: gap fc
+grammar:
+  d1: 1 | 2 | 3
+  d2: 1 | 2 | 3
+  w1: 4 | 8 | 12
+  w2: 8 | 16 | 24
+  act: relu | silu
+"""
+
+
+@pytest.mark.parametrize(("share", "trials"), [(0.1, 3), (0.2, 4), (0.35, 4)])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_tight_limit_takes_as_few_trials_as_possible(share, trials, seed):
+    """Levels that few of the allowed networks have come first: the trials are as few as a computed cover has."""
+    space = parse_space(NARROW, "narrow.yaml")
+    macs = sorted(count_cost(space.architecture(each)).macs for each in space)
+    settings = {
+        "evaluate": one_value,
+        "workers": 1,
+        "storage": None,
+        "limits": f"macs<={macs[int(share * (len(macs) - 1))]}",
+    }
+    study = run_search(space, trials=trials, cover=1, seed=seed, **settings).study
+    left = untried_levels(study)
+    assert left == excluded_levels(study, left)
+
+
 def test_a_search_without_coverage_names_what_it_left_out(rare):
     """With cover=0 the sampler is free, and the levels that it left out are named."""
     settings = {"evaluate": shallow, "workers": 1, "storage": None, "trials": 6}
@@ -113,8 +147,12 @@ def test_a_level_whose_trials_were_all_stopped_is_named(rare):
 
 def test_a_random_sample_is_not_restricted(rare):
     """The sampler random proposes a uniform sample unless coverage is asked for."""
-    assert informed(Coverage(rare, None, "random"), begun(252)).next_level() is None
-    assert informed(Coverage(rare, 1, "random"), begun(252)).next_level() is not None
+    assert informed(Coverage(rare, None, "random", untried), begun(252)).next_level() is None
+    assert informed(Coverage(rare, 1, "random", untried), begun(252)).next_level() is not None
+
+
+def untried(derivation):
+    """Return that no network within the limits is left."""
 
 
 def begun(count: int) -> list[TrialRecord]:
@@ -132,7 +170,7 @@ def informed(coverage: Coverage, trials: list[TrialRecord]) -> Coverage:
 @pytest.mark.parametrize("budget", [3, 8, 30, 61, 400])
 def test_coverage_takes_at_most_a_third_of_the_trials(rare, budget):
     """By default every third trial after the first eight has a wanted level, at most twice the same."""
-    coverage = Coverage(rare, None, "frontier")
+    coverage = Coverage(rare, None, "frontier", untried)
     wanted, first = Counter(), None
     for trial in begun(budget):
         level = coverage.next_level()
@@ -149,7 +187,7 @@ def test_coverage_takes_at_most_a_third_of_the_trials(rare, budget):
 
 def test_a_promise_takes_as_many_trials_as_it_needs(rare):
     """With cover=3 the first trials all have wanted levels, as many as levels are left to try, and none is left out."""
-    coverage, levels = Coverage(rare, 3, "frontier"), levels_of(rare)
+    coverage, levels = Coverage(rare, 3, "frontier", untried), levels_of(rare)
     for trial in begun(60):
         level = coverage.next_level()
         coverage.learn(trial if level is None else replace(trial, choices=dict([level])))
@@ -171,7 +209,7 @@ def test_the_default_tries_every_level_of_the_shipped_space():
 def test_of_untried_levels_the_one_that_is_tried_nowhere_comes_first():
     """A level that is tried in another stage is wanted after those that are tried in no stage."""
     variants = load_space("search_spaces/preact_variants.yaml")
-    coverage = Coverage(variants, 1, "frontier")
+    coverage = Coverage(variants, 1, "frontier", untried)
     tried = {"depth": "1", "order": "original", "act": "relu", "dil@stage1": "1", "attn@stage2": "se(r=4)"}
     for number, depth in enumerate("1231"):
         coverage.learn(
@@ -184,7 +222,7 @@ def test_a_level_needs_other_choices_to_be_within_the_limits(rare):
     """A level that no change of the sampler's proposal brings within the limits is sought among other networks."""
     large = max(rare, key=lambda derivation: count_cost(rare.architecture(derivation)).macs)
     others = []
-    assert Coverage(rare, None, "tpe").find(large, Level("attn", "none"), others.append) is None
+    assert Coverage(rare, None, "tpe", others.append).find(large, Level("attn", "none")) is None
     assert others[0].choices["depth"] == large.choices["depth"]
     assert {each.choices["attn"] for each in others} == {"none"}
     assert len({each.choices["depth"] for each in others}) > 1

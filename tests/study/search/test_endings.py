@@ -10,7 +10,7 @@ from explorer.analysis.limits import parse_limit
 from explorer.errors import StudyError
 from explorer.study import budget
 from explorer.study.search import search as search_study
-from tests.study.evaluations import endless, good, raises
+from tests.study.evaluations import endless, good, percent, raises
 from tests.study.search.in_memory import search
 
 
@@ -19,6 +19,19 @@ def test_a_search_that_mostly_fails_gives_up(space):
     result = search(space, evaluate=raises, trials=100)
     assert result.failed and result.study.counts()["failed"] <= budget.FAILURE_WINDOW
     assert result.ended.startswith("11 of the last 11 trials failed, the last with: RuntimeError: exploded")
+
+
+def test_one_accuracy_in_percent_ends_a_search(space, url):
+    """The other networks would fail too: one trial is enough, unless another trial of the study has succeeded."""
+    settings = {"evaluate": percent, "storage": url, "trials": 100}
+    for _ in range(2):  # the second search retries the trial
+        result = search(space, **settings)
+        assert result.failed and [record.state for record in result.study.trials()] == ["failed"]
+        assert result.ended.startswith("each trial would fail as this one: PercentageError: evaluate: accuracy is ")
+        assert "expected a share from 0 to 1: divide it by 100, as in 0." in result.ended
+    assert not search(space, **{**settings, "evaluate": good, "trials": 3}).failed
+    result = search(space, changed_code="continue", **settings)
+    assert result.ended.startswith("11 of the last 11 trials failed, the last with: PercentageError: ")
 
 
 @pytest.mark.parametrize("error", [LookupError, SystemExit])

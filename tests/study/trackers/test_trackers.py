@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
+import time
 
 import pytest
 
 import explorer
 from explorer.errors import SettingError, StudyError
+from explorer.study.trackers import tracking
 from tests.command_line import run
 from tests.study.evaluations import SPACE_TEXT, good
 
@@ -68,6 +72,36 @@ def test_a_tracker_of_an_extension_is_started(folder):
     assert started == [("one", "a=b")] and events[-1].kind == "finished"
     with pytest.raises(StudyError, match="tracker 'test_own' cannot be started: OSError: no such server"):
         explorer.search(SPACE, track="test_own=nowhere", **options)
+
+
+def test_a_slow_start_of_a_tracker_is_one_line(folder, caplog, monkeypatch):
+    """If a tracker waits for its server, a line says so while it waits; an address in its error has no token."""
+
+    def make(study, target):
+        while "tracker test_slow has not started yet" not in caplog.text:
+            time.sleep(0.01)
+        raise OSError("no answer from http://CANARY@host:1/api and https://me:CANARY@host")
+
+    monkeypatch.setattr(tracking, "SLOW_SECONDS", 0.0)
+    explorer.register("tracker", "test_slow", make)
+    with pytest.raises(StudyError, match="no answer from http://\\*\\*\\*@host") as error:
+        explorer.search(SPACE, evaluate=good, track="test_slow", storage=None, progress=False)
+    assert "CANARY" not in str(error.value)
+
+
+def test_a_dead_server_of_mlflow_ends_the_start(folder, monkeypatch):
+    """The error names the address without its token, and MLflow's variables are as before."""
+    pytest.importorskip("mlflow", reason="the extra [mlflow] is not installed")
+    from explorer.study.trackers import mlflow
+
+    monkeypatch.setitem(mlflow.BRIEF, "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://CANARY@127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(StudyError, match="tracker 'mlflow' cannot be started: MlflowException: ") as error:
+            explorer.search(SPACE, evaluate=good, track=f"mlflow={address}", storage=None, progress=False)
+    assert "127.0.0.1" in str(error.value) and "CANARY" not in str(error.value)
+    assert not any(name in os.environ for name in mlflow.BRIEF)
 
 
 def test_tensorboard_gets_curves_and_results(folder):
