@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from explorer.dashboard.launch import TOKEN_VARIABLE
 from explorer.store import open_study
 from tests.dashboards.chromium import CHROMIUM
 from tests.dashboards.conftest import COMPLETE, FAILED, serving, write_study
-from tests.dashboards.test_browser import PLACE, browser, click_trial, visiting
+from tests.dashboards.test_browser import PLACE, TIMEOUT_MS, browser, click_trial
 
 __all__ = ["browser"]  # the fixture
 
@@ -19,6 +21,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH"),
     pytest.mark.slow,
 ]
+LOCAL = re.compile(r"(https?|ws)://127\.0\.0\.1:\d+/|data:|blob:http://127\.0\.0\.1")
 NAMES = ("plane", "touched", "budget", "list", "shared", "noted", "drawn", "compared", "small", "shut")
 AT_REST = """() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'
     && document.querySelector('.js-plotly-plot, .explorer-table')"""
@@ -50,15 +53,44 @@ def address(storage):
         yield address
 
 
+@contextmanager
+def opened(browser, **options) -> Iterator:
+    """A browser context, whose pages must open no dialog and send no request to another machine."""
+    with browser.new_context(**options) as context:
+        asked, dialogs = [], []
+        context.on("request", lambda request: asked.append(request.url))
+        context.on("page", lambda page: page.on("websocket", lambda websocket: asked.append(websocket.url)))
+        context.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+        yield context
+    assert not dialogs
+    assert asked and not [url for url in asked if not LOCAL.match(url)]
+
+
+@pytest.fixture(scope="module")
+def context(browser):
+    """The browser context of most tests: it loads the scripts of the pages once."""
+    with opened(browser, viewport={"width": 1280, "height": 1000}) as context:
+        yield context
+
+
+@contextmanager
+def visiting(context, address: str) -> Iterator:
+    """A page of the dashboard."""
+    with closing(context.new_page()) as page:
+        page.set_default_timeout(TIMEOUT_MS)
+        page.goto(address)
+        yield page
+
+
 def rest(page) -> None:
     """Wait until the page is drawn."""
     page.wait_for_function(AT_REST)
 
 
-def test_the_first_screen_answers(browser, address):
+def test_the_first_screen_answers(context, address):
     """At 1280 x 800 pixels the settings, the result, the controls in one row, the whole figure and the chosen network
     are visible without scrolling; the figure has at least half the height."""
-    with visiting(browser, f"{address}/?study=plane") as page:
+    with visiting(context, f"{address}/?study=plane") as page:
         page.set_viewport_size({"width": 1280, "height": 800})
         rest(page)
         page.get_by_text("digits, 8 epochs, seed 0").wait_for()
@@ -75,10 +107,10 @@ def test_the_first_screen_answers(browser, address):
         assert box["y"] + box["height"] <= 800
 
 
-def test_a_box_selects_networks_for_all_pages(browser, address):
+def test_a_box_selects_networks_for_all_pages(context, address):
     """A selection box restricts the list of trials; its points keep their looks and the others are dimmed; Show all
     restores both."""
-    with visiting(browser, f"{address}/?study=plane") as page:
+    with visiting(context, f"{address}/?study=plane") as page:
         rest(page)
         page.locator(".js-plotly-plot").first.hover()
         before = page.evaluate(LOOKS)
@@ -100,10 +132,10 @@ def test_a_box_selects_networks_for_all_pages(browser, address):
         page.wait_for_function(f"looks => JSON.stringify(({LOOKS})()) === JSON.stringify(looks)", arg=before)
 
 
-def test_a_zoom_survives_a_click(browser, storage, address):
+def test_a_zoom_survives_a_click(context, storage, address):
     """After a zoom, a click on a point shows its network and keeps the zoom."""
     cheap = open_study(storage, "plane").frontier()[0].number
-    with visiting(browser, f"{address}/?study=plane") as page:
+    with visiting(context, f"{address}/?study=plane") as page:
         page.locator(".js-plotly-plot .point").first.wait_for()
         rest(page)
         before = page.evaluate("document.querySelector('.js-plotly-plot')._fullLayout.yaxis.range")
@@ -124,9 +156,9 @@ def test_a_zoom_survives_a_click(browser, storage, address):
         assert page.evaluate("document.querySelector('.js-plotly-plot')._fullLayout.yaxis.range") == zoomed
 
 
-def test_a_budget_changes_the_result(browser, storage, address):
+def test_a_budget_changes_the_result(context, storage, address):
     """By keyboard a budget is set; the result names the best network within it, and the figure has its line."""
-    with visiting(browser, f"{address}/?study=budget") as page:
+    with visiting(context, f"{address}/?study=budget") as page:
         rest(page)
         page.get_by_role("button", name="Budget").click()
         slider = page.get_by_role("slider").first
@@ -139,11 +171,11 @@ def test_a_budget_changes_the_result(browser, storage, address):
         assert "under=" in page.url
 
 
-def test_the_list_of_trials_sorts_and_turns(browser, storage, address):
+def test_the_list_of_trials_sorts_and_turns(context, storage, address):
     """The list of trials is sorted by a quantity; the CSV has every trial."""
     study = open_study(storage, "list")
     best = max((r for r in study.trials() if r.state == "complete"), key=lambda record: record.objectives["accuracy"])
-    with visiting(browser, f"{address}/?study=list") as page:
+    with visiting(context, f"{address}/?study=list") as page:
         rest(page)
         page.get_by_role("combobox", name="Sort by").click()
         page.get_by_role("option", name="validation accuracy").click()
@@ -159,9 +191,9 @@ def test_the_list_of_trials_sorts_and_turns(browser, storage, address):
         assert len(Path(saved.value.path()).read_text().strip().splitlines()) == 1 + COMPLETE + 4
 
 
-def test_a_link_shares_the_view(browser, address):
+def test_a_link_shares_the_view(context, address):
     """The address follows the axis, the scale and the trial, and a link to it opens the same view."""
-    with visiting(browser, f"{address}/?study=shared") as page:
+    with visiting(context, f"{address}/?study=shared") as page:
         rest(page)
         page.get_by_role("combobox", name="x axis").click()
         page.get_by_role("option", name="parameters").click()
@@ -169,7 +201,7 @@ def test_a_link_shares_the_view(browser, address):
         page.get_by_text("Log scale").click()
         page.wait_for_url("**scale=linear*")
         shared = page.url
-    with visiting(browser, shared) as page:
+    with visiting(context, shared) as page:
         rest(page)
         page.wait_for_function(
             "() => document.querySelector('.js-plotly-plot')?._fullLayout?.xaxis.title.text === 'parameters'"
@@ -179,9 +211,9 @@ def test_a_link_shares_the_view(browser, address):
 
 
 @pytest.mark.parametrize(("name", "start"), [("SVG", b"<svg"), ("PDF", b"%PDF"), ("TikZ", b"% stage")])
-def test_a_drawing_is_saved(name, start, browser, address):
+def test_a_drawing_is_saved(name, start, context, address):
     """The drawing of the chosen block is saved as SVG, PDF and TikZ."""
-    with visiting(browser, f"{address}/?study=drawn") as page:
+    with visiting(context, f"{address}/?study=drawn") as page:
         rest(page)
         page.get_by_role("button", name="Save drawing").click()
         with page.expect_download() as saved:
@@ -189,9 +221,9 @@ def test_a_drawing_is_saved(name, start, browser, address):
         assert Path(saved.value.path()).read_bytes().startswith(start)
 
 
-def test_notes_and_tags_are_saved(browser, storage, address):
+def test_notes_and_tags_are_saved(context, storage, address):
     """A note and tags of a trial are saved in the database and shown again."""
-    with visiting(browser, f"{address}/architecture?study=noted&trial=3") as page:
+    with visiting(context, f"{address}/architecture?study=noted&trial=3") as page:
         page.get_by_role("textbox", name="Note").fill("overfits after epoch 3")
         page.get_by_role("textbox", name="Tags, separated by commas").fill("check, paper")
         page.get_by_role("button", name="Save", exact=True).click()
@@ -203,9 +235,9 @@ def test_notes_and_tags_are_saved(browser, storage, address):
         page.get_by_text("overfits after epoch 3 [paper]").wait_for()
 
 
-def test_two_networks_are_compared(browser, address):
+def test_two_networks_are_compared(context, address):
     """Two trials side by side have their differences, marked drawings and their curves in one figure."""
-    with visiting(browser, f"{address}/architecture?study=compared&trial=0&trial=3") as page:
+    with visiting(context, f"{address}/architecture?study=compared&trial=0&trial=3") as page:
         page.get_by_text("Red borders mark").wait_for()
         page.locator(".explorer-drawing img").nth(1).wait_for()
         page.locator(".js-plotly-plot .point").first.wait_for()
@@ -213,16 +245,16 @@ def test_two_networks_are_compared(browser, address):
         assert names == ["trial 0", "trial 3"]
 
 
-def test_failures_open_their_reason(browser, address):
+def test_failures_open_their_reason(context, address):
     """A group of failures opens the whole reason and the command that trains the network again."""
-    with visiting(browser, f"{address}/runs?study=plane") as page:
+    with visiting(context, f"{address}/runs?study=plane") as page:
         page.get_by_test_id("stExpander").first.locator("summary").click()
         page.get_by_text(f"explorer train plane:{FAILED} --debug").wait_for()
 
 
-def test_a_phone_shows_navigation_and_cards(browser, address):
+def test_a_phone_shows_navigation_and_cards(context, address):
     """At 400 pixels all pages are linked visibly, no page is wider than the screen, and rows of tables are cards."""
-    with visiting(browser, f"{address}/?study=small") as page:
+    with visiting(context, f"{address}/?study=small") as page:
         page.set_viewport_size({"width": 400, "height": 800})
         rest(page)
         for title in ("Frontier", "Architecture", "What matters", "Space", "Runs"):
@@ -243,26 +275,22 @@ def test_a_phone_shows_navigation_and_cards(browser, address):
         page.wait_for_url("**/runs*")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (400, "light")])
-def test_pages_are_accessible(width, scheme, browser, address):
+@pytest.mark.parametrize(("scheme", "widths"), [("light", (1280, 400)), ("dark", (1280,))])
+def test_pages_are_accessible(scheme, widths, browser, address):
     """axe-core finds no serious violation on any page, on the light and the dark theme, and on a phone."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
-    )  # axe-core is a script
     found = []
-    for name in ("", "architecture", "effects", "space", "runs"):
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        page.goto(f"{address}/{name}?study=plane")
-        rest(page)
-        found += [
-            (name, violation["id"], [node["html"][:200] for node in violation["nodes"][:3]])
-            for violation in axe.run(page).response["violations"]
-            if violation["impact"] in ("serious", "critical")
-        ]
-        page.close()
-    context.close()
+    with opened(browser, color_scheme=scheme, bypass_csp=True) as context:  # axe-core is a script
+        for name in ("", "architecture", "effects", "space", "runs"):
+            with visiting(context, f"{address}/{name}?study=plane") as page:
+                for width in widths:
+                    page.set_viewport_size({"width": width, "height": 900})
+                    rest(page)
+                    found += [
+                        (name, width, violation["id"], [node["html"][:200] for node in violation["nodes"][:3]])
+                        for violation in axe.run(page).response["violations"]
+                        if violation["impact"] in ("serious", "critical")
+                    ]
     assert not found
 
 
@@ -274,7 +302,8 @@ def test_a_token_opens_the_pages(browser, storage):
         patch.setenv(TOKEN_VARIABLE, token)
         with (
             serving(storage, "--read-only") as shut,
-            visiting(browser, f"{shut}/architecture?study=shut&trial=3") as page,
+            opened(browser) as own,  # the cookie of the login is for all ports of this machine
+            visiting(own, f"{shut}/architecture?study=shut&trial=3") as page,
         ):
             page.get_by_label("Token of this dashboard").fill("a wrong token")
             page.get_by_role("button", name="Log in").click()
@@ -287,9 +316,9 @@ def test_a_token_opens_the_pages(browser, storage):
             assert page.get_by_role("textbox", name="Note").count() == 0
 
 
-def test_the_budget_line_is_dragged(browser, address):
+def test_the_budget_line_is_dragged(context, address):
     """Dragging the line in the figure sets the budget, and the result names the best network within it."""
-    with visiting(browser, f"{address}/?study=drawn") as page:
+    with visiting(context, f"{address}/?study=drawn") as page:
         page.locator(".js-plotly-plot .point").first.wait_for()
         rest(page)
         page.wait_for_function("() => document.querySelector('.js-plotly-plot').hasBudgetListener")
@@ -307,34 +336,33 @@ def test_a_finger_reaches_points_and_drags_the_line(browser, storage, address):
     """By touch a tap on a point under the budget line shows its network, and the line's upper end drags the line."""
     front = open_study(storage, "touched").frontier()
     cheap, expensive = front[0].number, front[-1].number
-    context = browser.new_context(viewport={"width": 400, "height": 900}, has_touch=True, is_mobile=True)
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.goto(f"{address}/?study=touched&trial={cheap}")
-    page.locator(".js-plotly-plot .point").first.wait_for()
-    rest(page)
-    page.locator(".explorer-handle").wait_for(state="attached")
-    page.locator(".js-plotly-plot").scroll_into_view_if_needed()
-    page.touchscreen.tap(*page.wait_for_function(PLACE, arg=expensive).json_value())
-    page.get_by_test_id("stText").get_by_text(f"trial {expensive} · complete").wait_for()
-    rest(page)
-    box = page.locator(".explorer-handle").bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    touch = context.new_cdp_session(page)
+    phone = {"viewport": {"width": 400, "height": 900}, "has_touch": True, "is_mobile": True}
+    with opened(browser, **phone) as context, visiting(context, f"{address}/?study=touched&trial={cheap}") as page:
+        page.locator(".js-plotly-plot .point").first.wait_for()
+        rest(page)
+        page.locator(".explorer-handle").wait_for(state="attached")
+        page.locator(".js-plotly-plot").scroll_into_view_if_needed()
+        page.touchscreen.tap(*page.wait_for_function(PLACE, arg=expensive).json_value())
+        page.get_by_test_id("stText").get_by_text(f"trial {expensive} · complete").wait_for()
+        rest(page)
+        box = page.locator(".explorer-handle").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        touch = context.new_cdp_session(page)
 
-    def send(kind: str, *places: float) -> None:
-        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": each, "y": y} for each in places]})
+        def send(kind: str, *places: float) -> None:
+            touch.send(
+                "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": each, "y": y} for each in places]}
+            )
 
-    send("touchStart", x)
-    for step in range(1, 11):
-        send("touchMove", x - 15 * step)
-    send("touchEnd")
-    page.get_by_text("Best under").wait_for()
-    page.wait_for_url("**under=*")
-    context.close()
+        send("touchStart", x)
+        for step in range(1, 11):
+            send("touchMove", x - 15 * step)
+        send("touchEnd")
+        page.get_by_text("Best under").wait_for()
+        page.wait_for_url("**under=*")
 
 
-def test_a_ring_is_around_the_shown_network(browser, storage, address):
+def test_a_ring_is_around_the_shown_network(context, storage, address):
     """The ring follows a click at once, a trial that is picked, and a zoom."""
     ring = """number => {
         const ring = document.querySelector('.explorer-ring')?.getBoundingClientRect(), place = (PLACE)(number);
@@ -342,7 +370,7 @@ def test_a_ring_is_around_the_shown_network(browser, storage, address):
             ring.x + ring.width / 2 - place[0], ring.y + ring.height / 2 - place[1]) < 2;
     }""".replace("PLACE", PLACE)
     front = [record.number for record in open_study(storage, "plane").frontier()]
-    with visiting(browser, f"{address}/?study=plane&trial={front[0]}") as page:
+    with visiting(context, f"{address}/?study=plane&trial={front[0]}") as page:
         page.locator(".js-plotly-plot .point").first.wait_for()
         rest(page)
         page.wait_for_function(ring, arg=front[0])
@@ -355,11 +383,11 @@ def test_a_ring_is_around_the_shown_network(browser, storage, address):
         page.wait_for_function(ring, arg=front[0])
 
 
-def test_a_point_under_the_budget_line_is_clicked(browser, storage, address):
+def test_a_point_under_the_budget_line_is_clicked(context, storage, address):
     """The line, which is at first on the most expensive network, leaves it the mouse: it can be hovered and clicked."""
     front = open_study(storage, "drawn").frontier()
     cheap, expensive = front[0].number, front[-1].number
-    with visiting(browser, f"{address}/?study=drawn&trial={cheap}") as page:
+    with visiting(context, f"{address}/?study=drawn&trial={cheap}") as page:
         page.locator(".js-plotly-plot .point").first.wait_for()
         rest(page)
         page.wait_for_function("() => document.querySelector('.js-plotly-plot').hasBudgetListener")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from explorer.dashboard.launch import STORAGE_VARIABLE
+from tests.command_line import run_forked as run
 from tests.extensions.page import shown
 
 SEARCH = (
@@ -18,13 +19,6 @@ SEARCH = (
     *("--stopping", "worst", "--objectives", "accuracy,joules", "--limit", "joules<=1", "--epochs", "2"),
     *("--trials", "4", "--workers", "1", "--cover", "0", "--json"),
 )
-
-
-def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run ``explorer ARGUMENTS`` in a folder, as a process of its own."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
-    command = [sys.executable, "-m", "explorer", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
 
 
 def error_of(done: subprocess.CompletedProcess[str]) -> str:
@@ -257,19 +251,24 @@ def install(folder: Path, name: str = "explorer_parts", version: str = "1.0", co
     (info / "entry_points.txt").write_text(points.replace("explorer_parts:", f"{name}:"))
 
 
+def run_installed(folder: Path, *arguments: str, site: str) -> subprocess.CompletedProcess[str]:
+    """Run ``explorer ARGUMENTS`` in an interpreter that finds the packages of ``site``."""
+    command = [sys.executable, "-m", "explorer", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": site}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500)
+
+
 def test_a_package_adds_parts_as_entry_points(folder, tmp_path):
     """The same parts as entry points of an installed package need no option; the package is recorded."""
     (tmp_path / "parts.yaml").write_text(shown("parts.yaml"))
     install(tmp_path / "site")
-    site = {"PYTHONPATH": str(tmp_path / "site")}
-    done = run(tmp_path, *SEARCH, **site)
+    done = run_installed(tmp_path, *SEARCH, site=f"{tmp_path}/site")
     assert done.returncode == 0, done.stderr
     message = error_of(run(tmp_path, "worker"))
     assert "package explorer-parts 1.0" in message and "install the package explorer-parts==1.0" in message
     install(tmp_path / "second", "more_parts")
-    two = {"PYTHONPATH": f"{tmp_path}/site:{tmp_path}/second"}
-    message = space_error_of(run(tmp_path, *SEARCH, **two))
+    message = space_error_of(run_installed(tmp_path, *SEARCH, site=f"{tmp_path}/site:{tmp_path}/second"))
     assert "is in both package" in message and "uninstall one of them" in message
     install(tmp_path / "broken", code="\nraise OSError('no device')\n")
-    message = space_error_of(run(tmp_path, "space", "parts.yaml", PYTHONPATH=str(tmp_path / "broken")))
+    message = space_error_of(run_installed(tmp_path, "space", "parts.yaml", site=f"{tmp_path}/broken"))
     assert "cannot be loaded: OSError: no device" in message

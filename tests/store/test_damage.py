@@ -31,8 +31,8 @@ from tests.command_line import run
 from tests.store.conftest import ENVIRONMENT, RESULT
 from tests.study.evaluations import SPACE_TEXT, good
 
-BAD = [None, b"\xff", "", "abc", -1, 1.5, float("inf"), "null", '{"a": "b"}', '{"accuracy": NaN}', "[" * 100_000]
-BAD += ["../../../PWNED", "\x1b[31mred", "a\0b"]
+BAD = [None, b"\xff", "", "abc", "[" * 100_000, "../../../PWNED", "\x1b[31mred", "a\0b"]
+TYPED = [-1, 1.5, float("inf"), "null", '{"a": "b"}', '{"accuracy": NaN}']  # for numbers and JSON; else texts as "abc"
 COLUMNS = [(table.name, column.name) for table in metadata.sorted_tables for column in table.c]
 COMMANDS = [("studies",), ("trials", "one"), ("trials", "one", "--json"), ("frontier", "one"), ("effects", "one")]
 COMMANDS += [
@@ -140,15 +140,18 @@ def test_the_undamaged_database_is_read(whole):
     ],
 )
 def test_damage_raises_only_errors_of_the_explorer(damaged, table):
-    """Any value in any column is used unchanged or gives a one-line error that names the fault."""
+    """Any value in any column is used unchanged or gives a one-line error that names the fault. Numbers and JSON are
+    left out where any text is accepted."""
     refused = 0
     for _, column in [place for place in COLUMNS if place[0] == table]:
-        for value in BAD:
-            url = damaged(table, column, value)
+        accepted = []
+        for value in (*BAD, *TYPED):
+            url = None if value in TYPED and "abc" in accepted else damaged(table, column, value)
             if url is None:
                 continue
             try:
                 read_all(url)
+                accepted.append(value)
             except ExplorerError as error:
                 refused += 1
                 assert "\n" not in str(error) and len(str(error)) < 1_500 and "\x1b" not in str(error)
@@ -159,7 +162,7 @@ def test_damage_raises_only_errors_of_the_explorer(damaged, table):
 def test_commands_name_the_damage(damaged, capsys, place):
     """Commands end with status 0, or with status 2 and one line, and print no raw text from the database."""
     table, column = COLUMNS[place]
-    url = damaged(table, column, BAD[place % len(BAD)])
+    url = damaged(table, column, [*BAD, *TYPED][place % len([*BAD, *TYPED])])
     if url is None:  # a key that SQLite itself maintains, which only takes integers
         url = damaged(table, column, -1)
     for command in COMMANDS[place % 2 :: 2]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from explorer.study.search import run_search
-from explorer.study.workers.jobs import Failure
+from explorer.study.workers.jobs import Failure, Outcome
 from explorer.study.workers.watchdog import TrialLimits, Watchdog, usual_limits
 from explorer.system.memory import total_memory
 from tests.polling import wait_until
 from tests.study import evaluations
-from tests.study.workers.children import answers, members
+from tests.study.workers.children import answers, is_running
 
 
 @pytest.mark.parametrize(
@@ -34,11 +36,16 @@ def test_a_trial_beyond_its_limits_is_ended_with_all_it_started(workplace, job, 
     """A trial that hangs or takes too much memory fails with the broken limit and leaves no process."""
     place = workplace(evaluate)
     place.start(job(0), limits)
-    group = {child.process.pid for child in place._children}
-    answer = answers(place, 1)[0]
+    (child,) = place._children
+    started: set[int] = set()  # by the trial, also in sessions of their own
+    answer = None
+    while answer is None:
+        with suppress(psutil.NoSuchProcess):
+            started |= {each.pid for each in psutil.Process(child.pid).children(recursive=True)}
+        answer = next((each for _, each in place.messages(0.05) if isinstance(each, Failure | Outcome)), None)
     assert isinstance(answer, Failure) and message in answer.reason
-    assert place.room == 1
-    wait_until(lambda: not members(group), 2.0)
+    assert place.room == 1 and started
+    wait_until(lambda: not any(is_running(pid) for pid in started))
 
 
 @pytest.mark.slow
