@@ -41,6 +41,7 @@ _FORMER_MODULES = {
     "explorer.analysis.ranking": "explorer.scoring.correlation",
     "explorer.cli.address": "explorer.address",
     "explorer.cli.doctor": "explorer.doctor",
+    "explorer.cli.managing.cleaning": "explorer.cli.cleaning",
     "explorer.costs.analytic": "explorer.costing.analytic",
     "explorer.costs.reference": "explorer.costing.reference",
     "explorer.costs.whole_space": "explorer.survey",

@@ -12,6 +12,7 @@ import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from explorer.errors import ArchitectureError, ExplorerError, did_you_mean
 from explorer.export.manifest import ARCHITECTURE
@@ -19,11 +20,13 @@ from explorer.export.own_ops import require_unchanged_ops
 from explorer.networks.architecture import MAX_JSON_BYTES, Architecture
 from explorer.networks.ops.base import TensorShape
 from explorer.networks.resize import resized
-from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.space.search_space import SearchSpace, load_space
 from explorer.space.shipped import shipped_spaces
 from explorer.system.files import read_regular
+
+if TYPE_CHECKING:  # a network of a space needs no records
+    from explorer.records import TrialRecord
 
 SPACE_SUFFIXES = (".yaml", ".yml")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from explorer.cli.options import (
     storage,
     with_input,
 )
+from explorer.cli.progress import show_progress
 from explorer.costs.analytic import count_cost
 from explorer.space.choices import Derivation, point_names
 from explorer.space.count.size import Size
@@ -119,7 +120,7 @@ def space(space: str, exact: bool, as_json: bool, override: Input | None) -> Non
     ])  # fmt: skip
     if read.where:
         conditions = "; ".join(condition.text for condition in read.where)
-        exactness = "counts and samples are" if read.is_counted else "samples are uniform, counts are not"
+        exactness = "counts and samples are" if size.is_exact else "samples are uniform, counts are not"
         out.print(f"\nconditions ({exactness} exact): {conditions}", markup=False)
     if read.limits:
         limits = ", ".join(map(str, read.limits))
@@ -142,23 +143,12 @@ def _statistics(space: SearchSpace, bounds: Bounds) -> tuple[NetworkCount, CostR
 
     if bounds is not EXACT:
         return count_networks(space, bounds), cost_ranges(space, bounds), space.size
-    from rich.console import Console
-    from rich.progress import Progress
-
-    err = Console(stderr=True)
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as shown:
-
-        def task(title: str, total: int | None) -> Callable[[int], None]:
-            number = shown.add_task(title, total=total)
-            return lambda done: shown.update(number, completed=done)
-
-        done = task("checking blocks", None)
-        space.check_all_units()
-        done(1)
-        total = space.count(task("counting derivations", None))
+    with show_progress() as begin:
+        space.check_all_units(begin("checking blocks", "states"))
+        total = space.count(begin("counting derivations", "states"))
         rows = total if total <= bounds.derivations else None
-        networks = count_networks(space, bounds, task("counting networks", rows))
-        ranges = cost_ranges(space, bounds, task("computing costs", rows))
+        networks = count_networks(space, bounds, begin("counting networks", "derivations", rows))
+        ranges = cost_ranges(space, bounds, begin("computing costs", "derivations", rows))
         return networks, ranges, Size(total, total, total, True)
 
 
@@ -176,24 +166,27 @@ def sample(space: str, count: int, seed: int, distinct: bool, as_json: bool, ove
     read = _load(space, override)
     rows: list[dict[str, Any]] = []
     seen: set[str] = set()
-    for derivation in _draws(read, count, seed, distinct):
-        architecture = read.architecture(derivation)
-        if distinct and architecture.digest in seen:
-            continue
-        seen.add(architecture.digest)
-        cost = count_cost(architecture)
-        rows.append(
-            {
-                "index": read.rank(derivation),
-                "digest": architecture.digest,
-                "choices": dict(derivation.choices),
-                "params": cost.params,
-                "macs": cost.macs,
-                "activations": cost.activations,
-            }
-        )
-        if len(rows) == count:
-            break
+    with show_progress() as begin:
+        done = begin("sampling", "networks", count)
+        for derivation in _draws(read, count, seed, distinct):
+            done(len(rows))
+            architecture = read.architecture(derivation)
+            if distinct and architecture.digest in seen:
+                continue
+            seen.add(architecture.digest)
+            cost = count_cost(architecture)
+            rows.append(
+                {
+                    "index": read.rank(derivation),
+                    "digest": architecture.digest,
+                    "choices": dict(derivation.choices),
+                    "params": cost.params,
+                    "macs": cost.macs,
+                    "activations": cost.activations,
+                }
+            )
+            if len(rows) == count:
+                break
     if as_json:
         print_json(rows)
         return
@@ -214,12 +207,9 @@ def sample(space: str, count: int, seed: int, distinct: bool, as_json: bool, ove
 
 def _draws(space: SearchSpace, count: int, seed: int, distinct: bool) -> Iterator[Derivation]:
     """Yield sampled derivations; with ``distinct`` more than ``count``, and at last all those of a small space."""
-    if not distinct:
-        yield from space.sample(count, seed)
-        return
-    draws = min(max(20 * count, 1_000), 1_000_000)
-    yield from space.sample(draws, seed)
-    if space.is_counted and space.indices <= draws:  # adds the derivations that were not sampled
+    draws = min(max(20 * count, 1_000), 1_000_000) if distinct else count
+    yield from islice(space.draws(seed), draws)
+    if distinct and space.is_counted and space.indices <= draws:  # adds the derivations that were not sampled
         yield from space
 
 
@@ -267,19 +257,22 @@ def atlas(
         check_plotting()
         check_output(plot, (".html", ".htm"), lambda path: begins_with(path, page_head()), "--plot")
     read = _load(space, override)
-    written = write_atlas(read, output, count, seed, _AtlasProgress(rows_of(read, count)))
-    drawn = 0
+    with show_progress() as begin:
+        rows = rows_of(read, count)
+        drawn, costed = begin("drawing", "networks", rows), begin("computing costs", "networks", rows)
+        written = write_atlas(read, output, count, seed, costed, drawn)
+    points = 0
     if plot is not None and output.suffix.lower() == ".csv":
         with tempfile.TemporaryDirectory() as folder:
             write_atlas(read, Path(folder) / "atlas.parquet", count, seed)
-            drawn = write_page(plot, Path(folder) / "atlas.parquet")
+            points = write_page(plot, Path(folder) / "atlas.parquet")
     elif plot is not None:
-        drawn = write_page(plot, output)
+        points = write_page(plot, output)
     rate = round(written.rows / written.seconds)
     if as_json:
         document = {"space": read.name, "derivations": read.size.derivations, "file": str(output), "rows": written.rows}
         document |= {"within_limits": written.within_limits, "seconds": written.seconds, "rows_per_second": rate}
-        print_json(document | ({} if plot is None else {"plot": str(plot), "points": drawn}))
+        print_json(document | ({} if plot is None else {"plot": str(plot), "points": points}))
         return
     out = console()
     size, about = read.size, "" if read.is_counted else "about "
@@ -293,25 +286,7 @@ def atlas(
     print_table({"cost": "left", "min": "right", "max": "right"}, [
         (name, format_count(low), format_count(high)) for name, (low, high) in written.ranges.items()
     ])  # fmt: skip
-    out.print(plain(f"written to {output}" + ("" if plot is None else f", {drawn:,} of them plotted in {plot}")))
-
-
-class _AtlasProgress:
-    """A callback that prints the progress on standard error every few seconds.
-
-    Args:
-        total: Number of networks in total.
-    """
-
-    INTERVAL_SECONDS = 5.0  # shorter runs print nothing
-
-    def __init__(self, total: int) -> None:
-        self._total, self._printed = total, time.monotonic()
-
-    def __call__(self, rows: int) -> None:
-        if time.monotonic() - self._printed >= self.INTERVAL_SECONDS:
-            self._printed = time.monotonic()
-            click.echo(f"{rows:,} of {self._total:,} networks costed ({100 * rows // self._total}%)", err=True)
+    out.print(plain(f"written to {output}" + ("" if plot is None else f", {points:,} of them plotted in {plot}")))
 
 
 @click.command()

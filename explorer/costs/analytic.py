@@ -206,14 +206,16 @@ class _Traits(NamedTuple):
     """What the cost of an op needs, by its class.
 
     Attributes:
-        cost: Returns the cost, given the op and its input and output shape; None for an op without one.
+        cost: Returns the cost, given the op and its input shape; None for an op without one.
+        reads_output: Whether ``cost`` takes the output shape too, which is known.
         is_weight_layer: Whether it is a conv or linear layer.
         has_window: Whether its output values depend on windows of the map, or it has a stride.
         enlarges: Whether it changes the map without that.
         is_nested: Whether it holds other ops.
     """
 
-    cost: Callable[[Any, TensorShape, TensorShape], OpCost] | None
+    cost: Callable[..., OpCost] | None
+    reads_output: bool
     is_weight_layer: bool
     has_window: bool
     enlarges: bool
@@ -222,14 +224,11 @@ class _Traits(NamedTuple):
 
 @cache
 def _traits(cls: type[Op]) -> _Traits:
-    cost: Callable[[Any, TensorShape, TensorShape], OpCost] | None = lambda op, x, y: op.cost(x)  # noqa: E731
-    if cls.cost is Op.cost:
-        cost = None
-    elif cls.cost is Conv.cost:
-        cost = Conv.cost_between
+    reads_output = cls.cost is Conv.cost
+    cost = None if cls.cost is Op.cost else Conv.cost_between if reads_output else cls.cost
     has_window = cls.receptive is not Op.receptive
     enlarges = cls.shrinks is not Op.shrinks
-    return _Traits(cost, cls.role in WEIGHT_LAYERS, has_window, enlarges, issubclass(cls, Nested))
+    return _Traits(cost, reads_output, cls.role in WEIGHT_LAYERS, has_window, enlarges, issubclass(cls, Nested))
 
 
 def _segment_cost(
@@ -268,10 +267,10 @@ def _segment_cost(
             jump, wide_jump, weight_layers = *branch_fields[2:], branch_layers
             held, live = 0, elements
         for op, op_x, op_y in part:
-            cost, is_weight_layer, has_window, enlarges, is_nested = _traits(type(op))  # type: ignore[arg-type]  # of instances
+            cost, reads_output, is_weight_layer, has_window, enlarges, is_nested = _traits(type(op))  # type: ignore[arg-type]  # of instances
             elements = op_y[0] * op_y[1] * op_y[2]
             if cost is not None:
-                own_params, own_macs, own_activations = cost(op, op_x, op_y)
+                own_params, own_macs, own_activations = cost(op, op_x, op_y) if reads_output else cost(op, op_x)
                 params += own_params
                 macs += own_macs
                 activations += own_activations

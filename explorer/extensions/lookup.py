@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from explorer.errors import ExtensionError, did_you_mean, one_line
 from explorer.extensions import registry
 from explorer.extensions.files import load_from_environment
+from explorer.extensions.installed import is_named
 from explorer.extensions.registry import KINDS, Extension, Origin
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _failed: dict[str, str] = {}  # installed op that could not be loaded -> why
 
@@ -37,6 +41,10 @@ def load_ops() -> None:
 def _installed(kind: str) -> dict[str, list[EntryPoint]]:
     """Return the entry points of a kind by their name."""
     found: dict[str, list[EntryPoint]] = {}
+    if not is_named(KINDS[kind].group):
+        return found
+    from importlib.metadata import entry_points  # its import takes some 20 ms
+
     for each in entry_points(group=KINDS[kind].group):
         same = found.setdefault(each.name, [])
         if all(each.value != other.value or _package(each) != _package(other) for other in same):

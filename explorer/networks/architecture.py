@@ -233,9 +233,12 @@ def _ops_from_json(data: Any, place: str) -> tuple[Op, ...]:
 def _stage_from_json(data: Any, place: str) -> Stage:
     if not isinstance(data, dict) or set(data) != {"transition", "blocks"}:
         raise ArchitectureError(f'{place}: a stage has exactly the keys "transition" and "blocks"')
-    blocks = _listed(data["blocks"], f"{place}.blocks")
-    made = tuple(_block_from_json(block, f"{place}.blocks[{number}]") for number, block in enumerate(blocks))
-    return Stage(made, _ops_from_json(data["transition"], f"{place}.transition"))
+    made: list[Block] = []
+    for number, item in enumerate(_listed(data["blocks"], f"{place}.blocks")):
+        block = _block_from_json(item, f"{place}.blocks[{number}]")
+        # A repeated block is one object, so that its shapes and costs are computed once.
+        made.append(made[-1] if made and made[-1] == block else block)
+    return Stage(tuple(made), _ops_from_json(data["transition"], f"{place}.transition"))
 
 
 def _block_from_json(data: Any, place: str) -> Block:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from explorer.errors import ExplorerError
@@ -33,24 +34,30 @@ class Choice(NamedTuple):
 
 
 class NarrowedChoice(Choice):
-    """A choice of which the conditions of the space close some alternatives."""
+    """A choice of which the conditions of the space may close some alternatives. They are found when they are read."""
 
-    _closed: frozenset[str] = frozenset()
+    _find: Callable[[], Sequence[bool]]
 
     @classmethod
-    def of(cls, choice: Choice, closed: frozenset[str]) -> NarrowedChoice:
-        """Return a choice with closed alternatives."""
+    def of(cls, choice: Choice, find: Callable[[], Sequence[bool]]) -> NarrowedChoice:
+        """Return a choice.
+
+        Args:
+            choice: The choice without conditions.
+            find: Returns whether each alternative is open.
+        """
         made = cls(*choice)
-        made._closed = closed
+        made._find = find
         return made
 
-    @property
+    @cached_property
     def closed(self) -> frozenset[str]:
-        return self._closed
+        closed = frozenset(option for option, is_open in zip(self.options, self._find()) if not is_open)
+        return closed if len(closed) < len(self.options) else frozenset()
 
     @property
     def allowed(self) -> tuple[str, ...]:
-        return tuple(option for option in self.options if option not in self._closed)
+        return tuple(option for option in self.options if option not in self.closed)
 
 
 Chooser = Callable[[Choice], str]  # answers a choice with one of its options

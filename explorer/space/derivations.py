@@ -8,6 +8,7 @@ import sys
 from abc import abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, overload
 
 from explorer.space.choices import Choice, Derivation
@@ -17,6 +18,8 @@ from explorer.space.grammar import Grammar
 
 FORMAT = 1
 SAMPLES_FOR_CHOICES = 100
+# Of a quick sample from a space that is not counted: decisions of its walks, some 0.5 s, and derivations at least.
+QUICK_STEPS, MIN_QUICK = 6_000, 10
 
 
 class Derivations(Grammar):
@@ -56,7 +59,10 @@ class Derivations(Grammar):
         Raises:
             SpaceError: If too many choices depend on each other.
         """
-        return self.decisions.count(progress=progress)
+        decisions = self.decisions
+        if not decisions.is_counted and decisions.walks_are_derivations:
+            return decisions.walks
+        return decisions.count(progress=progress)
 
     def unrank(self, index: int) -> Derivation:
         """Return derivation number ``index``; 0 takes every first alternative.
@@ -101,7 +107,7 @@ class Derivations(Grammar):
                 if decision.choice is not None:
                     add(decision.choice)
         else:
-            for derivation in self.sample(SAMPLES_FOR_CHOICES):
+            for derivation in self.quick_sample(SAMPLES_FOR_CHOICES):
                 self.decisions.replay(derivation, add)
         return list(found.values())
 
@@ -117,22 +123,49 @@ class Derivations(Grammar):
         """
         if operator.index(n) < 0:
             raise self.error(f"a sample has at least 0 networks, found n = {n}")
+        return list(islice(self.draws(seed), n))
+
+    def quick_sample(self, n: int) -> list[Derivation]:
+        """Return ``sample(n)``; of a space that is not counted only its first ones, at least 10, if more take long."""
+        if self.is_counted:
+            return self.sample(n)
+        first = self.decisions.steps
+        found: list[Derivation] = []
+        for derivation in islice(self.draws(), n):
+            found.append(derivation)
+            if self.decisions.steps - first > QUICK_STEPS and len(found) >= MIN_QUICK:
+                break
+        return found
+
+    def draws(self, seed: int = 0) -> Iterator[Derivation]:
+        """Yield independent draws with replacement, uniform over derivations, without end: ``sample`` takes the first.
+
+        Args:
+            seed: The same seed gives the same draws.
+        """
         source = random.Random(f"{FORMAT}:{seed}")
-        return [self.draw(source) for _ in range(n)]
+        while True:
+            yield self.draw(source)
 
     def __iter__(self) -> Iterator[Derivation]:
         """Yield all derivations in rank order."""
         return self.decisions.all()
 
     def __len__(self) -> int:
-        """Return ``count()``.
+        """Return the number of derivations, if they are counted.
 
         Raises:
-            OverflowError: If the count is too large for ``len``.
+            TypeError: If they are not counted: ``size`` estimates their number, ``count()`` may take long.
+            OverflowError: If the number is too large for ``len``.
         """
-        if (total := self.count()) > sys.maxsize:
+        if not self.is_counted:
+            raise TypeError(
+                f"{self.name} has {self.size}: they are not counted, so the space has no len(); use size, which"
+                " estimates their number, or count(), which may take long"
+            )
+        if self.indices > sys.maxsize:
             raise OverflowError(f"{self.name} has more derivations than len() can return; use count()")
-        return total
+        return self.indices
 
     def __bool__(self) -> bool:
         return True

@@ -18,7 +18,7 @@ from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import TensorShape
 from explorer.space.choices import Choice, Chooser, Derivation, named_choices
 from explorer.space.count.constrained import ConstrainedDecisions
-from explorer.space.count.decisions import Decisions
+from explorer.space.count.decisions import Decisions, Progress
 from explorer.space.derivations import FORMAT, Derivations
 from explorer.space.derive.architecture import Deriver
 from explorer.space.derive.layers import Program
@@ -87,9 +87,15 @@ def _parsed(data: bytes, source: str) -> SearchSpace:
     return _set_validated(SearchSpace(**vars(grammar)), problems)
 
 
-def _set_validated(space: SearchSpace, problems: Iterable[Problem] = (), max_work: float = MAX_WORK) -> SearchSpace:
+def _set_validated(
+    space: SearchSpace,
+    problems: Iterable[Problem] = (),
+    max_work: float = MAX_WORK,
+    progress: Progress = lambda states: None,
+) -> SearchSpace:
     """Set ``validated`` of a space. Raises SpaceError with ``problems`` and those found."""
-    object.__setattr__(space, "validated", validate(space, space.decisions, space.deriver, problems, max_work))
+    found = validate(space, space.decisions, space.deriver, problems, max_work, progress)
+    object.__setattr__(space, "validated", found)
     return space
 
 
@@ -99,7 +105,8 @@ class SearchSpace(Derivations):
 
     A space is a sequence of its derivations: ``len``, indices, slices, ``in`` and iteration work, in rank order. If
     counting the derivations would take more than a fixed amount of work, they are not counted: ``size`` is an estimate,
-    and some indices belong to no derivation. ``draw``, ``sample`` and ``rank`` work on every space.
+    ``len`` raises TypeError, and some indices belong to no derivation. ``draw``, ``sample`` and ``rank`` work on every
+    space.
 
     Attributes:
         validated: "all" if every combination of block, input shape and choices was built on loading, "sampled" if
@@ -282,16 +289,19 @@ class SearchSpace(Derivations):
         """The input as a space file spells it: ``3x32x32``, or ``3 x res x res`` with rules for its sides."""
         return " x ".join(map(str, self.input_parts)) if self.sides else str(self.input)
 
-    def check_all_units(self) -> None:
+    def check_all_units(self, progress: Progress = lambda states: None) -> None:
         """Build every combination of block, input shape and choices, however many there are.
 
         ``validated`` is "all" afterwards, unless a number of blocks that is a choice affects shapes by ``n``.
+
+        Args:
+            progress: Called often with the number of states so far.
 
         Raises:
             SpaceError: If one cannot be built.
         """
         if self.validated != "all":
-            _set_validated(self, max_work=math.inf)
+            _set_validated(self, max_work=math.inf, progress=progress)
 
     @cached_property
     def digest(self) -> str:

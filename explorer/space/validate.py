@@ -10,7 +10,7 @@ from dataclasses import replace
 from explorer.errors import Problem, SpaceError
 from explorer.space.choices import Derivation
 from explorer.space.count.constrained import ConstrainedDecisions
-from explorer.space.count.decisions import QUICK_COVERAGE, Decisions
+from explorer.space.count.decisions import QUICK_COVERAGE, Decisions, Progress
 from explorer.space.derive.architecture import Deriver
 from explorer.space.grammar import Grammar
 
@@ -25,7 +25,12 @@ MAX_PROBLEMS = 20
 
 
 def validate(
-    grammar: Grammar, decisions: Decisions, deriver: Deriver, found: Iterable[Problem] = (), max_work: float = MAX_WORK
+    grammar: Grammar,
+    decisions: Decisions,
+    deriver: Deriver,
+    found: Iterable[Problem] = (),
+    max_work: float = MAX_WORK,
+    progress: Progress = lambda states: None,
 ) -> str:
     """Check that every derivation can be built.
 
@@ -36,6 +41,7 @@ def validate(
         found: Errors found earlier, to report together.
         max_work: The largest work for building every combination of block, input shape and choices, in nodes that are
             read. The default takes about 0.2 s.
+        progress: Called often with the number of states so far.
 
     Returns:
         "all" if every combination was built. "sampled" if that is more than ``max_work``; then 1,000 derivations were
@@ -49,7 +55,7 @@ def validate(
     excluded: list[Problem] = []  # conditions may exclude the networks with these errors
     if grammar.where and not problems:
         _require_networks(grammar, decisions)
-    complete = _all_units(decisions, excluded if grammar.where else problems, max_work) and not excluded
+    complete = _all_units(decisions, excluded if grammar.where else problems, max_work, progress) and not excluded
     if not problems:
         # Whole networks: the head, copied layers, and the bounds on the sum of all blocks.
         exact = bool(excluded) and math.isinf(max_work)
@@ -72,7 +78,7 @@ def _require_networks(grammar: Grammar, decisions: Decisions) -> None:
             raise grammar.error(message, condition.place)
 
 
-def _all_units(decisions: Decisions, problems: list[Problem], max_work: float) -> bool:
+def _all_units(decisions: Decisions, problems: list[Problem], max_work: float, progress: Progress) -> bool:
     """Derive every distinct unit once.
 
     Returns:
@@ -87,6 +93,7 @@ def _all_units(decisions: Decisions, problems: list[Problem], max_work: float) -
         return False
     most = MAX_WORK_FOR_MORE if problems else max_work
     for fault in coverage.walk():
+        progress(coverage.states)
         if fault is not None:
             if not problems:
                 most = min(most, coverage.work + MAX_WORK_FOR_MORE)

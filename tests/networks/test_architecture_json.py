@@ -52,6 +52,13 @@ def test_json_of_every_merge_and_shortcut():
         assert (again.stages, again.digest) == (arch.stages, arch.digest)
 
 
+def test_equal_blocks_are_one_object():
+    """Equal neighbours of a stage are one block after reading, so that their shapes and costs are computed once."""
+    arch = only(block="conv3x3 bn +", stages="{blocks: 4, width: 8}")
+    blocks = Architecture.from_json(arch.to_json()).stages[0].blocks
+    assert blocks == arch.stages[0].blocks and len({id(block) for block in blocks[1:]}) == 1
+
+
 def tampered(change) -> str:
     data = json.loads(only(block="conv3x3 se(r=4) +", stages="{blocks: 1, width: 8}").to_json())
     change(data)

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from explorer.errors import SpaceError
+from explorer.space import derivations
 from explorer.space.choices import Derivation
 from explorer.space.count import constrained, decisions
 from explorer.space.search_space import load_space, parse_space
@@ -50,6 +51,19 @@ where:
   - width@stage2 >= width@stage1
   - blocks@stage1 + blocks@stage2 == 4 or act@stage1 == relu
 """,
+    "conditions on which nothing else depends": HEAD
+    + f"""stages: {{blocks: [1 | 2, 1, 1 | 2], width: width, stride: [1, 2, 1]}}
+block: {BLOCK}
+shortcut: {{changed: proj}}
+vary: {{width: stage, act: stage, proj: stage}}
+grammar:
+  width: 8 | 16 | 24
+  act: relu | silu
+  proj: conv1x1 | conv1x1 bn
+where:
+  - width@stage1 <= width@stage2 <= width@stage3
+  - act@stage1 == act@stage3 or width@stage2 == 16
+""",
     "two units with choices in a shortcut": HEAD
     + """stages: {blocks: 1 | 2, width: [8, 16]}
 block: conv3x3 bn + ; (conv1x1 +)?
@@ -79,7 +93,8 @@ def test_each_derivation_has_one_index(text, monkeypatch):
     found = {index: each for index in range(space.indices) if (each := space.decisions.find(index)) is not None}
     assert list(found.values()) == exact == list(space)
     assert [space.rank(each) for each in exact] == list(found)
-    assert space.size.low <= len(exact) <= space.size.high and not space.size.is_exact
+    assert space.size.low <= len(exact) <= space.size.high
+    assert space.size.is_exact == (space.size.low == space.size.high)
 
 
 @pytest.mark.parametrize("text", SPACES.values(), ids=SPACES)
@@ -104,6 +119,23 @@ def test_an_index_without_derivation_is_an_error(without_counts):
     gap = next(index for index in range(space.indices) if space.decisions.find(index) is None)
     with pytest.raises(SpaceError, match=f"no network has the index {gap}: .* 'explorer sample' draws networks"):
         space.unrank(gap)
+
+
+def test_a_space_that_is_not_counted_has_no_len(without_counts):
+    """``len`` is one line that names what to use; ``list`` and a quick sample work."""
+    space = parse_space(SPACES["widths as running sums"])
+    with pytest.raises(TypeError, match=r"has .* derivations .* use size, which .*, or count\(\)"):
+        len(space)
+    assert len(list(space)) == space.count()
+    assert space.quick_sample(5) == space.sample(5)
+
+
+def test_a_quick_sample_is_short_if_draws_take_long(without_counts, monkeypatch):
+    """Of a space that is not counted it has at least 10 derivations, and no more than the steps allow."""
+    monkeypatch.setattr(derivations, "QUICK_STEPS", 100)
+    space = parse_space(SPACES["a choice in the shortcut of changed blocks"])
+    quick = space.quick_sample(1_000)
+    assert quick == space.sample(len(quick)) and 10 <= len(quick) < 100
 
 
 WIDE = ", ".join(['"range(8, 1024, 8)"'] * 4)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,17 +14,24 @@ from explorer.space.derivations import FORMAT
 from explorer.space.search_space import SearchSpace
 
 MAX_REPEATS = 2_000  # draws in a row without a new derivation, after which all are taken to be known
+MIN_DRAWN = 100  # derivations that are drawn even if they take more steps than allowed
+
+Progress = Callable[[int], object]  # receives the number of finished derivations
 
 
-def columns_of(space: SearchSpace, n: int, seed: int) -> ChoiceColumns:
+def columns_of(
+    space: SearchSpace, n: int, seed: int, most_steps: float = math.inf, progress: Progress = lambda drawn: None
+) -> ChoiceColumns:
     """Return the choice columns of a space; if its derivations are not counted, those of ``n`` random derivations.
 
     Args:
         space: The space.
         n: The number of derivations that are needed.
         seed: The seed of the draw.
+        most_steps: The number of decisions of all walks, after which no more than 100 are drawn.
+        progress: Called with the number of derivations drawn so far.
     """
-    return ChoiceColumns(space) if space.is_counted else DrawnColumns(space, n, seed)
+    return ChoiceColumns(space) if space.is_counted else DrawnColumns(space, n, seed, most_steps, progress)
 
 
 class DrawnColumns(ChoiceColumns):
@@ -35,16 +44,21 @@ class DrawnColumns(ChoiceColumns):
         space: The space.
         n: The number of derivations; fewer if the space has no more.
         seed: The seed of the draw.
+        most_steps: As in ``columns_of``.
+        progress: As in ``columns_of``.
     """
 
-    def __init__(self, space: SearchSpace, n: int, seed: int):
-        source = random.Random(f"{FORMAT}:atlas:{seed}")
+    def __init__(self, space: SearchSpace, n: int, seed: int, most_steps: float, progress: Progress):
+        source, decisions = random.Random(f"{FORMAT}:atlas:{seed}"), space.decisions
         found: dict[int, Derivation] = {}
-        repeats = 0
+        repeats, before = 0, decisions.steps
         while len(found) < n and repeats < MAX_REPEATS:
-            index, derivation = space.decisions.draw_indexed(source)
+            if decisions.steps - before > most_steps and len(found) >= MIN_DRAWN:
+                break
+            index, derivation = decisions.draw_indexed(source)
             repeats = repeats + 1 if index in found else 0
             found[index] = derivation
+            progress(len(found))
         ranks = sorted(found)
         super().__init__(space, [found[index] for index in ranks])
         is_large = self.total >= MAX_INT64_COUNT

@@ -75,7 +75,12 @@ def atlas(space: SearchSpace, n: int | None = None, seed: int = 0) -> pandas.Dat
 
 
 def write_atlas(
-    space: SearchSpace, path: Path, n: int | None = None, seed: int = 0, progress: Progress = lambda rows: None
+    space: SearchSpace,
+    path: Path,
+    n: int | None = None,
+    seed: int = 0,
+    progress: Progress = lambda rows: None,
+    draw_progress: Progress = lambda rows: None,
 ) -> AtlasSummary:
     """Write the atlas as a Parquet file, or as CSV by the ending of its name, atomically and in bounded memory.
 
@@ -85,6 +90,7 @@ def write_atlas(
         n: As in ``atlas``.
         seed: As in ``atlas``.
         progress: Called after each batch with the number of finished rows.
+        draw_progress: Called with the number of networks drawn so far, if the derivations are not counted.
 
     Raises:
         ExplorerError: As in ``atlas``, or the file cannot be written.
@@ -96,7 +102,7 @@ def write_atlas(
 
     def write(temporary: Path) -> None:
         nonlocal rows, within
-        schema, batches = _tables(space, n, seed)
+        schema, batches = _tables(space, n, seed, draw_progress)
         with _writer(temporary, schema, is_csv=path.suffix.lower() == ".csv") as write_batch:
             for batch in batches:
                 write_batch(batch)
@@ -195,9 +201,11 @@ def rank_batches(columns: ChoiceColumns, rows: int) -> Iterator[np.ndarray]:
         yield np.arange(start, min(start + step, rows))
 
 
-def _tables(space: SearchSpace, n: int | None, seed: int) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
+def _tables(
+    space: SearchSpace, n: int | None, seed: int, draw_progress: Progress = lambda rows: None
+) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
     rows = rows_of(space, n)
-    columns = columns_of(space, rows, seed)
+    columns = columns_of(space, rows, seed, progress=draw_progress)
     schema = _schema(space, columns)
     return schema, _batches(space, rows, seed, columns, schema)
 

@@ -22,7 +22,7 @@ class Norm(Op):
     cost_rule = {"params": "2*C"}
 
     def cost(self, x: TensorShape) -> OpCost:
-        return OpCost(params=2 * x.channels)
+        return OpCost(2 * x.channels)
 
 
 def require_several_values(op: Op, x: TensorShape, values: int) -> TensorShape:

@@ -7,11 +7,13 @@ equal have equal memories. Choices that cannot be made any more leave the condit
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from explorer.space.choices import choice_name
 from explorer.space.conditions.instances import ANY_BLOCK, Instances
 from explorer.space.conditions.numbers import Names
+from explorer.space.conditions.tied_choices import TiedChoices
 from explorer.space.conditions.truths import Open, Truths
 from explorer.space.grammar import Grammar, Point
 
@@ -62,6 +64,17 @@ class Conditions:
         self._any_block = frozenset(name for name in self._instances.points if name.endswith(f".{ANY_BLOCK}"))
         self.names_blocks = any(re.search(r"\.block[0-9]", name) for name in self._instances.points)
         self.start: Memory | Violated = _with(NOTHING_OPEN, found, [])
+
+    def tied_choices(self, is_free: Callable[[Point, int], bool]) -> TiedChoices:
+        """Return the choices that can be drawn within their conditions, before a walk.
+
+        Args:
+            is_free: Whether as many walks follow each option of a choice, given its point and its stage from 1: 0 in
+                the stem, -1 for a choice of the network.
+        """
+        opened = () if isinstance(self.start, Violated) else {truth for _, truth in self.start.whole}
+        points, stages, sure = self._instances.points, self._instances.stages, self._truths.sure
+        return TiedChoices(opened, self._truths, lambda name: name in sure and is_free(points[name], stages[name]))
 
     @property
     def work(self) -> int:

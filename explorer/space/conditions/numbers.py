@@ -92,8 +92,8 @@ class Numbers:
 
     def constant(self, value: Exact) -> Sum:
         """Return a constant."""
-        value = Fraction(value)
-        return self.sum(value, {})
+        exact = _exact(value)
+        return self._once((exact,), lambda: Sum(exact, ()))
 
     def pick(self, name: str, options: tuple[Sum, ...]) -> Sum:
         """Return the number of a choice, given that of each alternative."""
@@ -129,6 +129,8 @@ class Numbers:
         """Return ``left`` + ``factor`` * ``right``."""
         if left.constant is None or right.constant is None:
             return self.uncomputable
+        if not left.terms and not right.terms:
+            return self.constant(left.constant + factor * right.constant)
         terms = dict(left.terms)
         for term, own in right.terms:
             terms[term] = terms.get(term, 0) + factor * own

@@ -8,13 +8,13 @@ for which it is not are gaps. So random numbers without gaps are walks of which 
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from explorer.space.count.automaton import Automaton
 from explorer.space.count.questions import END, State
 from explorer.space.count.shortcut_use import shortcut_questions
-from explorer.space.grammar import Grammar
+from explorer.space.grammar import Grammar, Point
 
 MAX_STATES = 200_000
 
@@ -39,6 +39,7 @@ class Bounds:
         self._bounds: dict[State, int] = {}
         self._starts: dict[State, tuple[int, ...]] = {}
         self._projected: dict[State, State] = {}
+        self._asked: dict[Point, list[State]] = {}  # the states in which a choice is made, once they are needed
         self._shortcuts = shortcut_questions(self._grammar, automaton.questions)
 
     def of(self, state: State) -> int:
@@ -55,6 +56,21 @@ class Bounds:
             bounds = [self._bound(each) for each in following.distinct]
             self._starts[own] = tuple(accumulate((bounds[number] for number in following.options), initial=0))
         return self._starts[own]
+
+    def is_free(self, point: Point, stage: int) -> bool:
+        """Whether as many walks follow each option of a choice, whatever the choices before it.
+
+        Args:
+            point: The choice point.
+            stage: The stage of the choice, 0 in the stem; -1 for a choice of the network.
+        """
+        if not self._asked:
+            self._bound(self._automaton.start.state)  # finds all states
+            for state in self._bounds:
+                if state.pending is not None:
+                    self._asked.setdefault(state.question.point, []).append(state)
+        asked = [state for state in self._asked.get(point, ()) if stage in (-1, state.stage)]
+        return bool(asked) and all(len({b - a for a, b in pairwise(self.starts(state))}) == 1 for state in asked)
 
     def _bound(self, goal: State) -> int:
         bounds, stack = self._bounds, [goal]

@@ -6,7 +6,9 @@ leads to a dead end, from which no walk starts; an option that leads to dead end
 
 from __future__ import annotations
 
+import logging
 import math
+import random
 from collections.abc import Hashable, Iterator
 from functools import cached_property
 from itertools import pairwise
@@ -15,6 +17,7 @@ from typing import NamedTuple
 from explorer.space.choices import Choice, Derivation, NarrowedChoice
 from explorer.space.conditions.memory import NOTHING_OPEN, Conditions, Memory, Violated
 from explorer.space.conditions.numbers import Names
+from explorer.space.conditions.tied_choices import TiedChoices
 from explorer.space.count.decision import Decision, Uses, unit_of, uses_after
 from explorer.space.count.decisions import (
     MAX_COUNTED,
@@ -26,12 +29,14 @@ from explorer.space.count.decisions import (
     TooMuchWork,
 )
 from explorer.space.count.questions import BLOCK_KINDS, END, State
+from explorer.space.count.walks import Found
 from explorer.space.grammar import Grammar, Point
 
 MAX_WORK = 600_000  # options followed and conditions evaluated, some five seconds
 # Spaces are not counted slowly if so many of some random walks satisfy the conditions.
 ENOUGH_WALKS, TRIED_WALKS = 3, 1_500
 MAX_TRIED = 50_000  # decisions of a search for a network with some options
+_log = logging.getLogger(__name__)
 
 
 class _Place(NamedTuple):
@@ -97,6 +102,8 @@ class ConstrainedDecisions(Decisions):
         return len(self.random_walks.up_to(ENOUGH_WALKS, math.inf, tried=TRIED_WALKS)) == ENOUGH_WALKS
 
     def _is_counted_slowly(self) -> bool:
+        source = self.grammar.source
+        _log.warning("%s: few random networks satisfy the conditions, so they are counted; this takes seconds", source)
         try:
             self.count(MAX_WORK)
         except TooMuchWork:
@@ -106,6 +113,23 @@ class ConstrainedDecisions(Decisions):
                 self.grammar.places["where"],
             ) from None
         return True
+
+    @cached_property
+    def _tied(self) -> TiedChoices:
+        """The choices that are drawn within their conditions."""
+        return self._conditions.tied_choices(self.bounds.is_free)
+
+    @property
+    def walks(self) -> int:
+        return int(self.bound * self._tied.share)  # a whole number: as many walks follow each option of tied choices
+
+    @property
+    def walks_are_derivations(self) -> bool:
+        return super().walks_are_derivations and self._tied.are_all
+
+    def random_walk(self, source: random.Random) -> Found | None:
+        index = source.randrange(self.bound)
+        return self._find_in_bounds(index, self._tied.draw(source)) if self._tied.share else None
 
     @property
     def walk_work(self) -> int:
@@ -195,11 +219,9 @@ class ConstrainedDecisions(Decisions):
         self._conditions.forget()
 
     def offered(self, decision: Decision) -> Choice | None:
-        choice = decision.choice
-        if choice is None:
+        if decision.choice is None:
             return None
-        closed = frozenset(option for option, is_open in zip(choice.options, self._open(decision)) if not is_open)
-        return NarrowedChoice.of(choice, closed) if 0 < len(closed) < len(choice.options) else choice
+        return NarrowedChoice.of(decision.choice, lambda: self._open(decision))
 
     def _open(self, decision: Decision) -> list[bool]:
         """Return for each option whether a network has it; without counts, whether it violates no condition at once."""

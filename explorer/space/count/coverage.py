@@ -29,6 +29,7 @@ class Coverage:
 
     Attributes:
         faults: The errors so far, of units that cannot be built.
+        states: The number of states so far.
     """
 
     def __init__(self, automaton: Automaton):
@@ -36,14 +37,14 @@ class Coverage:
         self._known: dict[State, Arrivals] = {}
         self._waiting: dict[tuple[str, int], dict[State, Arrivals]] = {}  # by unit: those that are not followed yet
         self._shortcut_of: dict[tuple[State, int], set[State]] = {}  # by shortcut and channels: the blocks
-        self._states = 0
+        self.states = 0
         self._rest = self._units()
         self.faults: list[SpaceError] = []
 
     @property
     def work(self) -> int:
         """The work so far: the nodes read, and a weight for each state."""
-        return self._automaton.shapes.work + WORK_PER_STATE * self._states
+        return self._automaton.shapes.work + WORK_PER_STATE * self.states
 
     def walk(self) -> Iterator[SpaceError | None]:
         """Derive the units that are left, in order, and yield often: the error if a unit cannot be built, else None.
@@ -90,7 +91,7 @@ class Coverage:
         seen: set[State] = set()
         pending = [state]
         while pending:
-            self._states += 1
+            self.states += 1
             state = automaton.opened(pending.pop())
             if state in seen:
                 continue

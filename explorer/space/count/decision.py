@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from explorer.space.choices import Choice, choice_name
+from explorer.errors import SpaceError
+from explorer.space.choices import Choice, Derivation, choice_name
+from explorer.space.condition import names_in
 from explorer.space.conditions.memory import NOTHING_OPEN, Memory
 from explorer.space.count.questions import BLOCK_KINDS, State
-from explorer.space.grammar import Point
+from explorer.space.grammar import Grammar, Point
+
+MAX_SHOWN = 8  # choices in an error of a condition
 
 Uses = tuple[tuple[Point, int], ...]  # number of uses so far in the unit, of points with the scope "use"
 
@@ -25,11 +29,15 @@ class Decision:
         following: The next decision for each option; None before ``Decisions.follow``, empty at the end.
         starts: For each option the number of indices of the options before it, and that of all; empty before
             ``Decisions.measure`` and at the end.
+        bound_starts: The same with the bounds of a space that is not counted; empty before they are needed.
         memory: The open conditions of the space.
         violated: The number of the condition that the choices violate; None if they violate none.
     """
 
-    __slots__ = ("blocks", "choice", "following", "memory", "point", "starts", "state", "unit", "uses", "violated")
+    __slots__ = (
+        *("blocks", "bound_starts", "choice", "following", "memory", "point"),
+        *("starts", "state", "unit", "uses", "violated"),
+    )
 
     def __init__(
         self, state: State, blocks: int, uses: Uses, memory: Memory = NOTHING_OPEN, violated: int | None = None
@@ -44,6 +52,7 @@ class Decision:
             self.point = point = state.question.point
             self.choice = Choice(choice_name(point, self.unit, 1 + dict(uses).get(point, 0)), point.options)
         self.starts: tuple[int, ...] = ()
+        self.bound_starts: tuple[int, ...] = ()
 
 
 def uses_after(decision: Decision) -> Callable[[State], Uses]:
@@ -67,3 +76,18 @@ def unit_of(state: State, blocks: int) -> str:
     if state.kind == "transition":
         return f"stage{state.stage}.transition"
     return f"stage{state.stage}" if state.kind == "numbers" else state.kind
+
+
+def exclusion(grammar: Grammar, number: int, choices: Mapping[str, str]) -> SpaceError:
+    """Return the error of choices that violate a condition.
+
+    Args:
+        grammar: The space.
+        number: The number of the condition, from 0.
+        choices: The choices up to the one that violates it.
+    """
+    condition = grammar.where[number]
+    names = {named.name for named in names_in(condition.truth)}
+    about = [f"{name}={text}" for name, text in choices.items() if name.split("@")[0] in names]
+    shown = ", ".join(about[-MAX_SHOWN:]) or str(Derivation(choices))
+    return grammar.error(f"the condition '{condition.text}' excludes {shown}", condition.place)

@@ -16,13 +16,12 @@ from itertools import accumulate
 
 from explorer.errors import SpaceError
 from explorer.space.choices import Choice, Chooser, Derivation
-from explorer.space.condition import names_in
 from explorer.space.count.automaton import Automaton
 from explorer.space.count.bounds import Bounds
 from explorer.space.count.coverage import Coverage
-from explorer.space.count.decision import Decision, Uses, uses_after
+from explorer.space.count.decision import Decision, Uses, exclusion, uses_after
 from explorer.space.count.questions import BLOCK_KINDS, END, State
-from explorer.space.count.walks import MAX_DRAWS, RandomWalks
+from explorer.space.count.walks import MAX_DRAWS, Found, RandomWalks
 from explorer.space.grammar import Grammar
 
 Progress = Callable[[int], object]
@@ -32,7 +31,7 @@ QUICK_WORK = 12_000  # some 0.15 s
 QUICK_COVERAGE = 110_000  # some 0.2 s
 NODES_PER_STEP = 2  # nodes that are read for shapes in the time of one step of a walk
 MAX_KEPT = 20_000  # decisions that are kept for further walks, if they are not counted
-MAX_SHOWN = 8  # choices in an error of a condition
+NOTHING_GIVEN: Mapping[str, int] = {}
 
 
 class TooMuchWork(Exception):
@@ -160,24 +159,38 @@ class Decisions:
     def draw_indexed(self, source: random.Random) -> tuple[int, Derivation]:
         """Return a derivation with its index, each with the same probability.
 
-        Raises:
-            SpaceError: If ``MAX_DRAWS`` random indices belong to none.
+        Raises SpaceError if ``MAX_DRAWS`` random walks are no derivation.
         """
-        for _ in range(MAX_DRAWS):
+        if self.is_counted:
             index = source.randrange(self.indices)
-            derivation = self.find(index)
-            if derivation is not None:
-                return index, derivation
+            return index, self._found(index)
+        for _ in range(MAX_DRAWS):
+            if (found := self.random_walk(source)) is not None:
+                return found
         raise self.not_found()
 
     def not_found(self) -> SpaceError:
-        """Return the error of ``MAX_DRAWS`` random indices without a derivation."""
+        """Return the error of ``MAX_DRAWS`` random walks without a derivation."""
         return self.grammar.error(f"{MAX_DRAWS:,} random walks violate the conditions", self.grammar.places["where"])
 
     @property
     def bound(self) -> int:
         """An upper bound of the number of derivations, below which indices without exact counts are."""
         return self.bounds.of(self.first.state)
+
+    @property
+    def walks(self) -> int:
+        """The number of walks of which ``random_walk`` takes one: an upper bound of the number of derivations."""
+        return self.bound
+
+    @property
+    def walks_are_derivations(self) -> bool:
+        """Whether each of these walks is a derivation."""
+        return not self.automaton.carries_shapes
+
+    def random_walk(self, source: random.Random) -> Found | None:
+        """Return a derivation below the bound, each with the same probability; None if the walk is no derivation."""
+        return self._find_in_bounds(source.randrange(self.bound))
 
     @property
     def walk_work(self) -> int:
@@ -200,21 +213,21 @@ class Decisions:
         return self._walk(option)
 
     def first_with(self, fixed: Fixed) -> Derivation:
-        """Return the derivation of the lowest rank with some options.
-
-        Args:
-            fixed: Returns the wanted option of a choice, None for any.
-        """
+        """Return the derivation of the lowest rank with the options that ``fixed`` returns, None for any."""
         return self.walk(lambda choice: fixed(choice) or choice.options[0])
 
     def find(self, index: int) -> Derivation | None:
         """Return derivation number ``index`` in [0, indices): in each decision, earlier options come first.
 
-        Returns:
-            The derivation; None if the derivations are not counted and the index belongs to none.
+        None if the derivations are not counted and the index belongs to none.
         """
-        if not self.is_counted:
-            return self.find_in_bounds(index)
+        if self.is_counted:
+            return self._found(index)
+        found = self._find_in_bounds(index)
+        return None if found is None else found.derivation
+
+    def _found(self, index: int) -> Derivation:
+        """Return derivation number ``index`` of those that are counted."""
         left = index
 
         def option(decision: Decision, choice: Choice) -> int:
@@ -226,24 +239,31 @@ class Decisions:
 
         return self._walk(option)
 
-    def find_in_bounds(self, index: int) -> Derivation | None:
-        """Return the derivation of an index below the bound of the first decision, None if it belongs to none."""
-        left, decision, choices = index, self.first, dict[str, str]()
+    def _find_in_bounds(self, index: int, given: Mapping[str, int] = NOTHING_GIVEN) -> Found | None:
+        """Return the derivation of an index below the bound of the first decision, None if it belongs to none.
+
+        Args:
+            index: The index.
+            given: Options of choices in place of those of the index.
+        """
+        left, rank, decision, choices = index, 0, self.first, dict[str, str]()
         while (choice := decision.choice) is not None:
+            starts = decision.bound_starts = decision.bound_starts or self.bounds.starts(decision.state)
+            if left >= starts[-1]:  # the bound of the decision
+                return None
             self.steps += 1
-            starts = self.bounds.starts(decision.state)
             chosen = bisect_right(starts, left) - 1
             left -= starts[chosen]
+            chosen = given.get(choice.name, chosen)
+            rank += starts[chosen]
             choices[choice.name] = choice.options[chosen]
             decision = self.step_to(decision, chosen)
-            if decision.violated is not None or left >= self.bounds.of(decision.state):
-                return None
-        return Derivation(choices)
+        return Found(rank, Derivation(choices)) if decision.violated is None and left == 0 else None
 
     def all(self) -> Iterator[Derivation]:
         """Yield all derivations in rank order."""
         if self.is_counted:
-            yield from (self.find(index) for index in range(self.indices))  # type: ignore[misc]  # it has no gaps
+            yield from map(self._found, range(self.indices))
             return
         stack = [(self.first, dict[str, str]())]
         while stack:
@@ -287,25 +307,12 @@ class Decisions:
             choices[choice.name] = choice.options[chosen]
             decision = self.then(decision, chosen)
         if decision.violated is not None:
-            raise self.excluded(decision.violated, choices)
+            raise exclusion(self.grammar, decision.violated, choices)
         return Derivation(choices)
 
     def offered(self, decision: Decision) -> Choice | None:
         """Return the choice of a decision, with the alternatives that conditions close; None at the end."""
         return decision.choice
-
-    def excluded(self, number: int, choices: Mapping[str, str]) -> SpaceError:
-        """Return the error of choices that violate a condition.
-
-        Args:
-            number: The number of the condition, from 0.
-            choices: The choices up to the one that violates it.
-        """
-        condition = self.grammar.where[number]
-        names = {named.name for named in names_in(condition.truth)}
-        about = [f"{name}={text}" for name, text in choices.items() if name.split("@")[0] in names]
-        shown = ", ".join(about[-MAX_SHOWN:]) or str(Derivation(choices))
-        return self.grammar.error(f"the condition '{condition.text}' excludes {shown}", condition.place)
 
     # Decisions: states by name
 

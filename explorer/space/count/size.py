@@ -34,14 +34,16 @@ class Size(NamedTuple):
 
 
 def size_of(decisions: Decisions) -> Size:
-    """Return the number of derivations: exact if they are counted, else estimated from random walks.
+    """Return the number of derivations: exact if they are counted or each random walk is one, else estimated.
 
-    The share of the indices that belong to a derivation has the interval of Wilson (1927).
+    The share of the walks that are derivations has the interval of Wilson (1927).
     """
     if decisions.is_counted:
         total = decisions.indices
         return Size(total, total, total, True)
-    bound, made = decisions.indices, decisions.random_walks
+    if decisions.walks_are_derivations:
+        return Size(decisions.walks, decisions.walks, decisions.walks, True)
+    bound, made = decisions.walks, decisions.random_walks
     made.up_to(ENOUGH_FOUND, MAX_WORK)
     walks, found = made.tried, len(made.found)
     share, square = found / walks, Z_95**2 / walks

@@ -17,15 +17,11 @@ class Walkable(Protocol):
     """The derivations of a space, as far as random walks need them."""
 
     @property
-    def bound(self) -> int:
-        """An upper bound of the number of derivations."""
-
-    @property
     def walk_work(self) -> int:
         """The work of all walks at an index so far."""
 
-    def find_in_bounds(self, index: int) -> Derivation | None:
-        """Return the derivation of an index below the bound, None if it belongs to none."""
+    def random_walk(self, source: random.Random) -> Found | None:
+        """Return a derivation, each with the same probability; None if the walk is no derivation."""
 
     def not_found(self) -> SpaceError:
         """Return the error of ``MAX_DRAWS`` random indices without a derivation."""
@@ -39,7 +35,7 @@ class Found(NamedTuple):
 
 
 class RandomWalks:
-    """Walks at random indices with seed 0: each derivation is equally likely.
+    """Random walks with seed 0: each derivation is equally likely.
 
     Args:
         decisions: Those of the space.
@@ -50,7 +46,6 @@ class RandomWalks:
     """
 
     def __init__(self, decisions: Walkable):
-        self._bound = decisions.bound
         self.found: list[Found] = []
         self.tried = 0
         self._decisions = decisions
@@ -71,13 +66,13 @@ class RandomWalks:
         """
         decisions, failed = self._decisions, 0
         while len(self.found) < min(count, least if self._spent >= work else count) and self.tried < tried:
-            before, index = decisions.walk_work, self._source.randrange(self._bound)
-            derivation = decisions.find_in_bounds(index)
+            before = decisions.walk_work
+            found = decisions.random_walk(self._source)
             self.tried += 1
             self._spent += decisions.walk_work - before
             failed += 1
-            if derivation is not None:
-                self.found.append(Found(index, derivation))
+            if found is not None:
+                self.found.append(found)
                 failed = 0
             elif failed > MAX_DRAWS:
                 raise decisions.not_found()

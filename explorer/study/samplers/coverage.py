@@ -26,7 +26,7 @@ from explorer.study.candidates import Candidate
 MOST_BY_DEFAULT = 2  # times that each level is tried by default
 FREE_TRIALS = 8  # the first ones, in which the sampler is not restricted: they cover most levels anyway
 EVERY = 3  # of the later trials one in so many has a level that was tried least
-SAMPLES = 300  # random networks: similar ones are sought among them, and levels that few allowed networks have
+SAMPLES = 300  # at most: random networks, for similar ones and for levels that few allowed networks have
 MAX_CHANGED = 20  # of them get the level
 MAX_LEVELS = 5  # levels in a row that no untried network has, after which the sampler is free
 MAX_FILLED = 10  # of them, within the limits, are filled with missing levels one by one
@@ -209,10 +209,15 @@ class Coverage:
         """Yield networks with a level, the one that is most similar to another network first."""
         yield from self._changed(derivation, level)
         shared = set(derivation.choices.items())
-        others = [each for each in self._space.sample(SAMPLES) if level.choice in each.choices]
+        others = [each for each in self._random if level.choice in each.choices]
         others.sort(key=lambda each: len(shared & set(each.choices.items())), reverse=True)
         for other in others:
             yield from self._changed(other, level)
+
+    @cached_property
+    def _random(self) -> list[Derivation]:
+        """Random networks of the space; fewer than ``SAMPLES`` if they are not counted and take long to draw."""
+        return self._space.quick_sample(SAMPLES)
 
     def _changed(self, derivation: Derivation, level: Level) -> Iterator[Derivation]:
         """Yield the network with the level in place of its own; none if it lacks the choice or conditions forbid it."""

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from explorer.errors import SpaceError
+from explorer.space.count import constrained, decisions
 from explorer.space.search_space import parse_space
 from tests.space.spaces import text
 
@@ -194,6 +195,12 @@ def test_a_space_with_a_condition_has_exactly_the_networks_that_satisfy_it(seed)
     kept = set(expected)
     assert all((derivation in made) == (derivation in kept) for derivation in free)
     assert set(made.sample(20, seed=seed)) <= kept
+    with pytest.MonkeyPatch.context() as patch:  # as if counting took long
+        patch.setattr(decisions, "QUICK_WORK", -1)
+        patch.setattr(constrained, "QUICK_WORK", -1)
+        estimated = parse_space(case.text + where)
+        assert set(estimated.sample(20, seed=seed)) <= kept
+        assert not estimated.size.is_exact or estimated.size.derivations == len(expected)
 
 
 def test_samples_are_uniform():
