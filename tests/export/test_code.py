@@ -152,6 +152,7 @@ def test_every_op_can_be_exported():
         data = {"op": spelling, "kernel": 3, "out": 8, "groups": 2, "p": 0.1, "factor": 0.5, "squeeze": 2, "stride": 1}
         data |= {"channels": 8, "height": 32, "width": 32, "number": 1, "shares": 1}
         own = {"zeropad": {"padding": 1}, "bat": {"block": 8}, "halo": {"heads": 2, "queries": 2, "block": 8}}
+        own |= {"upsample": {"factor": 2}, "slice": {"start": 0, "stop": 4}}
         data |= own.get(spelling, {})
         known = {"op", *cls.__dataclass_fields__}
         if spelling == "dwconv":  # bound to a conv immediately
