@@ -60,7 +60,7 @@ def token_mixing() -> type:
             self.reduce = nn.Linear(hidden, positions, bias=bias) if hidden else None
 
         def forward(self, x: Tensor) -> Tensor:
-            y = self.expand(x.flatten(2))
+            y = self.expand(x.flatten(2).contiguous())  # after a layer norm the channels are innermost
             y = y if self.act is None else self.act(y)
             y = y if self.reduce is None else self.reduce(y)
             return y.reshape(x.shape)
