@@ -195,8 +195,8 @@ exact equality with the published numbers: parameters in both tables, MACs and a
 The language cannot express:
 
 - a softmax over parallel paths, except that of `sk3x3` (selective kernels) and `splat3x3` (ResNeSt);
-- networks with connections between distant parts: the second path of DPN, U-Nets, feature pyramids, HRNet. The input of
-  a stage is the output of the stage before it;
+- connections between stages: the input of a stage is the output of the stage before it. Within one block, taps connect
+  distant parts, and maps of other resolutions: DLA and HRNet are written as one block;
 - class tokens (ViT), and windows of attention that are shifted (Swin);
 - condensed and deformable convolutions. There are no ops for them yet; CONTRIBUTING.md describes how to add an op.
 """

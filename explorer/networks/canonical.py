@@ -26,7 +26,8 @@ from explorer.networks.block import Block
 from explorer.networks.ops.activation import Activation
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Merge
-from explorer.networks.ops.nested.fork import Fork, Part
+from explorer.networks.ops.nested.fork import Fork
+from explorer.networks.ops.nested.slices import channels_of
 from explorer.networks.ops.nested.taps import Tapped, as_forks
 from explorer.networks.walk import PlacedBlock, Segment
 
@@ -306,16 +307,17 @@ class _Sequence:
         (self.low, self.high), self.shape = values, shape
 
     def _with_whole_inputs(self, paths: list[_Sequence]) -> list[_Sequence]:
-        """Return the paths of a concatenation; those that are all shares of the channels in order become the input."""
+        """Return the paths of a concatenation; those that are all channels in their order become the input."""
         made: list[_Sequence] = []
-        ops = [path.steps[0].op if len(path.steps) == 1 else None for path in paths]
+        taken = [channels_of(path.steps[0].op, self.shape) if len(path.steps) == 1 else None for path in paths]
         place = 0
         while place < len(paths):
-            op = ops[place]
-            run = [Part(number, op.shares) for number in range(1, op.shares + 1)] if isinstance(op, Part) else []
-            is_whole = bool(run) and ops[place : place + len(run)] == run
+            stop, end = 0, place
+            while end < len(paths) and (found := taken[end]) is not None and found[0] == stop < self.shape.channels:
+                stop, end = found[1], end + 1
+            is_whole = stop == self.shape.channels
             made.append(self._inside(()) if is_whole else paths[place])
-            place += len(run) if is_whole else 1
+            place = end if is_whole else place + 1
         return made
 
     def _add_tapped(self, tapped: Tapped) -> None:

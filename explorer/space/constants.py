@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from explorer.space.arithmetic import compute
-from explorer.space.further_nodes import Pair
-from explorer.space.grammar import Alternatives, Arithmetic, ByPlace, Group, Node, Number, Reference
+from explorer.space.further_nodes import ByPlace, Pair
+from explorer.space.grammar import Alternatives, Arithmetic, Group, Node, Number, Reference
 
 MAX_NUMBERS = 1_000  # numbers of an expression with many choices; beyond it none are returned
 
@@ -22,8 +22,8 @@ def constants(node: Node, rules: Mapping[str, Node], stage: int = 0) -> frozense
         rules: Rule name -> expression.
         stage: The number of a stage, for what ``by_stage`` has there; 0 for any.
     """
-    if isinstance(node, ByPlace) and node.of == "stage" and 0 < stage <= len(node.options):
-        return constants(node.options[stage - 1], rules, stage)
+    if isinstance(node, ByPlace) and node.of == "stage" and stage and (here := node.at(stage)):
+        return constants(here[0], rules, stage)
     if isinstance(node, Number):
         return frozenset([node.value])
     if isinstance(node, Pair):

@@ -62,6 +62,10 @@ class Node:
         """The child nodes, in reading order."""
         return ()
 
+    def children_at(self, stage: int) -> tuple[Node, ...]:
+        """Return the child nodes in a stage, from its number; all for 0."""
+        return self.children
+
     def constant(self) -> Fraction | None:
         """The number that this node is without rules, variables and choices; None for any other node.
 
@@ -146,25 +150,6 @@ class MergeItem(Node):
     @property
     def children(self) -> tuple[Node, ...]:
         return tuple(value for _, value in self.arguments)
-
-
-@dataclass(eq=False, slots=True)
-class ByPlace(Node):
-    """``by_block(a, b)`` or ``by_stage(a, b)``: one of several layers or values, by the number of its place.
-
-    Attributes:
-        of: ``block``, the number of the block in its stage, or ``stage``, the number of the stage; both from 1.
-        options: One for each place.
-        place: Its place in the file.
-    """
-
-    of: str
-    options: tuple[Node, ...]
-    place: Place
-
-    @property
-    def children(self) -> tuple[Node, ...]:
-        return self.options
 
 
 @dataclass(eq=False, slots=True)
@@ -256,10 +241,7 @@ def walk(node: Node, stage: int = 0) -> Iterator[Node]:
         stage: The number of a stage, to skip what ``by_stage`` has for others; 0 for all.
     """
     yield node
-    children = node.children
-    if stage and isinstance(node, ByPlace) and node.of == "stage":
-        children = children[stage - 1 : stage]
-    for child in children:
+    for child in node.children_at(stage):
         yield from walk(child, stage)
 
 

@@ -247,6 +247,22 @@ EQUAL = {
         {"stem": "conv3x3(8) star_relu part(2, 2) conv3x3(8)"},
         {"stem": "conv3x3(8) part(2, 2) star_relu conv3x3(8)"},
     ),
+    "a share of the channels by its number or by its channels": (
+        {"stem": "conv3x3(8) part(2, 4) conv3x3(8)"},
+        {"stem": "conv3x3(8) slice(2, 4) conv3x3(8)"},
+    ),
+    "slices that are all channels": (
+        {"block": '"conv3x3 cat(slice(0, 3), slice(3, 4), slice(4)) +"'},
+        {"block": "conv3x3 +"},
+    ),
+    "an activation before or after pixels are repeated": (
+        {"stem": "conv3x3(8, s=2) gelu upsample conv1x1(8)"},
+        {"stem": "conv3x3(8, s=2) upsample gelu conv1x1(8)"},
+    ),
+    "an activation of no layer": (
+        {"stem": "conv3x3(8) token_mix(act=silu)"},
+        {"stem": "conv3x3(8) token_mix"},
+    ),
     "a trained threshold before or after the maximum": (
         {"stem": "conv3x3(8) frn tlu maxpool3x3(s=2)"},
         {"stem": "conv3x3(8) frn maxpool3x3(s=2) tlu"},
@@ -358,6 +374,14 @@ DIFFERENT = {
     "some shares": (
         {"block": '"conv3x3 cat(part(1, 4), part(2, 4), part(3, 4), part(3, 4)) +"'},
         {"block": "conv3x3 +"},
+    ),
+    "slices in another order": (
+        {"block": '"conv3x3 cat(slice(3), slice(0, 3)) +"'},
+        {"block": "conv3x3 +"},
+    ),
+    "an activation before or after interpolation": (
+        {"stem": "conv3x3(8, s=2) gelu upsample(mode=bilinear) conv1x1(8)"},
+        {"stem": "conv3x3(8, s=2) upsample(mode=bilinear) gelu conv1x1(8)"},
     ),
     "a threshold of each channel before or after they move": (
         {"stem": "conv3x3(8) frn tlu shuffle(2)"},

@@ -12,6 +12,7 @@ from functools import cache
 from typing import NamedTuple
 
 import explorer
+from tests.published.further_families import FURTHER_FAMILIES
 from tests.published.parallel_paths import PARALLEL_PATHS
 from tests.published.timm_networks import FIGURES, SIZES
 
@@ -358,5 +359,5 @@ def member(row: Published) -> explorer.Architecture:
     return space.architecture(space.named(row.choices))
 
 
-ROWS = list(read_table(TABLE + PARALLEL_PATHS + FIGURES))
+ROWS = list(read_table(TABLE + PARALLEL_PATHS + FIGURES + FURTHER_FAMILIES))
 FURTHER = list(read_table(MEMBERS + SIZES))

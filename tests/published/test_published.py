@@ -25,6 +25,7 @@ BUILT = list({row.family: row for row in sorted(ROWS + FURTHER, key=lambda row: 
 BUILT_SIDE = 64
 # Convs without padding need larger images, and the windows of MaxViT divide no smaller map.
 LARGER_SIDE = {"inception_v3": 96, "inception_resnet_v2": 96, "maxvit": 224, "halonet": 256, "bat_resnext": 256}
+LARGER_SIDE |= {"mobilevit": 256, "twins": 224}
 # One of each kind: squeeze and excitation, pre-activation, shuffled groups, layer norm, self-attention.
 QUICK = {"mobilenetv3_small_100", "resnetv2_18", "shufflenet_g3", "convnext_atto", "botnet26t_256"}
 

@@ -92,6 +92,44 @@ def test_with_a_choice_of_depth_the_list_has_an_entry_for_the_deepest_stage():
         space({"dil": "by_block(1, 2)"}, block=DILATED, stages=stages)
 
 
+def test_an_open_list_repeats_its_last_entry():
+    """With '...' at its end the last entry of by_block and by_stage holds for all further places, at any depth."""
+    made = only(
+        grammar={"exp": "by_block(1, 6, ...)", "kernel": "by_stage(dwconv3x3, dwconv5x5, ...)"},
+        block="conv1x1(w*exp) kernel conv1x1 +",
+        stages="{blocks: [1, 3, 1], width: [8, 8, 8]}",
+    )
+    thin = "conv1x1(out=8) conv5x5(out=8, g=8) conv1x1(out=8) +"
+    wide = "conv1x1(out=48) conv5x5(out=48, g=48) conv1x1(out=8) +"
+    assert [lines(made, 1), lines(made, 3)] == [[thin.replace("5x5", "3x3")], [thin]]
+    assert lines(made, 2) == [thin, wide, wide]
+
+
+def test_an_open_list_of_stages_repeats_its_last_entry():
+    """A list of stages that ends in '...' is as long as the others; a choice in it is one for each stage."""
+    made = only(stages="{blocks: [1, 2, ...], width: [8, 16, 32, 64], stride: [1, 2, ...]}")
+    assert [len(stage.blocks) for stage in made.stages] == [1, 2, 2, 2]
+    assert [shape.height for shape in made.stage_shapes()[1:]] == [16, 8, 4, 2]
+    made = space(stages="{blocks: [1, 2 | 3, ...], width: [8, 8, 8]}")
+    assert [name for name, _ in made.choices()] == ["stages.blocks@stage2", "stages.blocks@stage3"]
+    for stages in ("{blocks: [...], width: [8, 8]}", "{blocks: [1, ..., 2], width: [8, 8]}"):
+        with pytest.raises(SpaceError):
+            space(stages=stages)
+
+
+@pytest.mark.parametrize("widths", ["[4, 4]", "[4, 8*j]"])
+def test_choices_in_an_open_list(widths):
+    """Choices in an open list exist in the blocks that have its entries, also if states contain shapes."""
+    made = space(
+        {"kind": "by_block((relu | silu), (gelu | mish)?, ...)", "deep": "1 | 2 | 3"},
+        {"kind": "block", "deep": "stage"},
+        stages=f"{{blocks: [deep, 2], width: {widths}}}",
+        block="conv3x3 kind conv3x3 by_block(identity, bn | none, ...) +",
+        shortcut="{same: 'by_block(none | scale(0.5), identity, ...)'}",
+    )
+    assert agrees_with_trying(made) == made.count()
+
+
 @pytest.mark.parametrize("scope", ["network", "stage", "block", "use"])
 def test_choices_in_a_list_exist_only_in_their_block(scope):
     """A choice in an entry of by_block exists only if a block has the entry, whatever its scope and the depth are."""

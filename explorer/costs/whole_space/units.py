@@ -135,8 +135,9 @@ class Units:
             return known.numbers[stage - 1], [rule.blocks, rule.width, rule.stride, rule.dilation]
         shortcuts = known.shortcuts[stage - 1]
         item = rule.first if kind == "first" else rule.block
-        asked = [question for part in (item, *shortcuts) for question in known.of(part, (stage, block))]
-        return asked, [item, *shortcuts]
+        of_item = known.of(item, (stage, block)) if kind == "first" else known.at_block(item, stage, block)
+        of_shortcuts = (question for part in shortcuts for question in known.at_block(part, stage, block))
+        return [*of_item, *of_shortcuts], [item, *shortcuts]
 
     # Choices
 

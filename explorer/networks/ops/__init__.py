@@ -18,8 +18,8 @@ from explorer.networks.ops import (  # noqa: F401
     squeeze_excitation,
     zero,
 )
-from explorer.networks.ops.attention import bilinear, halo  # noqa: F401
-from explorer.networks.ops.nested import fork, taps  # noqa: F401
+from explorer.networks.ops.attention import bilinear, halo, positions, spatial_reduction  # noqa: F401
+from explorer.networks.ops.nested import fork, slices, taps  # noqa: F401
 from explorer.networks.ops.registry import registry
 
 __all__ = ["registry"]

@@ -174,6 +174,40 @@ class Affine(Op):
         return Call(trained_affine, (self.scale, self.bias))
 
 
+def channel_affine() -> type:
+    import torch
+    from torch import Tensor, nn
+
+    class ChannelAffine(nn.Module):
+        """One trained factor and one trained summand a channel (ResMLP)."""
+
+        def __init__(self, channels: int):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(channels, 1, 1))
+            self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.scale + self.bias
+
+    return ChannelAffine
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class ChannelAffine(Op):
+    """One trained factor and one trained summand per channel: Aff of ResMLP (Touvron et al. 2021, arXiv:2105.03404)."""
+
+    spelling = "channel_affine"
+    role = "scale"
+    cost_rule = {"params": "2*C"}
+
+    def cost(self, x: TensorShape) -> OpCost:
+        return OpCost(params=2 * x.channels)
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(channel_affine, (x.channels,))
+
+
 def shortcut_gate() -> type:
     from torch import Tensor, nn
 

@@ -1,4 +1,4 @@
-"""Blocks of pixels as channels, and the reverse."""
+"""Blocks of pixels as channels, and the reverse; and maps that are larger than their input."""
 
 from __future__ import annotations
 
@@ -84,3 +84,55 @@ class DepthToSpace(Op):
 
     def module(self, x: TensorShape) -> Call:
         return Call("PixelShuffle", (self.block,))
+
+
+def upsample() -> type:
+    from torch import Tensor, nn
+
+    class Upsample(nn.Module):
+        """A map of several times the height and width, by repeating pixels or by interpolation."""
+
+        def __init__(self, factor: int, bilinear: bool = False):
+            super().__init__()
+            self.factor, self.bilinear = factor, bilinear
+
+        def forward(self, x: Tensor) -> Tensor:
+            mode = "bilinear" if self.bilinear else "nearest"
+            return nn.functional.interpolate(x, scale_factor=self.factor, mode=mode)
+
+    return Upsample
+
+
+@registry.add
+@dataclass(frozen=True, slots=True)
+class Upsample(Op):
+    """A map of r times the height and width, by repeating pixels or bilinear (HRNet, arXiv:1904.04514, Fig. 2).
+
+    Bilinear interpolation has ``align_corners=False``. The receptive field of later layers is an upper bound.
+    """
+
+    spelling = "upsample"
+    role = "pool"
+    arguments = (
+        Argument("r", "factor", "whole", "factor of height and width", 2, 64),
+        Argument("mode", "mode", "word", "how values between pixels are found", words=("nearest", "bilinear")),
+    )
+    shape_rule = "C x r*H x r*W"
+
+    factor: int = 2
+    mode: str = "nearest"
+
+    def output_shape(self, x: TensorShape) -> TensorShape:
+        return x._replace(height=x.height * self.factor, width=x.width * self.factor)
+
+    def rearranges(self, x: TensorShape) -> bool:
+        return self.mode == "nearest"  # an activation can be before or after it
+
+    def values(self, low: float, high: float) -> tuple[float, float]:
+        return low, high
+
+    def shrinks(self) -> tuple[int | Fraction, int | Fraction]:
+        return Fraction(1, self.factor), Fraction(1, self.factor)
+
+    def module(self, x: TensorShape) -> Call:
+        return Call(upsample, (self.factor,), {"bilinear": True} if self.mode == "bilinear" else {})

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from explorer.space.choices import choice_name
 from explorer.space.conditions.instances import ANY_BLOCK, Instances
-from explorer.space.conditions.numbers import Names
+from explorer.space.conditions.numbers import NOTHING, Names
+from explorer.space.conditions.place_numbers import UnknownNumber
 from explorer.space.conditions.tied_choices import TiedChoices
 from explorer.space.conditions.truths import Open, Truths
 from explorer.space.grammar import Grammar, Point
@@ -58,11 +59,15 @@ class Conditions:
         self._truths = Truths()
         self._instances = Instances(grammar, self._truths)
         self._last = len(grammar.stages) + 1
-        found = [
-            (number, truth) for number, each in enumerate(grammar.where) for truth in self._instances.of(each.truth)
-        ]
-        self._any_block = frozenset(name for name in self._instances.points if name.endswith(f".{ANY_BLOCK}"))
-        self.names_blocks = any(re.search(r"\.block[0-9]", name) for name in self._instances.points)
+        found: list[tuple[int, bool | Open]] = []
+        for number, each in enumerate(grammar.where):
+            try:
+                found += [(number, truth) for truth in self._instances.of(each.truth)]
+            except UnknownNumber as error:
+                raise grammar.error(f"{each.text}: {error}", each.place) from None
+        names = NOTHING.union(*(truth.names for _, truth in found if isinstance(truth, Open)))
+        self._any_block = frozenset(name for name in names if name.endswith(f".{ANY_BLOCK}"))
+        self.names_blocks = any(re.search(r"\.block[0-9]", name) for name in names)
         self.start: Memory | Violated = _with(NOTHING_OPEN, found, [])
 
     def tied_choices(self, is_free: Callable[[Point, int], bool]) -> TiedChoices:

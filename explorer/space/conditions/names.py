@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from explorer.networks.ops.window import spell_size
-from explorer.space.further_nodes import Pair
+from explorer.space.derive.relevance import depends_on_block
+from explorer.space.further_nodes import ByPlace, Pair, TapItem
 from explorer.space.grammar import (
     SCOPES,
     Alternatives,
     Arithmetic,
-    ByPlace,
     Grammar,
     Node,
     Number,
@@ -26,7 +26,8 @@ from explorer.space.grammar import (
 
 STAGE_NUMBERS = {"w": "width", "s": "stride", "d": "dilation", "m": "blocks"}  # variable -> number of a stage
 NUMBERS = ("blocks", "width", "stride", "dilation")
-UNKNOWN_VARIABLES = ("in", "c", "i", "j")  # variables of a block that its choices alone do not determine
+BLOCK_NUMBERS = ("in", "i", "j")  # variables that differ between the blocks of a stage
+TAPPED = ".c"  # after the name of a tap: the channels of its tensor
 
 
 class Meaning(NamedTuple):
@@ -34,14 +35,17 @@ class Meaning(NamedTuple):
 
     Attributes:
         kind: ``choice`` (one of several texts), ``number`` (of a rule or of a choice point), ``stage`` (a number of a
-            stage) or ``blocks`` (the number of blocks of the network).
-        name: The name of the choice point, of the rule, or of the number of the stage.
+            stage), ``block`` (a variable of a block), ``tap`` (the channels of a tensor) or ``blocks`` (the number of
+            blocks of the network).
+        name: The name of the choice point, of the rule, of the number or the variable, or of the tap.
         scope: The smallest scope of the choices that it depends on.
+        is_numbered: Whether it depends on the number of the block, or on the channels there.
     """
 
     kind: str
     name: str
     scope: str
+    is_numbered: bool = False
 
     def stands_for_blocks(self, at: str) -> bool:
         """Whether it has a value for each block of the stage ``at``."""
@@ -53,6 +57,7 @@ class Meanings:
 
     Attributes:
         points: Name -> the choice points of that name: several if stages have their own.
+        taps: The names of the taps outside of shortcuts.
 
     Args:
         grammar: The space.
@@ -64,32 +69,52 @@ class Meanings:
         for point in grammar.points:
             self.points.setdefault(point.name, []).append(point)
         self._nodes = {point_of(node): node for node in reachable(grammar.rules, grammar.roots)}
+        layers = [part for stage in grammar.stages for part in (stage.block, stage.first)]
+        layers += [grammar.stem, grammar.head, *([] if grammar.transition is None else [grammar.transition])]
+        nodes = reachable(grammar.rules, layers)
+        self.taps = list(dict.fromkeys(node.name for node in nodes if isinstance(node, TapItem) and node.kind == "tap"))
         self._reached: dict[str, frozenset[Point | str]] = {}
+        self._differ = {  # numbers that differ between the blocks of a stage
+            number
+            for k, stage in enumerate(grammar.stages, 1)
+            for number in NUMBERS
+            if depends_on_block(grammar.rules, [number_of(stage, number)], k)
+        }
 
     def known(self) -> list[str]:
         """Return all names, for suggestions."""
         numeric = [name for name, node in self.grammar.rules.items() if self.is_number(node)]
-        return list(dict.fromkeys([*self.points, *numeric, *NUMBERS, *STAGE_NUMBERS]))
+        taps = [f"{name}{TAPPED}" for name in self.taps]
+        return list(dict.fromkeys([*self.points, *numeric, *NUMBERS, *STAGE_NUMBERS, *BLOCK_NUMBERS, *taps]))
 
     def meaning(self, name: str) -> Meaning | None:
         """Return what a name means; None for an unknown name, a rule without alternatives, or one without use."""
         rule = self.grammar.rules.get(name)
         if rule is not None and self.is_number(rule):
-            return Meaning("number", name, self._scope([rule]))
+            return Meaning("number", name, *self._scope([rule]))
         if name in self.points:
             node = self.node(self.points[name][0])
             scope = max((point.scope for point in self.points[name]), key=SCOPES.index)
             if name.removeprefix("stages.") in NUMBERS:
-                return Meaning("stage", name.removeprefix("stages."), "stage")
+                return self._number_of_stages(name.removeprefix("stages."))
             if self.is_number(node) or isinstance(node, Repeat):
                 is_count = isinstance(node, Repeat) and node.point is not None and node.point.options[0] != "none"
                 if is_count or not isinstance(node, Repeat):
-                    return Meaning("number", name, max(scope, self._scope([node]), key=SCOPES.index))
+                    inner, is_numbered = self._scope([node])
+                    return Meaning("number", name, max(scope, inner, key=SCOPES.index), is_numbered)
             return Meaning("choice", name, scope)
         if name == "n":
             return Meaning("blocks", name, "network")
+        if rule is None and name in BLOCK_NUMBERS:
+            return Meaning("block", name, "block", True)
+        if name.endswith(TAPPED) and name.removesuffix(TAPPED) in self.taps:
+            return Meaning("tap", name.removesuffix(TAPPED), "block", True)
         number = STAGE_NUMBERS.get(name, name.removeprefix("stages."))
-        return Meaning("stage", number, "stage") if number in NUMBERS and rule is None else None
+        return self._number_of_stages(number) if number in NUMBERS and rule is None else None
+
+    def _number_of_stages(self, number: str) -> Meaning:
+        differs = number in self._differ
+        return Meaning("stage", number, "block" if differs else "stage", differs)
 
     def node(self, point: Point) -> Node:
         """Return the node of a choice point."""
@@ -104,9 +129,9 @@ class Meanings:
         return isinstance(node, (Number, Variable, Arithmetic))
 
     def lacking(self, name: str) -> str:
-        """Return what a number reads that a condition does not know; empty if there is nothing: a variable of
-        ``UNKNOWN_VARIABLES``, ``by_block``, or a size of unequal sides."""
-        if name in UNKNOWN_VARIABLES and name not in self.grammar.rules:
+        """Return what a number reads that a condition does not know: ``c`` or a size of unequal sides; empty for
+        nothing."""
+        if name == "c" and name not in self.grammar.rules:
             return name
         roots = [self.grammar.rules[name]] if name in self.grammar.rules else []
         roots += [self.node(point) for point in self.points.get(name, ())]
@@ -119,10 +144,8 @@ class Meanings:
                 numbers.add(STAGE_NUMBERS[node.name])
         roots += [number_of(stage, number) for stage in self.grammar.stages for number in numbers]
         for node in reachable(self.grammar.rules, roots):
-            if isinstance(node, Variable) and node.name in UNKNOWN_VARIABLES:
+            if isinstance(node, Variable) and node.name == "c":
                 return node.name
-            if isinstance(node, ByPlace) and node.of == "block":
-                return "by_block"
             if isinstance(node, Pair):
                 return spell_size(node.value)
         return ""
@@ -162,17 +185,30 @@ class Meanings:
         if key not in self._reached:
             nodes = list(reachable(self.grammar.rules, roots, stage))
             points = {point for point in map(point_of, nodes) if point is not None}
-            self._reached[key] = frozenset({*points, *(node.name for node in nodes if isinstance(node, Reference))})
+            names = {node.name for node in nodes if isinstance(node, Reference)}
+            taps = {f"{node.name}{TAPPED}" for node in nodes if isinstance(node, TapItem)}
+            self._reached[key] = frozenset({*points, *names, *taps})
         return self._reached[key]
 
-    def _scope(self, roots: Iterable[Node]) -> str:
-        scopes = {"network"}
+    def _scope(self, roots: Iterable[Node]) -> tuple[str, bool]:
+        """Return the smallest scope that a number depends on, and whether it differs between the blocks of a stage."""
+        scopes, is_numbered = {"network"}, False
         for node in reachable(self.grammar.rules, roots):
             if (point := point_of(node)) is not None:
                 scopes.add(point.scope)
             if isinstance(node, ByPlace) or (isinstance(node, Variable) and node.name in STAGE_NUMBERS):
                 scopes.add("stage")
-        return max(scopes, key=SCOPES.index)
+            if self._differs_between_blocks(node):
+                scopes.add("block")
+                is_numbered = True
+        return max(scopes, key=SCOPES.index), is_numbered
+
+    def _differs_between_blocks(self, node: Node) -> bool:
+        if isinstance(node, ByPlace):
+            return node.of == "block"
+        return isinstance(node, Variable) and (
+            node.name in BLOCK_NUMBERS or STAGE_NUMBERS.get(node.name) in self._differ
+        )
 
 
 def number_of(stage: StageRule, name: str) -> Node:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import NamedTuple
 
+from explorer.networks.architecture import MAX_BLOCKS
 from explorer.networks.ops.base import TensorShape
 from explorer.space.count.questions import END, Answers, Question, Reachability, State, UnitQuestions
 from explorer.space.count.shortcut_use import decided, shortcut_questions
@@ -74,7 +75,7 @@ class Automaton:
             grammar.rules, (name for rule in grammar.stages for name in rule.shortcuts)
         )
         self.place_variables = relevance.place_variables(roots) if self.carries_shapes else set()
-        self._counted = [self._counts_blocks(k) for k in range(1, len(grammar.stages) + 1)]
+        self._counted = [self._blocks_to_count(k) for k in range(1, len(grammar.stages) + 1)]
         shaping = relevance.points(roots) if self.carries_shapes else None
         self.reachability = Reachability(grammar, questions, shaping)
         self.shapes = UnitShapes(grammar, questions, relevance, self.reachability.here)
@@ -234,7 +235,7 @@ class Automaton:
             return State("first", stage, left, place, shape, carried, listed(questions.firsts[stage - 1]), answers)
         place += not self.place_variables.isdisjoint(("i", "n"))
         if left > 1:
-            block += self._counted[stage - 1]
+            block = min(block + 1, self._counted[stage - 1])
             asked = questions.block(stage, block + 1)
             return State("block", stage, left - 1, place, shape, carried, listed(asked), answers, block)
         answers = tuple(a for a in answers if self._is_network(a[0]))
@@ -252,19 +253,19 @@ class Automaton:
         self._settled, self._steps = {}, {}
         self.shapes.forget()
 
-    def counts_blocks(self, k: int) -> bool:
-        """Whether states have the number of the block in stage ``k``."""
+    def counted_blocks(self, k: int) -> int:
+        """Return how many finished blocks of stage ``k`` states count: later ones are alike."""
         return self._counted[k - 1]
 
-    def _counts_blocks(self, k: int) -> bool:
-        """Whether states need the number of the block in stage ``k``."""
+    def _blocks_to_count(self, k: int) -> int:
         rule = self.grammar.stages[k - 1]
-        if self.questions.by_block[k - 1] or not self.carries_shapes:
-            return self.questions.by_block[k - 1] > 0
         roots = [rule.block, rule.first, *rule.shortcut_parts]
-        return "j" in self._relevance.place_variables(roots) or depends_on_block(
-            self.grammar.rules, [rule.width, rule.dilation], k
-        )
+        if self.carries_shapes and (
+            "j" in self._relevance.place_variables(roots)
+            or depends_on_block(self.grammar.rules, [rule.width, rule.dilation], k)
+        ):
+            return MAX_BLOCKS
+        return max(0, self.questions.by_block[k - 1] - 1)
 
     def output(self, state: State) -> TensorShape:
         """Return the output shape of a finished unit, of a block without the choices of its shortcut.

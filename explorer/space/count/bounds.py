@@ -119,9 +119,9 @@ class Bounds:
         """Return the state of the automaton without shapes."""
         found = END if state.kind == "end" else self._projected.get(state)
         if found is None:
-            counts = state.stage and self._automaton.counts_blocks(state.stage)
+            counted = self._automaton.counted_blocks(state.stage) if state.stage else 0
             answers = tuple(answer for answer in state.answers if answer[1] > 0)
-            block = state.block if counts else 0
+            block = min(state.block, counted)
             bare = state._replace(place=0, shape=None, numbers=None, answers=answers, block=block)
             found = self._projected[state] = self._automaton.opened(bare)
         return found

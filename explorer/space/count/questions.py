@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 from explorer.networks.ops.base import TensorShape
 from explorer.space.derive.architecture import StageNumbers
-from explorer.space.further_nodes import ForkItem
+from explorer.space.further_nodes import ByPlace, ForkItem
 from explorer.space.grammar import (
     SCOPES,
     Alternatives,
     Arithmetic,
-    ByPlace,
     Grammar,
     Group,
     MergeItem,
@@ -116,7 +115,11 @@ class UnitQuestions:
 
     def block(self, k: int, j: int) -> tuple[Question, ...]:
         """Return those of the branch of block ``j`` of stage ``k``, which is not the first."""
-        return self.of(self._stages[k - 1].block, (k, j)) if self.by_block[k - 1] else self.blocks[k - 1]
+        return self.at_block(self._stages[k - 1].block, k, j) if self.by_block[k - 1] else self.blocks[k - 1]
+
+    def at_block(self, node: Node, k: int, j: int) -> tuple[Question, ...]:
+        """Return those of an expression in block ``j`` of stage ``k``. Blocks beyond all lists have the same."""
+        return self.of(node, (k, min(j, self.by_block[k - 1])))
 
     def _blocks_with_own_questions(self, rule: StageRule, k: int) -> int:
         nodes = reachable(self._rules, [rule.block, *rule.shortcut_parts], k)
@@ -138,7 +141,7 @@ class UnitQuestions:
             return self._of_all(node.children, at)
         if isinstance(node, ByPlace):
             number = at[node.of == "block"]
-            return self._of_all(node.options[number - 1 : number] if number else node.options, at)
+            return self._of_all(node.at(number) if number else node.options, at)
         if isinstance(node, Alternatives):
             return (self._question(node, tuple(self.of(option, at) for option in node.options), at),)
         if isinstance(node, Repeat):
@@ -243,7 +246,7 @@ class State(NamedTuple):
         numbers: The numbers of the stage without those of its blocks; None if states contain no shapes.
         pending: The open questions of the unit.
         answers: The answers that affect the continuation.
-        block: Number of finished blocks of the stage; 0 if nothing depends on it.
+        block: Number of finished blocks of the stage, as far as anything depends on it.
     """
 
     kind: str

@@ -18,8 +18,8 @@ from explorer.networks.ops.window import sides
 from explorer.space.constants import constants
 from explorer.space.count.questions import Question, UnitQuestions, merged
 from explorer.space.derive.channels import later_blocks_keep_shape
-from explorer.space.further_nodes import ForkItem, UnitEnd
-from explorer.space.grammar import Alternatives, ByPlace, Grammar, Group, Node, OpItem, Reference, Repeat, Variable
+from explorer.space.further_nodes import ByPlace, ForkItem, UnitEnd
+from explorer.space.grammar import Alternatives, Grammar, Group, Node, OpItem, Reference, Repeat, Variable
 from explorer.space.grammar import reachable as nodes_of
 
 Asked = tuple[tuple[Question, ...], ...]  # what the shortcut of a block may ask: one entry for each possibility

@@ -135,7 +135,7 @@ class UnitShapes:
         return merged(found)
 
     def _of_shortcut(self, part: Node, state: State) -> tuple[Question, ...]:
-        return self._questions.of(part, (state.stage, block_of(state)))
+        return self._questions.at_block(part, state.stage, block_of(state))
 
     def stride_after(self, state: State) -> Size:
         """Return the stride that a finished transition leaves to the first block of its stage. Raises Fault."""

@@ -8,10 +8,9 @@ from explorer.networks.ops.base import Op
 from explorer.networks.ops.conv import Conv, DepthwiseConv
 from explorer.networks.ops.zero import Zero
 from explorer.space.derive.relevance import depends_on_block
-from explorer.space.further_nodes import ForkItem
+from explorer.space.further_nodes import ByPlace, ForkItem
 from explorer.space.grammar import (
     Alternatives,
-    ByPlace,
     Copied,
     Group,
     MergeItem,

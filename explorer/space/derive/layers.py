@@ -18,12 +18,11 @@ from explorer.space.choices import Lookup, with_choices
 from explorer.space.derive.layer import ANY_CONTEXT, Deferred, Formula, Layer, Paths, before_from, bound_layer, checked
 from explorer.space.derive.relevance import Relevance, depends_on_block
 from explorer.space.derive.steps import ByNumber, ForkSteps, Loop, Named, Span, Steps, Switch
-from explorer.space.further_nodes import ForkItem, Pair, TapItem, UnitEnd
+from explorer.space.further_nodes import ByPlace, ForkItem, Pair, TapItem, UnitEnd
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
     Broken,
-    ByPlace,
     Copied,
     Fault,
     Group,
@@ -218,10 +217,11 @@ class Resolver:
         number = self.variables.get("j" if node.of == "block" else "stage")
         if not isinstance(number, (int, Fraction)):
             raise Fault(node.place, f"by_{node.of} is not defined here")
-        if number > len(options):
+        index = node.entry(int(number))
+        if index >= len(options):
             message = f"by_{node.of} has {len(options)} entries, and none for {node.of} {number}"
             raise Fault(node.place, f"{self.with_choices()}{message}; write one for each {node.of}")
-        return options[int(number) - 1]
+        return options[index]
 
     def size(self, node: Node) -> Fraction | Size:
         """Return the number of a value, or the pair that it is. Raises Fault as ``value``."""

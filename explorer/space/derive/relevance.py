@@ -14,11 +14,10 @@ from explorer.networks.ops.base import Argument, Op, check_argument
 from explorer.networks.ops.conv import Conv
 from explorer.networks.ops.pool import AvgPool, BlurPool, MaxPool
 from explorer.networks.ops.window import sides, spell_size
-from explorer.space.further_nodes import ForkItem, Pair
+from explorer.space.further_nodes import ByPlace, ForkItem, Pair
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
-    ByPlace,
     Copied,
     Group,
     MergeItem,

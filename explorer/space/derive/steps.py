@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from explorer.space.derive.layer import Layer
-from explorer.space.further_nodes import UnitEnd
-from explorer.space.grammar import Broken, ByPlace, MergeItem, OpItem, Place, Point
+from explorer.space.further_nodes import ByPlace, UnitEnd
+from explorer.space.grammar import Broken, MergeItem, OpItem, Place, Point
 
 
 class Switch(NamedTuple):

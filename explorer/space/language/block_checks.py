@@ -14,11 +14,10 @@ from explorer.errors import Edit
 from explorer.networks.ops.nested.fork import MAX_NESTED
 from explorer.space.constants import constants
 from explorer.space.derive.relevance import depends_on_block
-from explorer.space.further_nodes import ForkItem, UnitEnd
+from explorer.space.further_nodes import ByPlace, ForkItem, UnitEnd
 from explorer.space.grammar import (
     Alternatives,
     Broken,
-    ByPlace,
     Group,
     MergeItem,
     Node,
@@ -268,14 +267,17 @@ class BlockChecks:
 
 def _length_fault(node: ByPlace, k: int, stages: int, sizes: frozenset[Fraction]) -> str:
     """Return what is wrong with the number of entries; "" if nothing is, or the number of blocks is unknown."""
+    if node.is_open:
+        return ""
     entries = len(node.options)
+    rest = ", or '...' at the end to repeat the last one"
     has = f"by_{node.of} has {entries} {'entry' if entries == 1 else 'entries'}"
     if node.of == "stage":
-        return "" if entries == stages else f"{has} for {stages} stages; write one for each stage"
+        return "" if entries == stages else f"{has} for {stages} stages; write one for each stage{rest}"
     blocks, has_choice = max(sizes, default=0), len(sizes) > 1
     if not blocks or entries == blocks:
         return ""
-    return f"{has}, but stage {k} has {blocks} blocks{' at most' * has_choice}; write one for each block"
+    return f"{has}, but stage {k} has {blocks} blocks{' at most' * has_choice}; write one for each block{rest}"
 
 
 def _joined(before: Runs, after: Runs) -> Runs:

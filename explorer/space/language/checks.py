@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from explorer.space.derive.relevance import Relevance
-from explorer.space.further_nodes import ForkItem
+from explorer.space.further_nodes import ByPlace, ForkItem
 from explorer.space.grammar import (
     Alternatives,
     Broken,
-    ByPlace,
     MergeItem,
     Node,
     Number,

@@ -12,10 +12,9 @@ from explorer.space.language.tokens import ExpressionError
 def resolve(meanings: Meanings, name: str, offset: int) -> Meaning:
     """Return what a name means. Raises ExpressionError for a name that no condition can have."""
     if variable := meanings.lacking(name):
-        reads = f"{name!r} depends on {variable!r}" if variable != name else f"{name!r} depends on the layers before it"
-        raise ExpressionError(
-            offset, f"{reads}, which a condition does not know; w is the stage's width, and w@stage1 that of stage 1"
-        )
+        reads = f"{name!r} depends on {variable!r}" if variable != name else f"{name!r} differs within a block"
+        fix = "write tap(a) before the layers whose input it is, and a.c here" if variable == "c" else "write a number"
+        raise ExpressionError(offset, f"{reads}, which a condition does not know; {fix}")
     means = meanings.meaning(name)
     if means is None:
         if name in meanings.grammar.rules:
@@ -51,7 +50,7 @@ def check_place(meanings: Meanings, means: Meaning, text: str, at: str, offset: 
         raise ExpressionError(offset, f"{name!r} is one choice for the network; {vary}", edit)
     place = offset + len(name) + 1
     found = re.fullmatch(r"stage([0-9]{1,4})(\.block[0-9]{1,4}|\.transition)?", at)
-    if found is None and (at not in ("stem", "head") or means.kind == "stage"):
+    if found is None and (at not in ("stem", "head") or means.kind in ("stage", "block")):
         places = [f"stage{k}" for k in range(1, last + 1)]
         near = similar_names(at, places)
         edits = [Edit(place, place + len(at), near[0])] if near else []

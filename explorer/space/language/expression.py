@@ -4,7 +4,7 @@
     seq     := { item | ";" }                             `none`, or `identity`, is the empty sequence
     item    := atom [ "?" | "{" n [ "," m ] "}" ]
     atom    := name [ "(" arg { "," arg } ")" ] | "(" expr ")" | fork | tap | "+" | "cat" | "gate(b=-6)"
-             | by_block "(" expr { "," expr } ")"
+             | by_block "(" expr { "," expr } [ "," "..." ] ")"
     fork    := ( "sum" | "cat" | "product" | "split" ) "(" expr "," expr { "," expr } ")"
     tap     := ( "tap" | "from" ) "(" name ")"
     arg     := [ name "=" ] ( sum | item | word )         a number (``values.py``), an activation, or one of some words

@@ -1,6 +1,7 @@
 """Reading the section ``stages`` of a space file.
 
-It has entries for all stages, lists with one entry for each stage, or is a list of mappings.
+It has entries for all stages, lists with one entry for each stage, or is a list of mappings. A list that ends in
+``...`` repeats its last entry.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ def stages_have_blocks(node: Entry | None) -> bool:
     """Return whether each stage of the section has a block of its own."""
     rows = node.items if isinstance(node, Sequence) else [node]
     return all(isinstance(row, Mapping) and any(key.text == "block" for key, _ in row.items) for row in rows)
+
+
+def _is_rest(entry: Entry) -> bool:
+    return isinstance(entry, Scalar) and entry.text == "..."
 
 
 class _StagesReader:
@@ -108,7 +113,10 @@ class _StagesReader:
         entries = {key: self._split(value) for key, value in self._mapping(node, "stages").items()}
         lists = {key: value.items for key, value in entries.items() if isinstance(value, Sequence)}
         self.shared = {key: value for key, value in entries.items() if key not in lists}
+        endless = {key for key, items in lists.items() if len(items) > 1 and _is_rest(items[-1])}
+        lists.update({key: lists[key][:-1] for key in endless})
         count = self._bounded(max((len(items) for items in lists.values()), default=1))
+        lists.update({key: lists[key] + lists[key][-1:] * (count - len(lists[key])) for key in endless})
         short: dict[str, Broken] = {}
         for key, items in lists.items():
             if not items:

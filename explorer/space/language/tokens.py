@@ -15,7 +15,7 @@ MAX_TOKENS = 50_000  # tokens and alternatives in all expressions of a file
 MAX_DIGITS = 18
 
 _TOKEN = re.compile(
-    r"(?P<size>\d{1,4}x\d{1,4}(?![\w.]))|(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d{1,2})?(?![\w.]))|(?P<name>[A-Za-z][A-Za-z0-9_]*)|(?P<sign>\*\*|//|[-+*/(){}|?=,;])",
+    r"(?P<size>\d{1,4}x\d{1,4}(?![\w.]))|(?P<number>\d+(?:\.\d+)?(?:[eE][+-]?\d{1,2})?(?![\w.]))|(?P<name>[A-Za-z][A-Za-z0-9_]*)|(?P<sign>\*\*|//|\.\.\.|[-+*/(){}|?=,;])",
     re.ASCII,
 )
 _HYPHENATED = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")

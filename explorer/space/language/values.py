@@ -5,7 +5,7 @@
     product := factor { ( "*" | "/" | "//" ) factor }
     factor  := "-" factor | atom [ "**" factor ]
     atom    := number | size | rule | variable | "(" value ")" | range(lo, hi, step) | function "(" sum { "," sum } ")"
-             | by_block "(" value { "," value } ")"
+             | by_block "(" value { "," value } [ "," "..." ] ")"
 
 Arithmetic is exact, see ``arithmetic.py``. Alternatives become a ``Point``.
 """
@@ -18,12 +18,11 @@ from fractions import Fraction
 from typing import TypeVar
 
 from explorer.errors import Edit, did_you_mean, similar_names
-from explorer.space.further_nodes import Pair
+from explorer.space.further_nodes import ByPlace, Pair
 from explorer.space.grammar import (
     Alternatives,
     Arithmetic,
     Broken,
-    ByPlace,
     Group,
     Node,
     Number,
@@ -179,11 +178,13 @@ class ValueParser(Cursor):
         """Parse the entries of ``by_block`` or ``by_stage``, each with ``read``."""
         self.take("(")
         options = [read()]
-        while self.take(","):
-            options.append(read())
+        is_open = False
+        while not is_open and self.take(","):
+            if not (is_open := self.take("...") is not None):
+                options.append(read())
         self.count_tokens(len(options), self.last.offset)
-        self.need(")", "',' or ')'")
-        return ByPlace(BY_PLACE[name], tuple(options), place)
+        self.need(")", "')'" if is_open else "',' or ')'")
+        return ByPlace(BY_PLACE[name], tuple(options), place, is_open)
 
     def function(self, token: Token) -> Node:
         """Parse the arguments of a function whose name was read."""

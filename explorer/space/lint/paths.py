@@ -8,8 +8,8 @@ from typing import NamedTuple
 from explorer.networks.ops.conv import Conv
 from explorer.networks.ops.regularisation import Dropout, DropPath
 from explorer.networks.ops.scale import Scale
-from explorer.space.further_nodes import ForkItem, UnitEnd
-from explorer.space.grammar import Alternatives, ByPlace, Group, MergeItem, Node, OpItem, Reference, Repeat, reachable
+from explorer.space.further_nodes import ByPlace, ForkItem, UnitEnd
+from explorer.space.grammar import Alternatives, Group, MergeItem, Node, OpItem, Reference, Repeat, reachable
 
 
 class Path(NamedTuple):

@@ -111,7 +111,7 @@ class Coverage:
     @cached_property
     def _rarity(self) -> dict[Level, float]:
         """How few of some random networks that are untried and within the limits have each level, up to 1."""
-        allowed = [each.choices for each in self._space.sample(SAMPLES) if self._candidate_of(each) is not None]
+        allowed = [each.choices for each in self._random if self._candidate_of(each) is not None]
         having = Counter(item for choices in allowed for item in choices.items())
         return {level: 1 / (1 + having[level.choice, level.option]) for level in self._levels}
 

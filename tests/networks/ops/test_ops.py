@@ -158,6 +158,10 @@ VALUES: dict[str, dict[str, list]] = {
     "blurpool": {"kernel": [UNSET, 3], "stride": [UNSET, 2, (1, 2)], "padding": [UNSET, "zero"]},
     "space_to_depth": {"block": [UNSET, 2, 4]},
     "depth_to_space": {"block": [UNSET, 2]},
+    "upsample": {"factor": [UNSET, 3], "mode": [UNSET, "bilinear"]},
+    "slice": {"start": [0, 3, 6], "stop": [UNSET, 6, 9]},
+    "sr_attn": {"heads": [3, 4], "reduction": [1, 2, 3], "bias": [UNSET, 0]},
+    "token_mix": {"hidden": [UNSET, 5], "act": [UNSET, SILU, PRELU], "bias": [UNSET, 0]},
     "subsample": {"stride": [UNSET, 2, 3, (1, 2)], "out": [UNSET, 12, 20]},
     "shuffle": {"groups": [3, 4]},
     "zero": {"stride": [UNSET, 2, 3, (2, 1)], "channels": [UNSET, 12, 20]},
@@ -286,6 +290,8 @@ def test_the_formulas_in_the_docs_are_the_costs(case: Case):
         pytest.skip("the formula includes distances, and no second scale")
     if getattr(op, "window", 0) or getattr(op, "grid", 0):
         pytest.skip("the formula is that of the whole map")
+    if getattr(op, "reduction", 2) == 1 or getattr(op, "hidden", 1) == 0:
+        pytest.skip("the formula is that of a smaller map, or of two layers")
     if getattr(op, "norm", "none") != "none":
         pytest.skip("the formula is that without norm")
     rule = registry.by_spelling[case.spelling].cost_rule

@@ -252,14 +252,14 @@ def test_conditions_know_places_units_and_paths():
 @pytest.mark.parametrize(
     ("stages", "condition", "message"),
     [
-        ('{blocks: 2, width: [8, "by_block(8, 16)"]}', "width@stage1 == 8", "'width' depends on 'by_block', which a"),
-        ("{blocks: 2, width: [8, 8*j]}", "w@stage1 == 8", "'w' depends on 'j', which a condition does not know"),
         ("{blocks: 2, width: 8, stride: [1, 2x1]}", "s@stage2 == 2", "'s' depends on '2x1', which a condition does"),
         ('{blocks: 1, width: [8, "by_stage(8, (16 | 24))"]}', "stages.width.1 == 16", None),
+        ('{blocks: 2, width: [8, "by_block(8, (16 | 24))"]}', "w@stage2.block2 == 16 and w@stage1 == 8", None),
+        ('{blocks: 2, width: [8, "by_block(8, (16 | 24), ...)"]}', "w@stage2 <= 16", None),
     ],
 )
-def test_numbers_that_differ_within_a_stage_are_unknown_to_conditions(stages, condition, message):
-    """A condition on a number that differs between blocks, or that is a size, is an error that says so."""
+def test_numbers_of_stages_and_sizes_in_conditions(stages, condition, message):
+    """A condition can name a number that differs between stages or blocks; a size is an error that says so."""
     lines = f"{text(stages=stages)}where: [{condition}]\n"
     if message is None:
         assert parse_space(lines).count() == 1

@@ -58,6 +58,9 @@ def made(*conditions: str) -> SearchSpace:
         ("n <= 3", "depth@stage1 + depth@stage2 <= 3"),
         ("n <= 3", "blocks@stage1 + blocks@stage2 <= 3"),
         ("deep == 2", "deep > 1"),
+        ("in@stage2.block1 == 16", "w@stage1 == 16"),
+        ("i@stage2.block1 == 2", "depth@stage1 == 1"),
+        ("j <= 2", "m <= 2"),
     ],
 )
 def test_spellings_with_one_meaning(written, same):
@@ -84,8 +87,9 @@ ERRORS = {
     "if deep == 2 then act == relu": (5, "'if a then b' is written 'a implies b'"),
     "wide@stage1.block1 == 8": (5, "'wide' has one value for a stage; write 'wide@stage1'"),
     "same-act == relu": (5, "the rule 'same-act' is no choice: it has no alternatives"),
-    "hid > 8": (5, "'hid' depends on 'in', which a condition does not know"),
-    "in > 8": (5, "'in' depends on the layers before it"),
+    "c > 8": (5, "'c' differs within a block, which a condition does not know; write tap(a) before the layers"),
+    "a.c > 8": (5, "unknown name 'a.c' in a condition"),
+    "in@stem > 8": (8, "unknown place 'stem' of 'in'"),
     "each == bn": (5, "'each' varies by use, and a condition cannot name a use"),
     "attn@stage1 == attn@stage2": (5, "blocks of stage1 and of stage2 in one condition"),
     "wide >": (11, "found the end, expected a number or a name"),

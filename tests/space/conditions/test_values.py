@@ -70,7 +70,7 @@ def test_a_condition_counts_what_python_counts(condition, holds):
         "max(wide@stage1) > 1": "max takes two values or more, found 1",
         "attn in (se, relu)": "attn has no alternative 'relu)'",
         "wide@stage1 in (8, attn)": "attn is a choice of layers",
-        "in == 8": "which a condition does not know",
+        "c == 8": "which a condition does not know; write tap(a) before the layers",
     }.items(),
 )
 def test_mistakes_in_functions_and_lists(condition, message):

@@ -82,6 +82,9 @@ _LAYERS = {
     "scale": "scale multiply scalar",
     "skipinit": "skipinit rezero",
     "shuffle": "shuffle channelshuffle shufflechannels",
+    "upsample": "upsample upsample2d upsampling upsampling2d upsamplingnearest2d upsamplingbilinear2d interpolate",
+    "pos_embed": "posembed positionembedding positionalembedding positionalencoding posenc",
+    "token_mix": "tokenmix tokenmixing tokenmixer spatialmlp",
     "zero": "zero zeroize zeros zeroop",
     "subsample": "subsample zeropad pad zeropadshortcut lambdalayer optiona",
     "none": "none skip skipconnect skipconnection noop nop identity nothing empty passthrough null identitymapping",
@@ -102,7 +105,7 @@ LEFT_OUT = {
 UNKNOWN = {
     **dict.fromkeys(("softplus", "celu", "glu", "softsign", "relu2", "threshold"), "activation"),
     **dict.fromkeys(("lstm", "gru", "rnn", "embedding", "transformer", "lstmcell"), "layer of sequences"),
-    **dict.fromkeys(("upsample", "convtranspose2d", "convtranspose", "deconv", "unpool", "interpolate"), "upsampling"),
+    **dict.fromkeys(("convtranspose2d", "convtranspose", "deconv", "unpool"), "transposed convolution"),
     **dict.fromkeys(
         ("conv1d", "conv3d", "maxpool3d", "maxpool1d", "avgpool1d", "avgpool3d"),
         "layer for 1-D or 3-D input (a signal is an image of height 1, its kernels are 1xK)",
