@@ -203,6 +203,9 @@ class Number(Node):
         return self.value
 
 
+DEFAULT_STRIDE = Number(Fraction(1))  # of a stage without a stride: no other node is this object
+
+
 @dataclass(eq=False, slots=True)
 class Variable(Node):
     """One of the variables ``w``, ``in``, ``c``, ``s``, ``d``, ``i``, ``n``, ``j``, ``m``."""

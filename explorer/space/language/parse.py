@@ -11,7 +11,19 @@ from typing import NamedTuple
 from explorer.analysis.limits import Limit, parse_bound
 from explorer.analysis.quantities import BEFORE_TRAINING
 from explorer.errors import Edit, ExplorerError, Problem, did_you_mean, similar_names
-from explorer.space.grammar import SCOPES, Broken, Grammar, Node, Point, Reference, StageRule, point_of, reachable, walk
+from explorer.space.grammar import (
+    SCOPES,
+    Broken,
+    Grammar,
+    Node,
+    Place,
+    Point,
+    Reference,
+    StageRule,
+    point_of,
+    reachable,
+    walk,
+)
 from explorer.space.language.block_checks import BlockChecks
 from explorer.space.language.checks import Checks
 from explorer.space.language.conditions import read_conditions
@@ -159,13 +171,21 @@ class _Reader:
             rules=sections.rules,
             points=self._points(image.sides, stem, head, between, stages),
             limits=limits,
-            places={key.text: (key.line, key.column) for key, _ in self.root.items}
-            | {f"grammar.{name}": (scalar.line, scalar.column) for name, scalar in rules.items()},
+            places=self._places(rules),
             allowed=allowed,
             sides=image.sides,
         )
         where = self.entries.get("where")
         return grammar if where is None else replace(grammar, where=read_conditions(where, grammar, self.problems))
+
+    def _places(self, rules: dict[str, Scalar]) -> dict[str, Place]:
+        """Return the places of the sections, of the rules, and of the keys of ``vary`` and ``shortcut``."""
+        places = {key.text: (key.line, key.column) for key, _ in self.root.items}
+        places |= {f"grammar.{name}": (scalar.line, scalar.column) for name, scalar in rules.items()}
+        for section in ("vary", "shortcut"):
+            if isinstance(entry := self.entries.get(section), Mapping):
+                places |= {f"{section}.{key.text}": (key.line, key.column) for key, _ in entry.items}
+        return places
 
     def _set_numeric(self, rules: dict[str, Scalar]) -> None:
         """Note which rules are numeric."""

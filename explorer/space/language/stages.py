@@ -8,7 +8,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-from explorer.space.grammar import Broken, Node, Number, Place, StageRule
+from explorer.space.grammar import DEFAULT_STRIDE, Broken, Node, Number, Place, StageRule
 from explorer.space.language.foreign import keys as foreign_keys
 from explorer.space.language.foreign import sections as foreign_sections
 from explorer.space.language.sections import Sections
@@ -16,7 +16,8 @@ from explorer.space.language.shortcuts import Shortcuts, read_shortcuts
 from explorer.space.language.yaml import Entry, Mapping, Scalar, Sequence, edit_of
 
 STAGE_KEYS = ("blocks", "width", "stride", "dilation", "block", "first", "shortcut")
-STAGE_NUMBERS = {"blocks": None, "width": None, "stride": 1, "dilation": 1}  # key -> default, None if it is required
+# Key -> default, None if it is required.
+STAGE_NUMBERS = {"blocks": None, "width": None, "stride": DEFAULT_STRIDE, "dilation": Number(Fraction(1))}
 MAX_STAGES = 64
 
 
@@ -66,13 +67,13 @@ class _StagesReader:
         blocks, width, stride, dilation = numbers
         return StageRule(blocks, width, stride, dilation, block, first, self._shortcuts(row), row.place)
 
-    def _number(self, number: int, row: _Row, key: str, default: int | None) -> Node:
+    def _number(self, number: int, row: _Row, key: str, default: Node | None) -> Node:
         if key in row.entries:
             return self._expression(row, key)
         if key in row.lacking:
             return row.lacking[key]
         if default is not None:
-            return Number(Fraction(default))
+            return default
         missing = Broken(row.place, f"stage {number} has no {key}")
         self.sections.problems.add(row.place, missing.message)
         return missing
