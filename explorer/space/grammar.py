@@ -195,9 +195,10 @@ class Broken(Node):
 
 @dataclass(eq=False, slots=True)
 class Number(Node):
-    """A literal number."""
+    """A literal number. ``place``: in the file, None for a default."""
 
     value: Fraction
+    place: Place | None = None
 
     def constant(self) -> Fraction | None:
         return self.value

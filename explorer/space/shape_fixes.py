@@ -30,10 +30,33 @@ def shape_edits(text: str, problem: Problem) -> Iterator[Edit]:
     elif "a merge is allowed only in a block" in problem.message:
         start, line = offset_of(text, (problem.line, 1)), line_of(text, problem.line)
         yield Edit(start, start + len(line), re.sub(r"\s*\+(?=\s|$)", "", line))
+    elif found := re.search(r"(\d+) (?:groups|heads) .*nearest that fit: ([\d, ]+)", problem.message):
+        yield from _with_divisor(text, problem, found[1], found[2].split(", "))
     elif "end it with 'fc'" in problem.message:
+        yield from _with_classes(text, problem)
         at = offset_of(text, (problem.line, problem.column))
         end = at + len(re.match(r"[^\n#]*", text[at:])[0].rstrip())  # type: ignore[index]
         yield Edit(end, end, " fc")
+
+
+def _with_divisor(text: str, problem: Problem, number: str, fitting: list[str]) -> Iterator[Edit]:
+    """Yield the edits that write numbers of groups or heads that divide the channels."""
+    start = offset_of(text, (problem.line, problem.column))
+    line = line_of(text, problem.line)[problem.column - 1 :]
+    if found := re.search(rf"(?:\bg\s*=\s*|\bheads\s*=\s*|\()(?P<number>{number})\s*(?=[,)])", line):
+        for divisor in fitting:
+            yield Edit(start + found.start("number"), start + found.end("number"), divisor)
+
+
+def _with_classes(text: str, problem: Problem) -> Iterator[Edit]:
+    """Yield the edit that leaves the outputs of a last ``fc(100)`` to the classes, and the one of the classes."""
+    start, line = offset_of(text, (problem.line, 1)), line_of(text, problem.line)
+    last = re.search(r"\bfc\((\d+)\)\s*(?=#|$)", line)
+    if last is None:
+        return
+    yield Edit(start + last.start(), start + last.end(), "fc")
+    if classes := re.search(r"^classes:\s*(\d+)", text, re.MULTILINE):
+        yield Edit(*classes.span(1), last[1])
 
 
 def _without_strides(text: str, problem: Problem) -> Iterator[Edit]:

@@ -161,7 +161,7 @@ WARNED = [
         "pool-without-stride",
         {"head": "avgpool fc"},
         (6, 7),
-        "avgpool has stride 1 in the head, so it is left out; write 'gap' for the average of the whole map, or a stride",
+        "avgpool has stride 1 in the head, so it is left out; write 'gap' for the average of the whole map, or a",
         {"head": "avgpool8x8(s=8) fc"},
     ),
     (
@@ -175,7 +175,7 @@ WARNED = [
         "default-stride",
         {"stages": "{blocks: 2, width: [8, 16]}"},
         (4, 1),
-        "the 2 stages have no stride, so the map keeps its size; write 'stride: [1, 2]' if each halves it, or 'stride: 1",
+        "the 2 stages have no stride, so the map keeps its size; write 'stride: [1, 2]' if each halves it, or 'stride",
         {"stages": "{blocks: 2, width: [8, 16], stride: 1}"},
     ),
     (

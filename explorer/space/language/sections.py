@@ -18,6 +18,8 @@ from explorer.space.language.source_text import applied
 from explorer.space.language.tokens import ExpressionError, TooManyTokens
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, kind_of
 
+_FOR_EMPTY = {"head": "gap fc", "block": "conv3x3 bn relu conv3x3 bn + relu"}  # sections that need layers
+
 
 class Sections:
     """The state of reading one file.
@@ -64,8 +66,9 @@ class Sections:
         if not isinstance(node, Scalar):
             return self._from_entry(node, what, home)
         if not node.text.strip():
-            message = f"{what} is empty; write 'none' for no layer at all"
-            self.problems.add(node, message, *([] if home == "number" else [edit_of(self.problems.text, node, "none")]))
+            new = _FOR_EMPTY.get(what, "none")
+            message = f"{what} is empty; write {new!r}{' for no layer at all' if new == 'none' else ''}"
+            self.problems.add(node, message, *([] if home == "number" else [edit_of(self.problems.text, node, new)]))
             return Broken((node.line, node.column), message)
         return node
 

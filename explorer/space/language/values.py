@@ -137,7 +137,7 @@ class ValueParser(Cursor):
         token = self.now
         place = self.place(token.offset)
         if self.take("number"):
-            return Number(Fraction(token.text))
+            return Number(Fraction(token.text), place)
         if self.take("size"):
             height, width = map(int, token.text.split("x"))
             return Pair((height, width), place) if height != width else Number(Fraction(height))
@@ -167,6 +167,8 @@ class ValueParser(Cursor):
         known = self.names.numeric() if self.owner else []
         message = f"unknown name {name[:64]!r}{self.context(token.offset)}{did_you_mean(name, known)}"
         near = similar_names(name, known)
+        if not near and self.owner:
+            message += f"; write a rule of numbers for it in the grammar, as in '{name[:64]}: 1 | 2'"
         return self.fault(
             token.offset, message, *(Edit(token.offset, token.offset + len(name), best) for best in near[:1])
         )
@@ -215,7 +217,11 @@ class ValueParser(Cursor):
             self.need(")" if last else ",", "')'" if last else "',': range(lo, hi, step)")
         low, high, step = bounds
         if step <= 0 or high < low:
-            raise NumberError(token.offset, f"range({low}, {high}, {step}) is empty; it needs lo <= hi and step > 0")
+            end = self.last.offset + len(self.last.text)
+            numbers = min(low, high), max(low, high), abs(step) or Fraction(1)
+            turned = f"range({', '.join(map(spell_number, numbers))})"
+            message = f"range({low}, {high}, {step}) is empty; it needs lo <= hi and step > 0: write {turned}"
+            raise NumberError(token.offset, message, Edit(token.offset, end, turned))
         count = int((high - low) / step) + 1
         if count > MAX_OPTIONS:
             raise NumberError(token.offset, f"a range of {count:,} values; at most {MAX_OPTIONS:,} are allowed")

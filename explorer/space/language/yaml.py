@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from ruamel.yaml import YAML
@@ -286,10 +286,13 @@ class _Composer:
                 self._refuse(child, "merge key '<<'; write the text out")
             start = next(self.events)
             value = self._unsplit(self._entry(start, event.flow_style), event, start)
+            if isinstance(value, Scalar) and not value.text and value.is_plain:
+                value = replace(value, line=key.line, column=key.column)  # YAML has it at the next word
             last = value.span[1]
             if key.text in pairs:
                 first = pairs[key.text][0]
-                self.problems.add(key, f"the key {key.text[:80]!r} occurs twice, first in line {first.line}")
+                twice = f"the key {key.text[:80]!r} occurs twice, first in line {first.line}"
+                self.problems.add(key, f"{twice}; remove one of them")
                 continue
             pairs[key.text] = (key, value)
         end = child.end_mark.index if event.flow_style else last

@@ -214,12 +214,13 @@ class _Finder:
     def default_stride(self) -> Found:
         """Find several stages that keep the size of the map because none has a stride."""
         stages = self.grammar.stages
-        if len(stages) > 1 and all(stage.stride is DEFAULT_STRIDE for stage in stages):
-            if found := where_found(self.sample.examples, keeps_map):
-                strides = ", ".join(["1"] + ["2"] * (len(stages) - 1))
-                message = f"the {len(stages)} stages have no stride, so the map keeps its size{found[1]}"
-                fix = f"write 'stride: [{strides}]' if each halves it, or 'stride: 1'"
-                yield self.grammar.places["stages"], message, fix
+        if len(stages) < 2 or any(stage.stride is not DEFAULT_STRIDE for stage in stages):
+            return
+        if found := where_found(self.sample.examples, keeps_map):
+            strides = ", ".join(["1"] + ["2"] * (len(stages) - 1))
+            message = f"the {len(stages)} stages have no stride, so the map keeps its size{found[1]}"
+            fix = f"write 'stride: [{strides}]' if each halves it, or 'stride: 1'"
+            yield self.grammar.places["stages"], message, fix
 
     def share_ratios(self) -> Found:
         """Find reduction ratios below 1."""

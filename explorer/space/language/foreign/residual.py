@@ -173,6 +173,26 @@ def idle_blocks(scan: Scan) -> Iterator[Finding]:
             yield Finding(word.start, message, (Edit(word.start, last.end, "zero +"),))
 
 
+def zero_ops(scan: Scan) -> Iterator[Finding]:
+    """``none`` beside ``skip_connect`` among alternatives, as in DARTS and NAS-Bench-201: the zero op and no layer."""
+    if scan.home == "number":
+        return
+    signs = [k for k, lexeme in enumerate(scan.lexemes) if lexeme.text == "|"]
+    alone = [k for k in {*(k - 1 for k in signs), *(k + 1 for k in signs)} if scan.at(k).kind == "name"]
+    idle = [k for k in sorted(alone) if is_idle(scan.at(k).text, scan.rules)]
+    zeros = [k for k in idle if scan.at(k).text in ("none", "None")]
+    skips = [k for k in idle if words.plain(scan.at(k).text) in words.SKIPS]
+    for k in zeros if skips else ():
+        message = (
+            f"'none' beside {scan.at(skips[0]).text!r}: the op that puts out zeros is written zero, no layer identity"
+        )
+        yield Finding(scan.at(k).start, message, (Edit(scan.at(k).start, scan.at(k).end, "zero"),))
+    for k in skips if zeros else ():
+        message = f"unknown name {scan.at(k).text!r}; did you mean 'identity'?"
+        if scan.at(k).text != "identity":
+            yield Finding(scan.at(k).start, message, (Edit(scan.at(k).start, scan.at(k).end, "identity"),))
+
+
 def separates_layers(text: str, rules: Container[str]) -> bool:
     """Whether ``;`` is between layers in the way of other tools, not between units: a unit has a merge, or a rule that
     may have one, and does not begin with a merge."""
@@ -213,6 +233,19 @@ def _one_of_two(scan: Scan, first: int, second: int, rules: Container[str]) -> E
     return Edit(scan.at(first).start, scan.at(first).end, "")
 
 
+def _as_sum(scan: Scan, merges: list[int], rules: Container[str]) -> str:
+    """Return ``a + b + identity`` as a sum of parallel paths with the shortcut; "" if the text ends otherwise."""
+    ends = [-1, *merges, len(scan.lexemes)]
+    rows = [
+        scan.text[scan.at(first).end * (first >= 0) : scan.at(last).start].strip() for first, last in pairwise(ends)
+    ]
+    is_path = [bool(row) and (is_idle(row, rules) or role(row.split()[0], rules) == "conv") for row in rows]
+    if not all(is_path) or {scan.at(k).text for k in merges} != {"+"}:
+        return ""
+    paths = [row for row in rows if not is_idle(row, rules)]
+    return f"sum({', '.join(paths)}) +" if len(paths) > 1 else f"{paths[0]} +" if paths else ""
+
+
 def _with_one_merge(text: str, rules: Container[str]) -> str:
     scan = Scan(text, "layers", rules)
     merges = [
@@ -221,6 +254,8 @@ def _with_one_merge(text: str, rules: Container[str]) -> str:
         if lexeme.text in ("+", "gate") or (lexeme.text == "cat" and scan.at(k + 1).text != "(")
     ]
     top = [k for k in merges if scan.outer[k] < 0]
+    if len(top) > 1 and (summed := _as_sum(scan, top, rules)):
+        return summed
     if len(top) > 1:
         return " ".join(
             applied(text, [_one_of_two(scan, first, second, rules) for first, second in pairwise(top)]).split()

@@ -16,11 +16,13 @@ Detector = Callable[[Scan], Iterator[Finding]]
 # In each round the first of these that finds something is applied. Those before others make a text that they can read.
 DETECTORS: tuple[Detector, ...] = (
     signs.plain_signs,
+    signs.comments,
     signs.resolvers,
     signs.references,
     residual.inputs,
     residual.functions,
     residual.idle_blocks,
+    residual.zero_ops,
     calls.split_sizes,
     calls.kernel_choices,
     calls.calls,
