@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from explorer.errors import Edit, Problem
+from explorer.space.language.foreign.residual import one_choice
 from explorer.space.language.source_text import in_yaml, line_of, offset_of
 
 _CONV = re.compile(r"\b(?:dw)?conv\d+x\d+(?P<args>\([^()]*(?:\((?:[^()]|\([^()]*\))*\)[^()]*)*\))?")
@@ -23,7 +24,8 @@ def shape_edits(text: str, problem: Problem) -> Iterator[Edit]:
         yield from _at_merge(text, problem)
     elif found := re.search(r"stage (\d+).*: the stride is (\d+), but the map has only", problem.message):
         yield from _stride_of(text, int(found[1]))
-    elif "the layers shrink by 1, the stride is" in problem.message:
+    elif "the layers shrink by 1, the stride is" in problem.message or "gives a block with no merge" in problem.message:
+        yield from _one_choice(text, problem)
         yield from _strided(text, problem)
     elif "write strides under 'stages'" in problem.message:
         yield from _without_strides(text, problem)
@@ -37,6 +39,15 @@ def shape_edits(text: str, problem: Problem) -> Iterator[Edit]:
         at = offset_of(text, (problem.line, problem.column))
         end = at + len(re.match(r"[^\n#]*", text[at:])[0].rstrip())  # type: ignore[index]
         yield Edit(end, end, " fc")
+
+
+def _one_choice(text: str, problem: Problem) -> Iterator[Edit]:
+    """Yield the edit that makes a choice of one layer of ``conv3x3 bn relu | silu``, whose alternatives are rows."""
+    named = re.search(r"\bwith ([\w-]+)=|the rule '([\w-]+)'", problem.message)
+    name = (named[1] or named[2]) if named else "block"
+    entry = re.search(rf"^[ ]*{re.escape(name)}:[ ]*([^#\n]*[^#\s])", text, re.MULTILINE)
+    if entry is not None and (new := one_choice(entry[1], ())):
+        yield Edit(*entry.span(1), new)
 
 
 def _with_divisor(text: str, problem: Problem, number: str, fitting: list[str]) -> Iterator[Edit]:
@@ -60,7 +71,9 @@ def _with_classes(text: str, problem: Problem) -> Iterator[Edit]:
 
 
 def _without_strides(text: str, problem: Problem) -> Iterator[Edit]:
-    """Yield the edit that removes constant strides from the line of a block."""
+    """Yield the edits that give the block's stride to a pool, and that remove constant strides from a line."""
+    for pool in re.finditer(r"\bavgpool(\d)x\1\(s\s*=\s*\1\)", text):
+        yield Edit(*pool.span(), "avgpool")
     start = offset_of(text, (problem.line, 1))
     line = line_of(text, problem.line)
     new = re.sub(r"\(s\s*=\s*\d+\)|,\s*s\s*=\s*\d+|(?<=\()s\s*=\s*\d+,\s*", "", line)

@@ -172,6 +172,30 @@ WARNED = [
         {"transition": "avgpool conv1x1"},
     ),
     (
+        "pool-without-stride",
+        {"shortcut": "{changed: avgpool2x2 conv1x1 bn}"},
+        (7, 21),
+        "avgpool2x2 has stride 1, the default, so it does not halve the map; write avgpool2x2(s=s), or avgpool2x2(s=1)",
+        {"shortcut": "{changed: avgpool conv1x1 bn}"},
+    ),
+    (
+        "unused-dilation",
+        {"stages": "{blocks: 2, width: [8, 16], stride: [1, 2], dilation: [1, 2]}"},
+        (4, 9),
+        "the stage has a dilation, but no layer of its blocks reads it; write d=d in the convolutions that have it",
+        {
+            "stages": "{blocks: 2, width: [8, 16], stride: [1, 2], dilation: [1, 2]}",
+            "block": "conv3x3 bn relu conv3x3(d=d) bn + relu",
+        },
+    ),
+    (
+        "shared-width",
+        {"stages": "{blocks: 2, width: 8 | 16 | 32, stride: [1, 2, 2]}"},
+        (4, 9),
+        "the 3 stages have one width, a choice of as many numbers; write 'width: [8, 16, 32]' for one number a stage",
+        {"stages": "{blocks: 2, width: 8 | 16, stride: [1, 2, 2]}"},
+    ),
+    (
         "default-stride",
         {"stages": "{blocks: 2, width: [8, 16]}"},
         (4, 1),

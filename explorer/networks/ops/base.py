@@ -338,7 +338,8 @@ def check_argument(spelling: str, argument: Argument, value: Any) -> Any:
         raise ArchitectureError(f"{where} must be finite, found {value}")
     if argument.kind in ("whole", "size"):
         if isinstance(value, float) or value != int(value):
-            raise ArchitectureError(f"{where} must be a whole number, found {value}")
+            share = f"; a share of the stage's width is w*{value}" if argument.name == "out" and 0 < value < 1 else ""
+            raise ArchitectureError(f"{where} must be a whole number, found {value}{share}")
         value = int(value)
     if not argument.low <= value <= argument.high:
         raise ArchitectureError(f"{where} must be in {argument.low:g}..{argument.high:g}, found {_spell(value)[:40]}")

@@ -158,6 +158,7 @@ class Conv(Op):
                 raise ArchitectureError(
                     f"{self.groups} groups do not divide the {channels} {side} channels of {self}"
                     f"{nearest_divisors(channels, self.groups)}"
+                    f"{'; a depthwise conv is dwconv' if self.groups in (self.out, channels_in) else ''}"
                 )
 
     def cost(self, x: TensorShape) -> OpCost:

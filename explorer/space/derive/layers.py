@@ -151,7 +151,7 @@ class Resolver:
     Args:
         program: The flattened expressions.
         lookup: Returns the chosen option of a choice point.
-        variables: The numbers of w, in, s (also a pair), d, i, n, j, m, as far as they are defined, and of the ``stage``.
+        variables: The numbers of w, in, s (also a pair), d, i, n, j, m, as far as defined, and of the ``stage``.
 
     Attributes:
         through: The noted rules that were read, outermost first, with the layers that they gave.

@@ -57,7 +57,7 @@ class ValueParser:
         if kind == "sign" and text in _FOREIGN:
             new = "implies" if text == "=>" and self._is_compared(start) else _FOREIGN[text]
             blank = "" if self.text[match.end() : match.end() + 1] == " " else " "
-            before = "" if start and self.text[start - 1] == " " else " "
+            before = "" if not start or self.text[start - 1] in " (" else " "
             edit = Edit(start, match.end(), f"{before}{new}{blank}" if new.isalpha() else new)
             raise ExpressionError(start, f"found {text!r}; write {new!r}", edit)
         if kind == "name" and text.lower() in _WORDS:

@@ -165,7 +165,7 @@ class Parser(ValueParser):
 
     def count(self) -> int:
         """Parse a number of repetitions."""
-        token = self.need("number", "a whole number of repetitions")
+        token = self.need("number", "a whole number of repetitions, as in {2} or {1,3}")
         if not token.text.isdigit() or int(token.text) > MAX_REPEAT:
             raise ExpressionError(
                 token.offset, f"a repetition is a whole number up to {MAX_REPEAT:,}, found {token.text}"

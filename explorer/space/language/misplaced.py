@@ -17,6 +17,7 @@ from explorer.space.language.stages import STAGE_NUMBERS
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence
 
 WITH_KEYS = ("stages", "shortcut", "grammar", "vary", "limits")  # sections that are mappings
+OPTIONAL = ("shortcut", "grammar", "vary", "where", "limits", "allow")
 Items = list[tuple[Scalar, Entry]]
 
 
@@ -62,11 +63,17 @@ def _indented(root: Mapping, problems: Problems, sections: Collection[str]) -> I
         if section and section[1]:
             found[-1] = section[0], _mapping(section[0], section[1])
         found.append((key, value))
-        is_empty = isinstance(value, Scalar) and not value.text
-        section = (key, []) if is_empty and key.text in WITH_KEYS else None
+        section = (key, []) if _is_empty(value) and key.text in WITH_KEYS else None
     if section and section[1]:
         found[-1] = section[0], _mapping(section[0], section[1])
-    return found
+    for key, value in found:
+        if _is_empty(value) and key.text in OPTIONAL:
+            problems.add(key, f"{key.text!r} is empty; remove it, or write its entries below it, indented")
+    return [(key, value) for key, value in found if not (_is_empty(value) and key.text in OPTIONAL)]
+
+
+def _is_empty(value: Entry) -> bool:
+    return isinstance(value, Scalar) and not value.text
 
 
 def _out_of_grammar(items: Items, problems: Problems, sections: Collection[str]) -> Items:

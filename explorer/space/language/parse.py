@@ -32,7 +32,7 @@ from explorer.space.language.foreign import sections as foreign_sections
 from explorer.space.language.input import first_shape, read_input
 from explorer.space.language.known_keys import read_keys
 from explorer.space.language.misplaced import in_place
-from explorer.space.language.names import VARIABLES, is_reserved
+from explorer.space.language.names import VARIABLES, is_known, is_reserved
 from explorer.space.language.sections import Sections
 from explorer.space.language.shortcuts import SHORTCUT_KEYS, default_shortcuts, read_shortcuts
 from explorer.space.language.stages import STAGE_NUMBERS, read_stages, stages_have_blocks
@@ -173,8 +173,10 @@ class _Reader:
             self.problems.check()
         blocks.places(stem, head, between, stages)
         stages = tuple(map(self._with_used_shortcuts, stages))
-        title = self.entries.get("name")
-        about = self.entries.get("about")
+        title, about = self.entries.get("name"), self.entries.get("about")
+        for entry in (title, about):
+            if entry is not None and not isinstance(entry, Scalar):
+                self.problems.add(entry, f"'name' and 'about' are texts, found {kind_of(entry)}")
         grammar = Grammar(
             name=title.text if isinstance(title, Scalar) and title.text else Path(self.source).stem,
             about=about.text if isinstance(about, Scalar) else "",
@@ -284,6 +286,8 @@ class _Reader:
             elif key.text not in owners:
                 near = similar_names(key.text, owners)[:1]
                 message = f"unknown rule {key.text[:64]!r} in vary{did_you_mean(key.text, owners)}"
+                if is_known(key.text):
+                    message = f"{key.text[:64]!r} in vary is a layer; a scope is that of a rule of the grammar"
                 if key.text == "shortcut":
                     near = [self._both_shortcuts(node, key, scope)]
                     message = f"unknown rule 'shortcut' in vary; its parts are {' and '.join(owners_of_shortcut)}"

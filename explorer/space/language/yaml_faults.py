@@ -149,6 +149,15 @@ def _repeated_list(line: str) -> Repair | None:
     return Repair(found.start(), f"{line[: found.start()]}{new}{line[found.end() :]}", message)
 
 
+def _fork(line: str) -> Repair | None:
+    found = re.search(r"\[([^\[\]]*)\]:(sum|cat|product)\b", line)
+    if not found:
+        return None
+    new = f"{found[2]}({', '.join(part.strip() for part in re.split('[|,]', found[1]))})"
+    message = f"':{found[2]}' after a list; parallel paths are written {found[2]}(a, b)"
+    return Repair(found.start(), f"{line[: found.start()]}{new}{line[found.end() :]}", message)
+
+
 def _continuation(line: str) -> Repair | None:
     found = re.match(r"([A-Za-z+(][\w.-]*)(?![\w.-]*\s*[:=])", line)
     if not found or meant(found[1], set(SPACE.values()), SPACE):
@@ -302,6 +311,7 @@ _REPAIRS: tuple[Callable[[str], Repair | None], ...] = (
     _other_blank,
     _comment,
     _repeated_list,
+    _fork,
     _continuation,
     _comma_in_flow,
     _quotes_around_parts,

@@ -24,6 +24,7 @@ from explorer.space.grammar import (
     Place,
     Reference,
     Repeat,
+    Variable,
     point_of,
     reachable,
     walk,
@@ -33,6 +34,7 @@ Found = Iterator[tuple[Place, str, str]]  # place, message, fix
 
 MAX_SHOWN = 60  # characters of an alternative
 IDEMPOTENT = {"norm", "activation"}  # roles of layers that are not written twice in a row
+FEWER = 4  # channels of a convolution, in stages of at least so many times as many
 MOST_DROPPED = Fraction(1, 2)
 
 
@@ -110,9 +112,10 @@ def repeated_layers(grammar: Grammar) -> Found:
 
 
 def pools_without_stride(grammar: Grammar) -> Found:
-    """Find a last pool of a stem, a transition or a head that keeps the size of the map: its stride is 1 by default."""
-    parts = {"stem": grammar.stem, "transition": grammar.transition, "head": grammar.head}
-    for part, root in parts.items():
+    """Find a last pool of a stem, a transition, a shortcut or a head that keeps the size of the map."""
+    parts = [("stem", grammar.stem), ("transition", grammar.transition), ("head", grammar.head)]
+    changed = dict.fromkeys(shortcut.changed for stage in grammar.stages for shortcut in stage.shortcuts.values())
+    for part, root in (*parts, *(("shortcut", each) for each in changed)):
         if root is None:
             continue
         pools = [node for node in reachable(grammar.rules, [root]) if _is_pool(node)]
@@ -120,13 +123,15 @@ def pools_without_stride(grammar: Grammar) -> Found:
         if last is None or any(argument.field == "stride" for argument, _ in last.arguments):
             continue
         name, fix = last.op.spelling, "'gap' for the average of the whole map, or a stride"
-        if last.kernel is None and part != "transition":
+        if last.kernel is None and part in ("stem", "head"):
             message = f"{name} has stride 1 in the {part}, so it is left out"
             yield last.place, message, f"write {fix if part == 'head' else f'{name}3x3(s=2)'}"
         elif last.kernel is not None and _has_default_size(last):
             sized = f"{name}{'x'.join(map(str, (last.kernel,) * 2 if isinstance(last.kernel, int) else last.kernel))}"
             message = f"{sized} has stride 1, the default, so it does not halve the map"
-            yield last.place, message, f"write {fix if part == 'head' else f'{sized}(s=2)'}, or {sized}(s=1) to confirm"
+            stride = "s" if part in ("transition", "shortcut") else "2"
+            fix = fix if part == "head" else f"{sized}(s={stride})"
+            yield last.place, message, f"write {fix}, or {sized}(s=1) to confirm"
 
 
 def _is_pool(node: Node) -> bool:
@@ -166,6 +171,43 @@ def differences(grammar: Grammar) -> Found:
             yield place, message, f"write {high - low}, or range({low}, {high}, 1) for a choice"
 
 
+def unused_dilation(grammar: Grammar) -> Found:
+    """Find a dilation of stages that no layer reads: a conv takes it by the variable ``d``."""
+    stages = [stage for stage in grammar.stages if constants(stage.dilation, grammar.rules) != {1}]
+    for stage in stages:
+        nodes = reachable(grammar.rules, [root for root in stage.roots if root is not stage.dilation])
+        if not any(isinstance(node, Variable) and node.name == "d" for node in nodes):
+            message = "the stage has a dilation, but no layer of its blocks reads it"
+            yield stage.place, message, "write d=d in the convolutions that have it, as in conv3x3(d=d)"
+            return
+
+
+def shared_width(grammar: Grammar) -> Found:
+    """Find ``width: 16 | 32 | 64`` of three stages: one choice for all stages, which may be meant as a list."""
+    widths = {stage.width for stage in grammar.stages}
+    width = next(iter(widths))
+    if len(widths) == 1 < len(grammar.stages) and isinstance(width, Alternatives):
+        options = width.point.options
+        if len(options) == len(grammar.stages) > 2:
+            message = f"the {len(options)} stages have one width, a choice of as many numbers"
+            yield grammar.stages[0].place, message, f"write 'width: [{', '.join(options)}]' for one number a stage"
+
+
+def few_channels(grammar: Grammar) -> Found:
+    """Find convolutions with 2 to 7 channels in wide stages: a kernel size, a stride or a factor may be meant."""
+    least = min(min(constants(stage.width, grammar.rules), default=Fraction(0)) for stage in grammar.stages)
+    for node in reachable(grammar.rules, grammar.roots):
+        if not isinstance(node, OpItem) or node.op.role != "conv":
+            continue
+        outs = [constants(value, grammar.rules) for argument, value in node.arguments if argument.field == "out"]
+        if outs and outs[0] and min(outs[0]) >= 2 and max(outs[0]) * FEWER <= least and max(outs[0]) < 8:
+            name, number = node.op.spelling, max(outs[0])
+            message = (
+                f"{name} has {number} output channels where stages have {least} and more: it is the first argument"
+            )
+            yield node.place, message, f"write s={number} for a stride, w*{number} or in*{number} for a factor"
+
+
 def vary_without_choice(grammar: Grammar) -> Found:
     """Find scopes of rules and sections that have no choice of their own."""
     sections = {"stem": [grammar.stem], "head": [grammar.head], "transition": [grammar.transition]}
@@ -201,6 +243,9 @@ CHECKS: dict[str, Callable[[Grammar], Found]] = {
     "pool-without-stride": pools_without_stride,
     "mostly-dropped": most_dropped,
     "difference": differences,
+    "unused-dilation": unused_dilation,
+    "shared-width": shared_width,
+    "few-channels": few_channels,
     "vary-without-choice": vary_without_choice,
     "unused-shortcut": unused_shortcuts,
 }

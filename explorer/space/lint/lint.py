@@ -46,6 +46,7 @@ from explorer.space.lint.structure import (
     dilates_beyond_map,
     exceeds_map,
     first_layer,
+    flattens_map,
     has_layers_after_classifier,
     has_linear_stem,
     has_no_final_norm,
@@ -127,6 +128,7 @@ class _Finder:
             "squeeze-to-one": self.squeeze_to_one,
             "dilation-beyond-map": self.dilation_beyond_map,
             "kernel-beyond-map": self.kernel_beyond_map,
+            "flattened-map": self.flattened_map,
             "after-classifier": self.after_classifier,
             "equal-alternatives": self.equal_alternatives,
             "one-network": self.one_network,
@@ -287,6 +289,8 @@ class _Finder:
 
     def kernel_beyond_map(self) -> Found:
         """Find convolutions that are larger than a map of one pixel in height or width."""
+        if any(self.input_order()):
+            return
         found = where_found(self.sample.examples, lambda network: first_layer(network, exceeds_map) is not None)
         if found and (layer := first_layer(found[0].network, exceeds_map)):
             _, height, width = layer.x
@@ -297,6 +301,23 @@ class _Finder:
             convs = (node for node in self._nodes() if isinstance(node, OpItem) and node.op is type(layer.op))
             kernel = getattr(layer.op, "kernel", None)
             yield next((node.place for node in convs if node.kernel == kernel), WHOLE), message, fix
+
+    def flattened_map(self) -> Found:
+        """Find a linear layer that reads all positions of a large map, in a head without a pool."""
+        nodes = reachable(self.grammar.rules, [self.grammar.head])
+        if any(isinstance(node, OpItem) and node.op.role == "pool" for node in nodes):
+            return
+        if found := where_found(self.sample.examples, lambda network: first_layer(network, flattens_map) is not None):
+            layer = first_layer(found[0].network, flattens_map)
+            assert layer is not None
+            message = (
+                f"fc reads all {layer.x.height}x{layer.x.width} positions of {layer.x.channels} channels{found[1]}"
+            )
+            yield (
+                self.grammar.places["head"],
+                message,
+                "write 'gap fc' for the average of the map, as residual networks have",
+            )
 
     def after_classifier(self) -> Found:
         """Find layers after the classifier."""

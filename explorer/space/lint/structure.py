@@ -13,6 +13,7 @@ from explorer.networks.ops.window import sides
 from explorer.networks.walk import Layer, OpRun, PlacedBlock
 from explorer.space.lint.sample import Example
 
+LARGE_MAP = 64  # pixels; VGG and AlexNet flatten smaller maps
 LIGHT = ("norm", "activation", "scale", "regulariser")  # roles of ops that may precede the first layer with weights
 
 
@@ -59,6 +60,11 @@ def exceeds_map(layer: Layer) -> bool:
     if not isinstance(op, Conv) or op.dilation > 1:
         return False
     return any(size == 1 < side for size, side in zip(layer.x[1:], sides(op.kernel)))
+
+
+def flattens_map(layer: Layer) -> bool:
+    """Return whether a linear layer reads all positions of a map of at least 8x8 pixels."""
+    return isinstance(layer.op, Linear) and layer.x.height * layer.x.width >= LARGE_MAP
 
 
 def keeps_map(network: Architecture) -> bool:

@@ -16,7 +16,9 @@ _POOL = ("k", "s", "pad")
 _POSITIONAL = {"bn": ("in",), "gn": ("g", "in"), "ln": ("in",), "in_": ("in",), "fc": ("in", "out")}
 _POSITIONAL |= {"drop": ("p",), "droppath": ("p",), "leaky_relu": ("slope",), "scale": ("x",), "shuffle": ("g",)}
 _POSITIONAL |= {"relu": ("nothing",), "se": ("in", "r"), "eca": ("in",), "cbam": ("in", "r"), "mhsa": ("in", "heads")}
-VALUES = {"True": "1", "False": "0", "true": "1", "false": "0", "'valid'": "0", '"valid"': "0"}
+VALUES = {"True": "1", "False": "0", "true": "1", "false": "0"}
+VALUES |= {f"{quote}{word}{quote}": "0" for word in ("valid", "VALID") for quote in ("", "'", '"')}
+VALUES |= {f"{quote}{word}{quote}": "same" for word in ("same", "SAME") for quote in ("", "'", '"')}
 _DEFAULTS = {"s": "1", "d": "1", "g": "1"}
 
 
@@ -44,6 +46,22 @@ def layer(name: str, arguments: list[str]) -> str | None:
     if arguments and re.search(r"[A-Z].*2[dD]$", word) and spelling in ("conv", "dwconv", "maxpool", "avgpool"):
         arguments = _with_padding(arguments, is_keras, spelling)
     return _spelled(spelling, kernel, arguments, is_keras)
+
+
+def block_layers(name: str, arguments: list[str]) -> str:
+    """Return the layers of a block of papers, such as ``MBConv6_5x5`` or ``mbconv(e=3, k=5)``; "" for others."""
+    kernel, base = _kernel(name) if re.search(r"\dx\d", name) else ("", name)
+    word = words.plain(base)
+    expansion = re.sub(r"^\D*", "", word) if word not in words.BLOCKS else ""
+    layers = words.BLOCKS.get(word) or words.BLOCKS.get(re.sub(r"\d$", "", word), "")
+    given, _ = read_arguments(arguments, (), ["e"])
+    expansion = given.get("e", expansion)
+    kernel = given.get("k", kernel)
+    if kernel.isdigit():
+        layers = layers.replace("dwconv3x3", f"dwconv{_both(kernel)}")
+    if expansion.isdigit() and "6*in" in layers:
+        layers = layers.replace("6*in", f"{expansion}*in").replace("r=24", f"r={4 * int(expansion)}")
+    return layers
 
 
 def _with_padding(arguments: list[str], is_keras: bool, spelling: str) -> list[str]:

@@ -112,12 +112,15 @@ def numbers_beside(scan: Scan) -> Iterator[Finding]:
     if scan.home == "number":
         return
     for index, lexeme in enumerate(scan.lexemes):
-        if lexeme.kind != "name" or not _is_conv(scan, index) or scan.in_arguments(index):
+        if lexeme.kind != "name" or not scan.is_layer(index) or scan.in_arguments(index):
             continue
         sign, number = scan.at(index + 1), scan.at(index + 2)
+        has_bracket = sign.text == "(" and not scan.touches(index + 1)
+        if not _is_conv(scan, index) and not (has_bracket and number.kind == "number"):
+            continue
         if sign.text == "(" and not scan.touches(index + 1) and index + 1 in scan.partner:
             inside = scan.text[sign.end : scan.at(scan.partner[index + 1]).start]
-            if re.fullmatch(r"\s*(\d+|w|in|[\d*/w\s]+|\w+\s*=.*)\s*", inside):
+            if re.fullmatch(r"\s*(\d+(\.\d+)?|w|in|[\d*/w\s]+|\w+\s*=.*)\s*", inside):
                 message = "a blank before the arguments; they follow the name directly"
                 yield Finding(sign.start, message, (Edit(lexeme.end, sign.start, ""),))
         elif sign.text in (":", "@", "-", "x", "_", ",", "#", "=") and number.kind == "number":
@@ -183,9 +186,7 @@ def zero_ops(scan: Scan) -> Iterator[Finding]:
     zeros = [k for k in idle if scan.at(k).text in ("none", "None")]
     skips = [k for k in idle if words.plain(scan.at(k).text) in words.SKIPS]
     for k in zeros if skips else ():
-        message = (
-            f"'none' beside {scan.at(skips[0]).text!r}: the op that puts out zeros is written zero, no layer identity"
-        )
+        message = f"'none' beside {scan.at(skips[0]).text!r}: the op that puts out zeros is written zero"
         yield Finding(scan.at(k).start, message, (Edit(scan.at(k).start, scan.at(k).end, "zero"),))
     for k in skips if zeros else ():
         message = f"unknown name {scan.at(k).text!r}; did you mean 'identity'?"
@@ -218,6 +219,24 @@ def one_merge(text: str, rules: Container[str]) -> str:
     is_choice = len(parts) > 1
     blocks = ("zero +" if is_choice and is_idle(part, rules) else _with_one_merge(part, rules) for part in parts)
     return " | ".join(blocks)
+
+
+def one_choice(text: str, rules: Container[str]) -> str:
+    """Return ``conv3x3 bn (relu | silu) +`` for ``conv3x3 bn relu | silu +``; "" for any other text.
+
+    The layers beside '|' have one role; only the first and the last alternative may have several layers.
+    """
+    scan = Scan(text, "layers", rules)
+    parts = scan.parts(0, len(scan.lexemes) - 1, ("|",)) if scan.lexemes else []
+    rows = [re.split(r"\s+(?![^()]*\))", part) for part in parts]
+    if len(rows) < 2 or any(len(row) > 1 for row in rows[1:-1]):
+        return ""
+    before, *others = rows
+    roles = {role(before[-1], rules), *(role(row[0], rules) for row in others)}
+    if len(roles) > 1 or roles & {"", "number", "rule", "none"} or (roles == {"conv"} and len(before) > 1):
+        return ""
+    choice = f"({' | '.join([before[-1], *(row[0] for row in others)])})"
+    return " ".join([*before[:-1], choice, *others[-1][1:]])
 
 
 def _one_of_two(scan: Scan, first: int, second: int, rules: Container[str]) -> Edit:

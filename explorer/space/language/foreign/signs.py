@@ -52,7 +52,8 @@ def comments(scan: Scan) -> Iterator[Finding]:
             if lexeme.text == "#" or (after.kind == "name" and not scan.knows(after.text)):
                 start = scan.at(index - 1).end
                 message = f"{lexeme.text!r} in an expression; a comment begins with a blank and #"
-                yield Finding(lexeme.start, message, (Edit(start, len(scan.text), ""),))
+                end = scan.text.find("\n", lexeme.start)
+                yield Finding(lexeme.start, message, (Edit(start, len(scan.text) if end < 0 else end, ""),))
                 return
 
 
@@ -70,6 +71,8 @@ def references(scan: Scan) -> Iterator[Finding]:
         r"\$\{([\w.-]+)\}|\{\{?\s*([A-Za-z][\w-]*)\s*\}\}?|<([A-Za-z][\w-]*)>|[$@%&]([A-Za-z]\w*)", scan.text
     ):
         name = next(filter(None, match.groups()))
+        if match[0][0] == "{" and scan.text[match.start() - 1 : match.start()].strip(" |("):
+            continue  # a count of repetitions
         short = name.rsplit(".", 1)[-1]
         if short in scan.rules or short in VARIABLES or is_layer_name(short, scan.rules):
             message = f"{match[0]!r}: a rule or a variable is written by its name alone"
@@ -92,8 +95,10 @@ def lists(scan: Scan) -> Iterator[Finding]:
         if lexeme.text not in ("[", "{") or last < index:
             continue
         inside = scan.text[lexeme.end : scan.at(last).start]
-        is_count = lexeme.text == "{" and re.fullmatch(r"[\s\d.,:~-]*|\d+ to \d+", inside)
-        if is_count and scan.at(index - 1).text not in ("", "|", "("):
+        is_count = lexeme.text == "{" and re.fullmatch(r"[\s\d.,:~|-]*|\d+ to \d+", inside)
+        is_after_layer = scan.at(index - 1).text not in ("", "|", "(")
+        is_count = is_count or (lexeme.text == "{" and scan.touches(index) and inside.strip() in scan.rules)
+        if is_count and is_after_layer:
             continue
         edits = (Edit(lexeme.start, lexeme.end, "("), Edit(scan.at(last).start, scan.at(last).end, ")"))
         if scan.caller(index) is not None and lexeme.text == "[":
@@ -207,9 +212,15 @@ def empty_alternatives(scan: Scan) -> Iterator[Finding]:
 def brackets(scan: Scan) -> Iterator[Finding]:
     """A bracket without a partner."""
     for index, lexeme in enumerate(scan.lexemes):
+        count = re.match(r"\{\s*\d+(\s*,\s*\d+)?", scan.text[lexeme.start :])
+        if count and index not in scan.partner:
+            end = lexeme.start + count.end()
+            yield Finding(lexeme.start, "'{' is not closed", (Edit(end, end, "}"),))
+            return
         if lexeme.text in "()" and index not in scan.partner:
             if lexeme.text == "(":
-                end = len(scan.text.rstrip())
+                merge = next((k for k in range(index, len(scan.lexemes)) if scan.at(k).text == "+"), len(scan.lexemes))
+                end = scan.at(merge - 1).end
                 if scan.caller(index) is not None:
                     end = _end_of_arguments(scan, index)
                 yield Finding(lexeme.start, "'(' is not closed", (Edit(end, end, ")"),))
@@ -244,7 +255,7 @@ def repetitions(scan: Scan) -> Iterator[Finding]:
             yield _repetition(scan, index - 1, lexeme.text[1:], Edit(start, lexeme.end, ""), lexeme)
         elif lexeme.text == "{" and index in scan.partner:
             inside = scan.text[lexeme.end : scan.at(scan.partner[index]).start]
-            if found := re.fullmatch(r"\s*(\d*)\s*(\.\.+|-|:|~|,|to)\s*(\d*)\s*", inside):
+            if found := re.fullmatch(r"\s*(\d*)\s*(\.\.+|-|:|~|,|\||to)\s*(\d*)\s*", inside):
                 low, sign, high = found.groups()
                 if sign == "," and low and high:
                     continue

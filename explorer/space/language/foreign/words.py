@@ -129,7 +129,7 @@ BLOCKS = {
     ),
     **dict.fromkeys(("preactbottleneck",), "bn relu conv1x1(w/4) bn relu conv3x3(w/4) bn relu conv1x1 +"),
     **dict.fromkeys(
-        ("mbconv", "invertedresidual", "invertedbottleneck", "mbblock", "mbconvblock", "mbconv6"),
+        ("mbconv", "invertedresidual", "invertedbottleneck", "mbblock", "mbconvblock"),
         "conv1x1(6*in) bn silu dwconv3x3 bn silu se(r=24) conv1x1 bn +",
     ),
     **dict.fromkeys(("fusedmbconv", "edgeresidual"), "conv3x3(4*in) bn silu conv1x1 bn +"),
@@ -149,8 +149,8 @@ SEVERAL = {
 # Arguments of a call that has none.
 CALLED_WITHOUT = {"dropout": ["0.5"], "dropout2d": ["0.5"]}
 
-# Arguments: name in the language <- names elsewhere. ``k``, ``in``, ``keep`` (a probability) and ``nothing`` are not of
-# the language.
+# Arguments: name in the language <- names elsewhere. ``k``, ``e``, ``in``, ``keep`` (a probability) and ``nothing`` are
+# not of the language.
 _ARGUMENTS = {
     "out": "out w outchannels outc cout filters outplanes nout outfeatures features width nfilters numfilters"
     " units channels"
@@ -170,6 +170,7 @@ _ARGUMENTS = {
     "bias": "bias usebias hasbias",
     "r": "r reduction ratio squeezefactor reductionratio rdratio seratio squeeze squeezeratio",
     "act": "act activation actlayer nonlinearity actcfg actfn",
+    "e": "e expansion expandratio expand expansionratio",
     "norm": "norm normlayer normcfg normalization",
     "heads": "heads numheads nheads nhead head",
     "p": "p dropprob droprate prob probability rate dropoutrate",
