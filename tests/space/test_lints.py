@@ -228,6 +228,20 @@ WARNED = [
         {"block": "op", "grammar": {"op": "conv3x3 bn + | conv5x5 bn +"}, "vary": {"op": "block"}},
     ),
     (
+        "few-channels",
+        {"block": "conv3x3(2) bn relu conv3x3 bn +"},
+        (5, 8),
+        "conv3x3 has 2 output channels, its first argument, in stages of at least 8; write s=2 for a stride, w*2 or in*2",
+        {"block": "conv3x3(w/4) bn relu conv3x3 bn +"},
+    ),
+    (
+        "flattened-map",
+        {"head": "fc"},
+        (6, 1),
+        "fc reads all 8x8 positions of 16 channels; write 'gap fc' for the average of the map",
+        {"head": "maxpool2x2(s=2) fc"},
+    ),
+    (
         "unused-shortcut",
         {"head": "pooled fc", "grammar": {"pooled": "gap"}, "shortcut": "{pooled: {changed: conv1x1}}"},
         (7, 12),

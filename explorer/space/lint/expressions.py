@@ -127,11 +127,17 @@ def pools_without_stride(grammar: Grammar) -> Found:
             message = f"{name} has stride 1 in the {part}, so it is left out"
             yield last.place, message, f"write {fix if part == 'head' else f'{name}3x3(s=2)'}"
         elif last.kernel is not None and _has_default_size(last):
-            sized = f"{name}{'x'.join(map(str, (last.kernel,) * 2 if isinstance(last.kernel, int) else last.kernel))}"
+            sized = _sized(last)
             message = f"{sized} has stride 1, the default, so it does not halve the map"
             stride = "s" if part in ("transition", "shortcut") else "2"
             fix = fix if part == "head" else f"{sized}(s={stride})"
             yield last.place, message, f"write {fix}, or {sized}(s=1) to confirm"
+
+
+def _sized(item: OpItem) -> str:
+    """Return the name of an op with its kernel size, as in conv3x3."""
+    sides = (item.kernel,) * 2 if isinstance(item.kernel, int) else item.kernel or ()
+    return f"{item.op.spelling}{'x'.join(map(str, sides))}"
 
 
 def _is_pool(node: Node) -> bool:
@@ -201,10 +207,8 @@ def few_channels(grammar: Grammar) -> Found:
             continue
         outs = [constants(value, grammar.rules) for argument, value in node.arguments if argument.field == "out"]
         if outs and outs[0] and min(outs[0]) >= 2 and max(outs[0]) * FEWER <= least and max(outs[0]) < 8:
-            name, number = node.op.spelling, max(outs[0])
-            message = (
-                f"{name} has {number} output channels where stages have {least} and more: it is the first argument"
-            )
+            number = max(outs[0])
+            message = f"{_sized(node)} has {number} output channels, its first argument, in stages of at least {least}"
             yield node.place, message, f"write s={number} for a stride, w*{number} or in*{number} for a factor"
 
 

@@ -310,14 +310,9 @@ class _Finder:
         if found := where_found(self.sample.examples, lambda network: first_layer(network, flattens_map) is not None):
             layer = first_layer(found[0].network, flattens_map)
             assert layer is not None
-            message = (
-                f"fc reads all {layer.x.height}x{layer.x.width} positions of {layer.x.channels} channels{found[1]}"
-            )
-            yield (
-                self.grammar.places["head"],
-                message,
-                "write 'gap fc' for the average of the map, as residual networks have",
-            )
+            channels, height, width = layer.x
+            message = f"fc reads all {height}x{width} positions of {channels} channels{found[1]}"
+            yield self.grammar.places["head"], message, "write 'gap fc' for the average of the map"
 
     def after_classifier(self) -> Found:
         """Find layers after the classifier."""
