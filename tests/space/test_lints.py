@@ -231,7 +231,7 @@ WARNED = [
         "few-channels",
         {"block": "conv3x3(2) bn relu conv3x3 bn +"},
         (5, 8),
-        "conv3x3 has 2 output channels, its first argument, in stages of at least 8; write s=2 for a stride, w*2 or in*2",
+        "conv3x3 has 2 output channels, its first argument, in stages of at least 8; write s=2 for a stride, w*2 or",
         {"block": "conv3x3(w/4) bn relu conv3x3 bn +"},
     ),
     (
