@@ -84,6 +84,10 @@ def _at_merge(text: str, problem: Problem) -> Iterator[Edit]:
     merge = offset_of(text, (problem.line, problem.column))
     start = max(text.rfind(sign, 0, merge) for sign in ("\n", ": ", "| "))
     convs = list(_CONV.finditer(text, start + 1, merge))
+    padded = re.sub(r"\(pad=0\)|,\s*pad=0", "", text[start + 1 : merge])
+    if padded != text[start + 1 : merge]:
+        yield Edit(start + 1, merge, padded)
+        yield Edit(start + 1, merge, _without_width(padded))
     even = list(re.finditer(r"\b(conv|dwconv|maxpool|avgpool)(\d*[02468])x\2(?!\d)", text[start + 1 : merge]))
     for match in even:
         size = int(match[2]) + 1
@@ -101,6 +105,16 @@ def _at_merge(text: str, problem: Problem) -> Iterator[Edit]:
     if name.startswith("dw"):
         yield Edit(last.end(), last.end(), " conv1x1")
     yield from _shortcut(text, problem, width or "w")
+
+
+def _without_width(text: str) -> str:
+    """Return layers without the output width of their last convolution."""
+    last = ([None, *_CONV.finditer(text)])[-1]
+    width, rest = _width(last["args"] or "") if last else ("", "")
+    if last is None or not width:
+        return text
+    name = last[0][: len(last[0]) - len(last["args"])]
+    return f"{text[: last.start()]}{name}{f'({rest})' if rest else ''}{text[last.end() :]}"
 
 
 def _width(arguments: str) -> tuple[str, str]:

@@ -140,6 +140,5 @@ def bound_layer(op: Op, place: Place) -> Layer:
 def checked(spelling: str, argument: Argument, number: Fraction | int, text: str) -> Any:
     """Return a number as the value of an argument; ``text`` is before it in messages. Raises ArchitectureError."""
     if argument.kind in ("whole", "size") and number.denominator != 1:
-        fix = f"; write floor({text[:-3]}), or round({text[:-3]}, 8)" if text else ""
-        raise ArchitectureError(f"{argument.name} = {text}{number} of {spelling} is not a whole number{fix}")
+        raise ArchitectureError(f"{argument.name} = {text}{number} of {spelling} is not a whole number")
     return check_argument(spelling, argument, Fraction(number))

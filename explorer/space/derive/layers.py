@@ -267,9 +267,7 @@ class Resolver:
         place = getattr(node, "place", None) or place
         formula = node.text if isinstance(node, Arithmetic) and node.text != str(value) else ""
         text = " = ".join(filter(None, (formula, str(value))))
-        is_wrong = f"is outside {low}..{high}"
-        if value.denominator != 1:
-            is_wrong = "is not a whole number" + (formula and f"; write floor({formula}), or round({formula}, 8)")
+        is_wrong = "is not a whole number" if value.denominator != 1 else f"is outside {low}..{high}"
         raise Fault(place, f"{self.with_choices()}the {what} {text} {of} {is_wrong}")
 
     def layers(self, node: Node) -> list[Layer]:

@@ -147,7 +147,7 @@ class Parser(ValueParser):
                 opening = self.text.rindex("{", 0, self.last.offset)
                 turned = Edit(opening, self.last.offset + 1, f"{{{high},{low}}}")
                 message = f"repeated {low} to {high} times: the second count is the smaller; write {turned.text}"
-                raise ExpressionError(opening, message, turned)
+                raise ExpressionError(start, message, turned)
             if high - low >= MAX_COUNTS:
                 raise ExpressionError(
                     start, f"{high - low + 1:,} counts to choose from; at most {MAX_COUNTS} are allowed"

@@ -167,8 +167,6 @@ class ValueParser(Cursor):
         known = self.names.numeric() if self.owner else []
         message = f"unknown name {name[:64]!r}{self.context(token.offset)}{did_you_mean(name, known)}"
         near = similar_names(name, known)
-        if not near and self.owner:
-            message += f"; write a rule of numbers for it in the grammar, as in '{name[:64]}: 1 | 2'"
         return self.fault(
             token.offset, message, *(Edit(token.offset, token.offset + len(name), best) for best in near[:1])
         )

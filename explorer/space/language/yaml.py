@@ -308,8 +308,7 @@ class _Composer:
             last = value.span[1]
             if key.text in pairs:
                 first = pairs[key.text][0]
-                twice = f"the key {key.text[:80]!r} occurs twice, first in line {first.line}"
-                self.problems.add(key, f"{twice}; remove one of them")
+                self.problems.add(key, f"the key {key.text[:80]!r} occurs twice, first in line {first.line}")
                 continue
             pairs[key.text] = (key, value)
         end = child.end_mark.index if event.flow_style else last

@@ -6,11 +6,17 @@ from tests.space.mistakes.mistake import Mistake
 
 MISTAKES = [
     Mistake(
-        "14:1",
-        "the key 'norm' belongs to 'grammar' above it; indent it",
-        "  norm: bn",
-        ("grammar", "grammar:\nnorm: bn\nact: relu | silu\nattn: none | se(r=4)\nratio: 1/4 | 1/2\ndepth: 1 | 2 | 3"),
-        errors=5,
+        "6:1",
+        "the key 'blocks' belongs to 'stages' above it; indent it",
+        "  blocks: depth",
+        ("stages", "stages:\nblocks: depth\nwidth: [16, 32, 64]\nstride: [1, 2, 2]"),
+        errors=3,
+    ),
+    Mistake(
+        "22:1",
+        "the key 'params' belongs to 'limits' above it; indent it",
+        "  params: <= 2M",
+        ("limits", "limits:\nparams: <= 2M"),
     ),
     Mistake(
         "19:3",

@@ -249,7 +249,7 @@ MISTAKES = [
     ),
     Mistake(
         "5:8",
-        "out = w/3 = 8/3 of conv is not a whole number; write floor(w/3), or round(w/3, 8)",
+        "out = w/3 = 8/3 of conv is not a whole number",
         "",
         {"block": "conv1x1(w/3) bn conv3x3 +"},
     ),

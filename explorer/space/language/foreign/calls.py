@@ -323,7 +323,8 @@ def arguments(scan: Scan) -> Iterator[Finding]:
                 value = as_size(VALUES.get(named[3], named[3]))
                 if value != named[3]:
                     begin = scan.text.find(named[3], start + len(named[1]))
-                    message = f"'{named[1]}={named[3]}': the language writes {named[1]}={value}"
+                    found_word = f"unknown name {named[3]!r}" if named[3].isidentifier() else repr(part)
+                    message = f"{found_word}; the language writes {named[1]}={value}"
                     yield Finding(begin, message, (Edit(begin, begin + len(named[3]), value),))
             elif named:
                 name = named[1] if named[1] in names else words.argument(named[1], names)
@@ -342,7 +343,7 @@ def arguments(scan: Scan) -> Iterator[Finding]:
                     begin = scan.text.find(named[3], at)
                     edits = [Edit(start, at + len(named[2]), f"{name}="), Edit(begin, begin + len(named[3]), value)]
                     suggestion = f"; did you mean {name!r}?"
-                    if written != VALUES.get(named[3], named[3]):
+                    if name == "p" and written != VALUES.get(named[3], named[3]):
                         suggestion = f"; write {name}={value}"
                     elif named[1] in names:
                         suggestion = ""
