@@ -32,7 +32,7 @@ from explorer.space.language.foreign import sections as foreign_sections
 from explorer.space.language.input import first_shape, read_input
 from explorer.space.language.known_keys import read_keys
 from explorer.space.language.misplaced import in_place
-from explorer.space.language.names import VARIABLES, is_known, is_reserved
+from explorer.space.language.names import KEYS, VARIABLES, is_known, is_reserved
 from explorer.space.language.sections import Sections
 from explorer.space.language.shortcuts import SHORTCUT_KEYS, default_shortcuts, read_shortcuts
 from explorer.space.language.stages import STAGE_NUMBERS, read_stages, stages_have_blocks
@@ -40,23 +40,6 @@ from explorer.space.language.values import numeric_rules
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, kind_of, read_yaml
 from explorer.space.lint.names import LINTS
 
-KEYS = (
-    "name",
-    "about",
-    "input",
-    "classes",
-    "stem",
-    "stages",
-    "block",
-    "shortcut",
-    "transition",
-    "head",
-    "grammar",
-    "vary",
-    "where",
-    "limits",
-    "allow",
-)
 # Required keys, each with an example; and ``block``, unless each stage has one.
 REQUIRED = {
     "input": "3x32x32",

@@ -14,10 +14,9 @@ from typing import NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from explorer.errors import Edit
+from explorer.errors import Edit, similar_names
 from explorer.space.grammar import Place
-from explorer.space.language.foreign.keys import SPACE, meant
-from explorer.space.language.names import is_known
+from explorer.space.language.names import KEYS, is_known
 from explorer.space.language.source_text import applied, in_yaml, line_of
 
 MAX_CHARACTERS = 100_000  # of a text whose repairs are tried
@@ -160,7 +159,7 @@ def _fork(line: str) -> Repair | None:
 
 def _continuation(line: str) -> Repair | None:
     found = re.match(r"([A-Za-z+(][\w.-]*)(?![\w.-]*\s*[:=])", line)
-    if not found or meant(found[1], set(SPACE.values()), SPACE):
+    if not found or similar_names(found[1], KEYS):
         return None
     return Repair(0, f"  {line}", "a line that continues an expression is indented")
 
