@@ -289,7 +289,8 @@ class Parser(ValueParser):
         if self.forks:
             message = f"the merge {token.text!r} is in a path of a fork, where no shortcut is"
             start = len(self.text[: token.offset].rstrip())
-            comma = [Edit(start, token.offset + 1, ",")] if token.text == "+" else []
+            is_between = token.text == "+" and self.now.kind not in (",", ")", "end")
+            comma = [Edit(start, token.offset + 1, ",")] if is_between else []
             fix = "separate paths by commas, or write sum(..., identity), or cat(identity, ...) for 'cat'"
             raise ExpressionError(token.offset, f"{message}; {fix}", *comma)
 

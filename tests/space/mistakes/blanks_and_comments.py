@@ -62,7 +62,7 @@ MISTAKES = [
     ),
     Mistake(
         "13:1",
-        "the key 'head' occurs twice, first in line 12; remove one of them",
+        "the key 'head' occurs twice, first in line 12",
         "",
         ("head: gap fc\n", "head: gap fc\nhead: pre gap fc\n"),
     ),

@@ -195,13 +195,13 @@ MISTAKES = [
     ),
     Mistake(
         "5:20",
-        "'pad=SAME': the language writes pad=same",
+        "unknown name 'SAME'; the language writes pad=same",
         "block: conv3x3(pad=same) bn +",
         {"block": "conv3x3(pad=SAME) bn +"},
     ),
     Mistake(
         "5:18",
-        "'s=(1, 1)': the language writes s=1",
+        "'s=(1, 1)'; the language writes s=1",
         "block: conv3x3(s=1) bn conv3x3 +",
         {"block": "conv3x3(s=(1, 1)) bn conv3x3 +"},
     ),
@@ -236,7 +236,7 @@ MISTAKES = [
         {"block": "conv3x3 bn Act +", "grammar": {"act": "relu | silu"}},
     ),
     Mistake(
-        "5:25",
+        "5:16",
         "repeated 3 to 1 times: the second count is the smaller; write {1,3}",
         "block: conv3x3 (bn relu){1,3} conv3x3 +",
         {"block": "conv3x3 (bn relu){3,1} conv3x3 +"},

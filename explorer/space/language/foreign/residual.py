@@ -235,7 +235,10 @@ def one_choice(text: str, rules: Container[str]) -> str:
     roles = {role(before[-1], rules), *(role(row[0], rules) for row in others)}
     if len(roles) > 1 or roles & {"", "number", "rule", "none"} or (roles == {"conv"} and len(before) > 1):
         return ""
-    choice = f"({' | '.join([before[-1], *(row[0] for row in others)])})"
+    layers = [before[-1], *(row[0] for row in others)]
+    if len(set(layers)) < len(layers):
+        return ""
+    choice = f"({' | '.join(layers)})"
     return " ".join([*before[:-1], choice, *others[-1][1:]])
 
 
