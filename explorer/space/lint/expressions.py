@@ -214,7 +214,11 @@ def few_channels(grammar: Grammar) -> Found:
 
 def vary_without_choice(grammar: Grammar) -> Found:
     """Find scopes of rules and sections that have no choice of their own."""
-    sections = {"stem": [grammar.stem], "head": [grammar.head], "transition": [grammar.transition]}
+    sections: dict[str, list[Node | None]] = {
+        "stem": [grammar.stem],
+        "head": [grammar.head],
+        "transition": [grammar.transition],
+    }
     sections["block"] = [stage.block for stage in grammar.stages]
     sections["first"] = [stage.first for stage in grammar.stages]
     for key, place in grammar.places.items():

@@ -95,10 +95,9 @@ def lists(scan: Scan) -> Iterator[Finding]:
         if lexeme.text not in ("[", "{") or last < index:
             continue
         inside = scan.text[lexeme.end : scan.at(last).start]
-        is_count = lexeme.text == "{" and re.fullmatch(r"[\s\d.,:~|-]*|\d+ to \d+", inside)
-        is_after_layer = scan.at(index - 1).text not in ("", "|", "(")
-        is_count = is_count or (lexeme.text == "{" and scan.touches(index) and inside.strip() in scan.rules)
-        if is_count and is_after_layer:
+        is_number = re.fullmatch(r"[\s\d.,:~|-]*|\d+ to \d+", inside) is not None
+        is_count = is_number or (scan.touches(index) and inside.strip() in scan.rules)
+        if lexeme.text == "{" and is_count and scan.at(index - 1).text not in ("", "|", "("):
             continue
         edits = (Edit(lexeme.start, lexeme.end, "("), Edit(scan.at(last).start, scan.at(last).end, ")"))
         if scan.caller(index) is not None and lexeme.text == "[":
