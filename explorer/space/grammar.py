@@ -180,12 +180,16 @@ class Broken(Node):
 
 @dataclass(eq=False, slots=True)
 class Number(Node):
-    """A literal number."""
+    """A literal number. ``place``: in the file, None for a default."""
 
     value: Fraction
+    place: Place | None = None
 
     def constant(self) -> Fraction | None:
         return self.value
+
+
+DEFAULT_STRIDE = Number(Fraction(1))  # of a stage without a stride: no other node is this object
 
 
 @dataclass(eq=False, slots=True)

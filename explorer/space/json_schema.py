@@ -12,8 +12,8 @@ from typing import Any
 from explorer.analysis.quantities import BEFORE_TRAINING
 from explorer.space.grammar import SCOPES
 from explorer.space.language.conditions import MAX_CONDITIONS
-from explorer.space.language.names import RESERVED
-from explorer.space.language.parse import KEYS, REQUIRED
+from explorer.space.language.names import KEYS, RESERVED
+from explorer.space.language.parse import REQUIRED
 from explorer.space.language.shortcuts import SHORTCUT_KEYS, SOURCES
 from explorer.space.language.stages import MAX_STAGES, STAGE_KEYS, STAGE_NUMBERS
 from explorer.space.lint.names import LINTS

@@ -38,6 +38,10 @@ def find_space(path: str | os.PathLike[str]) -> Path:
     for name in (given.as_posix(), f"{given.as_posix()}.yaml"):
         if name in shipped:
             return shipped[name]
+    if "\n" in str(path):
+        raise SpaceError([Problem("<space>", 1, 1, "the text of a space, expected its path; write parse_space(text)")])
+    if os.path.isdir(path):
+        raise SpaceError([Problem(str(path), 1, 1, f"a folder, expected a file, as in {given / 'space.yaml'}")])
     message = f"no such file, and no shipped space of that name; shipped: {shipped_names()}{_near(given, shipped)}"
     raise SpaceError([Problem(str(path), 1, 1, message)])
 

@@ -234,12 +234,12 @@ ERRORS: dict[str, list[Error]] = {
             {"stages": "{blocks: 1, width: 5*base}", "grammar": {"base": "1 | 2"}},
         ),
         Error(
-            "4:9: the number of blocks 0 of stage 1 is outside 1..2000",
+            "4:18: the number of blocks 0 of stage 1 is outside 1..2000",
             {"stages": "{blocks: 0, width: 8}"},
             {"stages": "{blocks: 1, width: 8}"},
         ),
         Error(
-            "4:9: the width 65537 of stage 1 is outside 1..65536",
+            "4:28: the width 65537 of stage 1 is outside 1..65536",
             {"stages": "{blocks: 1, width: 65537}", "block": "conv1x1 +"},
             {"stages": "{blocks: 1, width: 65536}", "block": "conv1x1(8) bn conv1x1(8) conv1x1 +"},
         ),

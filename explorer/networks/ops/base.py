@@ -293,6 +293,13 @@ def _spell(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else spell_size(value)
 
 
+def nearest_divisors(channels: int, number: int) -> str:
+    """Return the divisors of a number of channels that are nearest to another number, as the end of a message."""
+    fitting = [divisor for divisor in range(1, channels + 1) if channels % divisor == 0]
+    nearest = sorted(fitting, key=lambda divisor: abs(divisor - number))[:2]
+    return f"; nearest that fit: {', '.join(map(str, sorted(nearest)))}"
+
+
 def zero_or_any(low: float, high: float) -> tuple[float, float]:
     """Return the bounds of the outputs of an op that keeps zeros and can put out any value for other inputs."""
     return (0.0, 0.0) if low == high == 0 else (-math.inf, math.inf)
@@ -331,7 +338,8 @@ def check_argument(spelling: str, argument: Argument, value: Any) -> Any:
         raise ArchitectureError(f"{where} must be finite, found {value}")
     if argument.kind in ("whole", "size"):
         if isinstance(value, float) or value != int(value):
-            raise ArchitectureError(f"{where} must be a whole number, found {value}")
+            share = f"; a share of the stage's width is w*{value}" if argument.name == "out" and 0 < value < 1 else ""
+            raise ArchitectureError(f"{where} must be a whole number, found {value}{share}")
         value = int(value)
     if not argument.low <= value <= argument.high:
         raise ArchitectureError(f"{where} must be in {argument.low:g}..{argument.high:g}, found {_spell(value)[:40]}")

@@ -17,6 +17,7 @@ from explorer.networks.ops.base import (
     Op,
     OpCost,
     TensorShape,
+    nearest_divisors,
     zero_or_any,
 )
 from explorer.networks.ops.registry import registry
@@ -154,11 +155,10 @@ class Conv(Op):
     def _check_groups(self, channels_in: int) -> None:
         for side, channels in (("input", channels_in), ("output", self.out)):
             if channels % self.groups:
-                fitting = [g for g in range(1, channels + 1) if channels % g == 0]
-                nearest = sorted(fitting, key=lambda g: abs(g - self.groups))[:2]
                 raise ArchitectureError(
-                    f"{self.groups} groups do not divide the {channels} {side} channels of {self};"
-                    f" nearest that fit: {', '.join(map(str, sorted(nearest)))}"
+                    f"{self.groups} groups do not divide the {channels} {side} channels of {self}"
+                    f"{nearest_divisors(channels, self.groups)}"
+                    f"{'; a depthwise conv is dwconv' if self.groups in (self.out, channels_in) else ''}"
                 )
 
     def cost(self, x: TensorShape) -> OpCost:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, zero_or_any
+from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, nearest_divisors, zero_or_any
 from explorer.networks.ops.registry import registry
 
 EPS = Argument("eps", "eps", "number", "added to the variance", 1e-12, 1.0)
@@ -67,7 +67,10 @@ class GroupNorm(Norm):
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         if x.channels % self.groups:
-            raise ArchitectureError(f"{self.groups} groups of {self} do not divide the {x.channels} input channels")
+            fitting = nearest_divisors(x.channels, self.groups)
+            raise ArchitectureError(
+                f"{self.groups} groups of {self} do not divide the {x.channels} input channels{fitting}"
+            )
         return require_several_values(self, x, x.elements // self.groups)
 
     def canonical(self, x: TensorShape) -> Op:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Call, OpCost, TensorShape
+from explorer.networks.ops.base import Argument, Call, OpCost, TensorShape, nearest_divisors
 from explorer.networks.ops.norm import EPS, Norm, require_several_values
 from explorer.networks.ops.registry import registry
 
@@ -147,7 +147,10 @@ class EvoNormS0(_EvoNorm):
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         if x.channels % self.groups:
-            raise ArchitectureError(f"{self.groups} groups of {self} do not divide the {x.channels} input channels")
+            fitting = nearest_divisors(x.channels, self.groups)
+            raise ArchitectureError(
+                f"{self.groups} groups of {self} do not divide the {x.channels} input channels{fitting}"
+            )
         return require_several_values(self, x, x.elements // self.groups)
 
     def module(self, x: TensorShape) -> Call:

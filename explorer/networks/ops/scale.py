@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, zero_or_any
+from explorer.networks.ops.base import Argument, Call, Op, OpCost, TensorShape, nearest_divisors, zero_or_any
 from explorer.networks.ops.registry import registry
 
 
@@ -267,7 +267,10 @@ class ChannelShuffle(Op):
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         if x.channels % self.groups:
-            raise ArchitectureError(f"{self.groups} groups of {self} do not divide the {x.channels} input channels")
+            fitting = nearest_divisors(x.channels, self.groups)
+            raise ArchitectureError(
+                f"{self.groups} groups of {self} do not divide the {x.channels} input channels{fitting}"
+            )
         return x
 
     def canonical(self, x: TensorShape) -> Op | None:

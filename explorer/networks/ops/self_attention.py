@@ -6,7 +6,16 @@ import math
 from dataclasses import dataclass, replace
 
 from explorer.errors import ArchitectureError
-from explorer.networks.ops.base import MAX_KERNEL, Argument, Call, Op, OpCost, TensorShape, zero_or_any
+from explorer.networks.ops.base import (
+    MAX_KERNEL,
+    Argument,
+    Call,
+    Op,
+    OpCost,
+    TensorShape,
+    nearest_divisors,
+    zero_or_any,
+)
 from explorer.networks.ops.conv import BIAS, Conv
 from explorer.networks.ops.registry import registry
 
@@ -166,7 +175,10 @@ class SelfAttention(Op):
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         if x.channels % self.heads:
-            raise ArchitectureError(f"{self.heads} heads of {self} do not divide the {x.channels} input channels")
+            fitting = nearest_divisors(x.channels, self.heads)
+            raise ArchitectureError(
+                f"{self.heads} heads of {self} do not divide the {x.channels} input channels{fitting}"
+            )
         if self.window and self.grid:
             raise ArchitectureError(f"{self} does not fit: it has a window or a grid, not both")
         side = self.window or self.grid
@@ -270,7 +282,10 @@ class LinearAttention(Op):
 
     def output_shape(self, x: TensorShape) -> TensorShape:
         if x.channels % self.heads:
-            raise ArchitectureError(f"{self.heads} heads of {self} do not divide the {x.channels} input channels")
+            fitting = nearest_divisors(x.channels, self.heads)
+            raise ArchitectureError(
+                f"{self.heads} heads of {self} do not divide the {x.channels} input channels{fitting}"
+            )
         if self.scale and self.scale % 2 == 0:
             raise ArchitectureError(f"the kernel {self.scale} of {self} does not fit: it is odd, or 0")
         return x

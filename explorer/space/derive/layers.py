@@ -150,8 +150,7 @@ class Resolver:
     Args:
         program: The flattened expressions.
         lookup: Returns the chosen option of a choice point.
-        variables: The numbers of w, in, s, d, i, n, j, m, as far as they are defined here, and that of the ``stage``;
-            s can be a pair.
+        variables: The numbers of w, in, s (also a pair), d, i, n, j, m, as far as defined, and of the ``stage``.
 
     Attributes:
         through: The noted rules that were read, outermost first, with the layers that they gave.
@@ -252,11 +251,9 @@ class Resolver:
         """Return a value that must be a whole number in low..high.
 
         Args:
-            node: The value.
-            what: Its name, for the message: ``width``.
-            of: Its owner, for the message: ``of stage 2``.
-            low: The smallest allowed number.
-            high: The largest allowed number.
+            node: The value; of a choice, the option that is chosen.
+            what, of: Its name and its owner, for the message: ``width``, ``of stage 2``.
+            low, high: The smallest and the largest allowed number.
             place: The place of the error if the value has none.
 
         Raises:
@@ -265,11 +262,13 @@ class Resolver:
         value = self.value(node)
         if value.denominator == 1 and low <= value <= high:
             return int(value)
-        place = getattr(node, "place", place)
-        text = f"{node.text} = {value}" if isinstance(node, Arithmetic) else str(value)
-        if value.denominator != 1:
-            raise Fault(place, f"{self.with_choices()}the {what} {text} {of} is not a whole number")
-        raise Fault(place, f"{self.with_choices()}the {what} {text} {of} is outside {low}..{high}")
+        while isinstance(node, Alternatives):
+            node = node.options[self.choose(node.point)]
+        place = getattr(node, "place", None) or place
+        formula = node.text if isinstance(node, Arithmetic) and node.text != str(value) else ""
+        text = " = ".join(filter(None, (formula, str(value))))
+        is_wrong = "is not a whole number" if value.denominator != 1 else f"is outside {low}..{high}"
+        raise Fault(place, f"{self.with_choices()}the {what} {text} {of} {is_wrong}")
 
     def layers(self, node: Node) -> list[Layer]:
         """Return the layers of an expression in order.

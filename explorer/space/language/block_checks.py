@@ -29,7 +29,7 @@ from explorer.space.grammar import (
     reachable,
     walk,
 )
-from explorer.space.language.foreign.residual import one_merge
+from explorer.space.language.foreign.residual import one_choice, one_merge
 from explorer.space.language.sections import Sections
 from explorer.space.language.yaml import Entry, Mapping, Scalar, edit_of
 
@@ -131,9 +131,11 @@ class BlockChecks:
         return is_valid
 
     def _one_merge(self, scalar: Scalar) -> list[Edit]:
-        """Return the edit that leaves or writes one merge in each alternative of an expression."""
-        new = scalar.text if ";" in scalar.text else one_merge(scalar.text, self.rules)
-        return [] if new == scalar.text else [edit_of(self.problems.text, scalar, new)]
+        """Return the edits that make alternatives a choice of one layer, and that give each of them one merge."""
+        if ";" in scalar.text:
+            return []
+        texts = [one_choice(scalar.text, self.rules), one_merge(scalar.text, self.rules)]
+        return [edit_of(self.problems.text, scalar, text) for text in texts if text and text != scalar.text]
 
     def _runs_of(self, tree: Node) -> Runs:
         if isinstance(tree, MergeItem):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+from explorer.analysis.quantities import BEFORE_TRAINING
 from explorer.errors import Edit, did_you_mean, similar_names
 from explorer.space.conditions.names import Meaning, Meanings
+from explorer.space.language.foreign.keys import COSTS
+from explorer.space.language.foreign.words import plain
 from explorer.space.language.tokens import ExpressionError
 
 
@@ -20,6 +23,12 @@ def resolve(meanings: Meanings, name: str, offset: int) -> Meaning:
         if name in meanings.grammar.rules:
             unused = "no network uses it" if not meanings.is_used(name) else "it has no alternatives"
             raise ExpressionError(offset, f"the rule {name!r} is no choice: {unused}")
+        if name in BEFORE_TRAINING or plain(name) in COSTS:
+            cost = name if name in BEFORE_TRAINING else COSTS[plain(name)]
+            raise ExpressionError(
+                offset,
+                f"{name!r} is a cost, which no condition knows; write a bound under 'limits', as in {cost}: <= 2M",
+            )
         known = meanings.known()
         near = similar_names(name, known)
         edits = [Edit(offset, offset + len(name), near[0])] if near else []
@@ -52,7 +61,7 @@ def check_place(meanings: Meanings, means: Meaning, text: str, at: str, offset: 
     found = re.fullmatch(r"stage([0-9]{1,4})(\.block[0-9]{1,4}|\.transition)?", at)
     if found is None and (at not in ("stem", "head") or means.kind in ("stage", "block")):
         places = [f"stage{k}" for k in range(1, last + 1)]
-        near = similar_names(at, places)
+        near = [f"stage{int(at)}"] if at.isdigit() and 1 <= int(at) <= last else similar_names(at, places)
         edits = [Edit(place, place + len(at), near[0])] if near else []
         raise ExpressionError(place, f"unknown place {at[:40]!r} of {name!r}; a place is stage1 to stage{last}", *edits)
     if found is not None and not 1 <= int(found[1]) <= last:

@@ -26,6 +26,7 @@ _WORDS = ("and", "or", "not", "implies", "divides")
 # Signs of other languages -> how they are written here.
 _FOREIGN = {"=": "==", "≤": "<=", "≥": ">=", "≠": "!=", "&&": "and", "||": "or", "!": "not", "=<": "<=", "=>": ">="}
 _FOREIGN |= {"&": "and", "|": "or", "->": "implies"}
+_EQUAL = ("is", "equals", "eq")
 _COMPARED = re.compile(r"[=!<>]=|[<>]|\b(?:divides|in)\b")
 _TOKEN = re.compile(
     r"(?P<number>\d+(?:\.\d+)?(?![\w.]))"
@@ -51,13 +52,12 @@ class ValueParser:
         match = _TOKEN.match(self.text, start)
         if match is None:
             found = self.text[start]
-            hint = "; write 'b divides a' for a % b == 0" if found == "%" else ""
-            raise ExpressionError(start, f"{found!r} is no sign of a condition{hint}")
+            raise self._no_sign(found, start)
         kind, text = match.lastgroup or "", match[0]
         if kind == "sign" and text in _FOREIGN:
             new = "implies" if text == "=>" and self._is_compared(start) else _FOREIGN[text]
             blank = "" if self.text[match.end() : match.end() + 1] == " " else " "
-            before = "" if start and self.text[start - 1] == " " else " "
+            before = "" if not start or self.text[start - 1] in " (" else " "
             edit = Edit(start, match.end(), f"{before}{new}{blank}" if new.isalpha() else new)
             raise ExpressionError(start, f"found {text!r}; write {new!r}", edit)
         if kind == "name" and text.lower() in _WORDS:
@@ -65,12 +65,28 @@ class ValueParser:
                 edit = Edit(start, start + len(text), text.lower())
                 raise ExpressionError(start, f"found {text!r}; write {text.lower()!r}", edit)
             kind = "word"
+        if kind == "name" and text in _EQUAL and text not in self.meanings.grammar.rules:
+            raise ExpressionError(start, f"found {text!r}; write '=='", Edit(start, match.end(), "=="))
         name = text.split("@")[0]
         if kind == "name" and text in ("if", "then") and text not in self.meanings.grammar.rules:
             raise ExpressionError(start, "'if a then b' is written 'a implies b'", *self._implied(start))
         if kind == "name" and "-" in text and name not in {**self.meanings.points, **self.meanings.grammar.rules}:
             text = text[: text.index("-")]  # a difference, unless it is the name of a rule
         return kind, text, start
+
+    def _no_sign(self, found: str, start: int) -> ExpressionError:
+        """Return the error for a sign that conditions do not have: ``a % b == 0``, ``width[0]``."""
+        message = f"{found!r} is no sign of a condition"
+        if found == "%":
+            rest = re.search(r"([\w@.]+)\s*%\s*([\w@.]+)\s*==\s*0(?![\w.])", self.text)
+            edits = [Edit(rest.start(), rest.end(), f"{rest[2]} divides {rest[1]}")] if rest else []
+            return ExpressionError(start, f"{message}; write 'b divides a' for a % b == 0", *edits)
+        if found == "[" and (index := re.match(r"\[(\d{1,3})\]", self.text[start:])):
+            place = f"@stage{int(index[1]) + 1}"
+            return ExpressionError(
+                start, f"{message}; write {place} for the number of a stage", Edit(start, start + index.end(), place)
+            )
+        return ExpressionError(start, message)
 
     def _is_compared(self, end: int) -> bool:
         """Whether the part of the condition that ends here is compared already, so that no comparison follows."""

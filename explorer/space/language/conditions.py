@@ -38,6 +38,7 @@ from explorer.space.condition import (
 from explorer.space.conditions.names import Meaning, Meanings
 from explorer.space.grammar import Grammar
 from explorer.space.language.condition_values import ValueParser
+from explorer.space.language.names import is_known
 from explorer.space.language.source_text import applied
 from explorer.space.language.tokens import ExpressionError
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, kind_of
@@ -58,7 +59,9 @@ def read_conditions(node: Entry, grammar: Grammar, problems: Problems) -> tuple[
     entries = node.items if isinstance(node, Sequence) else (node,)
     if isinstance(node, Mapping) or len(entries) > MAX_CONDITIONS:
         found = kind_of(node) if isinstance(node, Mapping) else f"{len(entries):,}"
-        problems.add(node, f"where must be a list of conditions, at most {MAX_CONDITIONS}, found {found}")
+        new = _from_mapping(node) if isinstance(node, Mapping) else ""
+        message = f"where must be a list of conditions, at most {MAX_CONDITIONS}, found {found}"
+        problems.add(node, message, *([edit_of(problems.text, node, new)] if new else []))
         return ()
     meanings, conditions = Meanings(grammar), []
     for entry in entries:
@@ -74,6 +77,21 @@ def read_conditions(node: Entry, grammar: Grammar, problems: Problems) -> tuple[
             continue
         conditions.append(Condition(" ".join(entry.text.split()), (entry.line, entry.column), truth))
     return tuple(conditions)
+
+
+def _from_mapping(node: Mapping) -> str:
+    """Return the condition that ``{act: relu, depth: [1, 2]}`` stands for; "" for none."""
+    parts = []
+    for key, value in node.items:
+        if isinstance(value, Mapping):
+            return ""
+        texts = [value.text] if isinstance(value, Scalar) else [getattr(item, "text", "") for item in value.items]
+        if not all(texts):
+            return ""
+        relation = re.match(r"[<>=!]=?", texts[0])
+        right = texts[0] if relation else f"== {texts[0]}" if isinstance(value, Scalar) else f"in ({', '.join(texts)})"
+        parts.append(f"{key.text} {right}")
+    return " and ".join(parts)
 
 
 class _Parser(ValueParser):
@@ -189,7 +207,9 @@ class _Parser(ValueParser):
     def opened(self) -> None:
         _, text, offset = self.token_or_sign()
         if text != "(":
-            raise ExpressionError(offset, f"found {text!r}, expected '(' and a list, as in 'in (1, 2)'")
+            end = self.text.find("]" if text == "[" else "}", offset)
+            edits = [Edit(offset, end + 1, f"({self.text[offset + 1 : end]})")] if end > 0 and text in "[{" else []
+            raise ExpressionError(offset, f"found {text!r}, expected '(' and a list, as in 'in (1, 2)'", *edits)
         self.take("(")
 
     def token_or_sign(self) -> tuple[str, str, int]:
@@ -266,6 +286,9 @@ class _Parser(ValueParser):
         if not found:
             raise ExpressionError(start, f"found the end, expected an alternative of {left}: {' | '.join(options)}")
         near = similar_names(found, [*options, *dict.fromkeys(re.split(r"[ (]", option)[0] for option in options)])
+        first = found.split("(")[0]
+        if near and is_known(first) and near[0].split("(")[0] != first:
+            near = []  # another layer, not a misspelling
         edits = [Edit(start, start + len(found), near[0])] if near else []
         message = f"{left} has no alternative {found!r}; it has: {' | '.join(options)[:400]}"
         raise ExpressionError(start, message + (f"; did you mean {near[0]!r}?" if near else ""), *edits)

@@ -135,6 +135,8 @@ class Parser(ValueParser):
         start = self.now.offset
         atom = self.atom()
         end = self.last.offset + len(self.last.text)
+        if self.now.kind == "?":
+            self.bound_to_item(end)
         if self.take("?"):
             return Repeat(atom, (0, 1), self.point(start, ["none", self.spelled(start, end)]))
         if self.take("{"):
@@ -142,7 +144,10 @@ class Parser(ValueParser):
             high = self.count() if self.take(",") else low
             self.need("}", "'}'")
             if high < low:
-                raise ExpressionError(start, f"repeated {low} to {high} times: the second count is the smaller")
+                opening = self.text.rindex("{", 0, self.last.offset)
+                turned = Edit(opening, self.last.offset + 1, f"{{{high},{low}}}")
+                message = f"repeated {low} to {high} times: the second count is the smaller; write {turned.text}"
+                raise ExpressionError(start, message, turned)
             if high - low >= MAX_COUNTS:
                 raise ExpressionError(
                     start, f"{high - low + 1:,} counts to choose from; at most {MAX_COUNTS} are allowed"
@@ -151,9 +156,16 @@ class Parser(ValueParser):
             return Repeat(atom, counts, self.point(start, [str(n) for n in counts]) if len(counts) > 1 else None)
         return atom
 
+    def bound_to_item(self, end: int) -> None:
+        """Raise ExpressionError for a '?' after a blank and directly before the next layer, as in ``bn ?relu``."""
+        sign, after = self.now.offset, self.tokens[self.at + 1]
+        if sign > end and after.kind == "name" and after.offset == sign + 1:
+            moved = Edit(sign, after.offset + len(after.text), f"{after.text}?")
+            raise ExpressionError(sign, f"'?' follows what is optional; write {after.text}?", moved)
+
     def count(self) -> int:
         """Parse a number of repetitions."""
-        token = self.need("number", "a whole number of repetitions")
+        token = self.need("number", "a whole number of repetitions, as in {2} or {1,3}")
         if not token.text.isdigit() or int(token.text) > MAX_REPEAT:
             raise ExpressionError(
                 token.offset, f"a repetition is a whole number up to {MAX_REPEAT:,}, found {token.text}"
@@ -276,7 +288,11 @@ class Parser(ValueParser):
         """Raise ExpressionError for a merge in a path of a fork."""
         if self.forks:
             message = f"the merge {token.text!r} is in a path of a fork, where no shortcut is"
-            raise ExpressionError(token.offset, f"{message}; write sum(..., identity), or cat(identity, ...) for 'cat'")
+            start = len(self.text[: token.offset].rstrip())
+            is_between = token.text == "+" and self.now.kind not in (",", ")", "end")
+            comma = [Edit(start, token.offset + 1, ",")] if is_between else []
+            fix = "separate paths by commas, or write sum(..., identity), or cat(identity, ...) for 'cat'"
+            raise ExpressionError(token.offset, f"{message}; {fix}", *comma)
 
     def mixed(self, found: str) -> str:
         """Return the message for a number among layers."""

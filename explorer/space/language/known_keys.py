@@ -8,7 +8,7 @@ from collections.abc import Mapping as Table
 from typing import NamedTuple
 
 from explorer.errors import Edit, did_you_mean
-from explorer.space.language.foreign.keys import INPUT_PARTS, SHORTCUT_PARTS, TRAINING, meant
+from explorer.space.language.foreign.keys import INPUT_PARTS, OF_BLOCKS, SHORTCUT_PARTS, TRAINING, meant
 from explorer.space.language.foreign.words import plain
 from explorer.space.language.source_text import in_yaml
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence
@@ -63,6 +63,9 @@ def read_keys(
             found.setdefault(name, Scalar(text, key.line, key.column, places=((key.line, key.column),)))
         elif what == "a space" and plain(key.text) in TRAINING:
             problems.add(key, f"{message}; training and search have options of 'explorer search', not keys of a space")
+        elif what in ("stages", "a stage") and (hint := OF_BLOCKS.get(plain(key.text))):
+            problems.add(key, f"unknown key {key.text[:80]!r} in {what}; {hint}")
+            is_complete = False
         elif what == "a space" and plain(key.text) in INPUT_PARTS:
             has = "'input' has channels, height and width, as in 3x32x32"
             problems.add(key, f"unknown key {key.text[:80]!r} in {what}; {has}")

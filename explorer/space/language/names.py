@@ -9,6 +9,24 @@ from explorer.networks.ops import registry
 from explorer.networks.ops.base import MAX_KERNEL, Op
 from explorer.networks.ops.window import Size, size_of
 
+# The keys of a space file.
+KEYS = (
+    "name",
+    "about",
+    "input",
+    "classes",
+    "stem",
+    "stages",
+    "block",
+    "shortcut",
+    "transition",
+    "head",
+    "grammar",
+    "vary",
+    "where",
+    "limits",
+    "allow",
+)
 VARIABLES = {
     "w": "the stage's width",
     "in": "the input channels of the block",

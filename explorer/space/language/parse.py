@@ -11,7 +11,19 @@ from typing import NamedTuple
 from explorer.analysis.limits import Limit, parse_bound
 from explorer.analysis.quantities import BEFORE_TRAINING
 from explorer.errors import Edit, ExplorerError, Problem, did_you_mean, similar_names
-from explorer.space.grammar import SCOPES, Broken, Grammar, Node, Point, Reference, StageRule, point_of, reachable, walk
+from explorer.space.grammar import (
+    SCOPES,
+    Broken,
+    Grammar,
+    Node,
+    Place,
+    Point,
+    Reference,
+    StageRule,
+    point_of,
+    reachable,
+    walk,
+)
 from explorer.space.language.block_checks import BlockChecks
 from explorer.space.language.checks import Checks
 from explorer.space.language.conditions import read_conditions
@@ -19,7 +31,8 @@ from explorer.space.language.foreign import keys as foreign_keys
 from explorer.space.language.foreign import sections as foreign_sections
 from explorer.space.language.input import first_shape, read_input
 from explorer.space.language.known_keys import read_keys
-from explorer.space.language.names import VARIABLES, is_reserved
+from explorer.space.language.misplaced import in_place
+from explorer.space.language.names import KEYS, VARIABLES, is_known, is_reserved
 from explorer.space.language.sections import Sections
 from explorer.space.language.shortcuts import SHORTCUT_KEYS, default_shortcuts, read_shortcuts
 from explorer.space.language.stages import STAGE_NUMBERS, read_stages, stages_have_blocks
@@ -27,24 +40,15 @@ from explorer.space.language.values import numeric_rules
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, kind_of, read_yaml
 from explorer.space.lint.names import LINTS
 
-KEYS = (
-    "name",
-    "about",
-    "input",
-    "classes",
-    "stem",
-    "stages",
-    "block",
-    "shortcut",
-    "transition",
-    "head",
-    "grammar",
-    "vary",
-    "where",
-    "limits",
-    "allow",
-)
-REQUIRED = ("input", "classes", "stem", "stages", "head")  # and ``block``, unless each stage has one
+# Required keys, each with an example; and ``block``, unless each stage has one.
+REQUIRED = {
+    "input": "3x32x32",
+    "classes": "10",
+    "stem": "conv3x3(w) post",
+    "stages": "{blocks: 2, width: [16, 32], stride: [1, 2]}",
+    "head": "pre gap fc",
+}
+BLOCK = "conv3x3 bn relu conv3x3 bn + relu"
 MAX_RULES = 2_000
 
 
@@ -98,13 +102,22 @@ class _Reader:
         self.problems = problems
         self.source = source
         self.text = text
-        self.root = root
+        self.root = root = in_place(root, problems, KEYS, REQUIRED)
         self.sections = Sections(problems)
         self.entries = self.sections.mapping(root, "a space", KEYS, foreign_keys.SPACE)
-        needed = REQUIRED if stages_have_blocks(self.entries.get("stages")) else (*REQUIRED, "block")
-        for key in needed:
-            if key not in self.entries:
-                self.sections.gap(root, f"the key {key!r} is missing")
+        needed = REQUIRED if stages_have_blocks(self.entries.get("stages")) else {**REQUIRED, "block": BLOCK}
+        if missing := [key for key in needed if key not in self.entries]:
+            self.sections.gap(root, self._missing(missing, needed))
+
+    def _missing(self, missing: list[str], needed: dict[str, str]) -> str:
+        """Return the message for keys that the file lacks."""
+        rules = self.entries.get("grammar")
+        among_rules = [key for key in missing if isinstance(rules, Mapping) and rules.get(key)]
+        are = "key {} is" if len(missing) == 1 else "keys {} are"
+        message = f"the {are.format(', '.join(map(repr, missing)))} missing"
+        if among_rules:
+            return f"{message}; {among_rules[0]!r} is a rule of the grammar: write it without indentation"
+        return f"{message}; write for instance {f'{missing[0]}: {needed[missing[0]]}'!r}"
 
     def grammar(self) -> Grammar:
         sections = self.sections
@@ -143,8 +156,10 @@ class _Reader:
             self.problems.check()
         blocks.places(stem, head, between, stages)
         stages = tuple(map(self._with_used_shortcuts, stages))
-        title = self.entries.get("name")
-        about = self.entries.get("about")
+        title, about = self.entries.get("name"), self.entries.get("about")
+        for entry in (title, about):
+            if entry is not None and not isinstance(entry, Scalar):
+                self.problems.add(entry, f"'name' and 'about' are texts, found {kind_of(entry)}")
         grammar = Grammar(
             name=title.text if isinstance(title, Scalar) and title.text else Path(self.source).stem,
             about=about.text if isinstance(about, Scalar) else "",
@@ -159,13 +174,21 @@ class _Reader:
             rules=sections.rules,
             points=self._points(image.sides, stem, head, between, stages),
             limits=limits,
-            places={key.text: (key.line, key.column) for key, _ in self.root.items}
-            | {f"grammar.{name}": (scalar.line, scalar.column) for name, scalar in rules.items()},
+            places=self._places(rules),
             allowed=allowed,
             sides=image.sides,
         )
         where = self.entries.get("where")
         return grammar if where is None else replace(grammar, where=read_conditions(where, grammar, self.problems))
+
+    def _places(self, rules: dict[str, Scalar]) -> dict[str, Place]:
+        """Return the places of the sections, of the rules, and of the keys of ``vary`` and ``shortcut``."""
+        places = {key.text: (key.line, key.column) for key, _ in self.root.items}
+        places |= {f"grammar.{name}": (scalar.line, scalar.column) for name, scalar in rules.items()}
+        for section in ("vary", "shortcut"):
+            if isinstance(entry := self.entries.get(section), Mapping):
+                places |= {f"{section}.{key.text}": (key.line, key.column) for key, _ in entry.items}
+        return places
 
     def _set_numeric(self, rules: dict[str, Scalar]) -> None:
         """Note which rules are numeric."""
@@ -220,8 +243,14 @@ class _Reader:
             return
         if not isinstance(node, Mapping):
             message = f"vary must be a mapping: rule name to {', '.join(SCOPES)}"
-            named = [name for name in foreign_sections.texts_of(node) or [] if name in self.sections.names.rules]
-            new = ", ".join(f"{name}: stage" for name in named)
+            texts = foreign_sections.texts_of(node) or []
+            named = [name for name in texts if name in self.sections.names.rules]
+            scope = texts[0] if len(texts) == 1 and texts[0] in SCOPES else "stage"
+            if scope in texts:
+                named = [
+                    key.text for key, rule in self._grammar_items() if isinstance(rule, Scalar) and "|" in rule.text
+                ]
+            new = ", ".join(f"{name}: {scope}" for name in named)
             self.problems.add(node, message, *self._written(node, f"{{{new}}}" if new else ""))
             return
         rules = list(self.sections.names.rules)
@@ -232,9 +261,16 @@ class _Reader:
         owners += [f"shortcut.{rule}.{part}" for rule in rules for part in parts]
         for key, value in node.items:
             scope = value.text if isinstance(value, Scalar) else ""
-            if key.text not in owners:
+            if key.text in SCOPES and (named := self._rules_of(value)):
+                message = f"{key.text!r} is a scope; write the rule first, as in {named[0]}: {key.text}"
+                sign = ", " if key.in_flow else "\n" + " " * (key.column - 1)
+                new = sign.join(f"{name}: {key.text}" for name in named)
+                self.problems.add(key, message, Edit(key.span[0], value.span[1], new))
+            elif key.text not in owners:
                 near = similar_names(key.text, owners)[:1]
                 message = f"unknown rule {key.text[:64]!r} in vary{did_you_mean(key.text, owners)}"
+                if is_known(key.text):
+                    message = f"{key.text[:64]!r} in vary is a layer; a scope is that of a rule of the grammar"
                 if key.text == "shortcut":
                     near = [self._both_shortcuts(node, key, scope)]
                     message = f"unknown rule 'shortcut' in vary; its parts are {' and '.join(owners_of_shortcut)}"
@@ -247,6 +283,15 @@ class _Reader:
                 self.problems.add(value, message, *self._written(value, name))
             else:
                 self.sections.scopes[key.text] = scope
+
+    def _grammar_items(self) -> tuple[tuple[Scalar, Entry], ...]:
+        grammar = self.entries.get("grammar")
+        return grammar.items if isinstance(grammar, Mapping) else ()
+
+    def _rules_of(self, value: Entry) -> list[str]:
+        """Return the rules that an entry names, alone or in a list; nothing for any other entry."""
+        texts = foreign_sections.texts_of(value) or []
+        return texts if all(text in self.sections.names.rules for text in texts) else []
 
     def _both_shortcuts(self, node: Mapping, key: Scalar, scope: str) -> str:
         """Return the keys of the parts of the shortcut that the file has, in place of the key ``shortcut``."""

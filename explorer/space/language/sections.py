@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping as Table
 from dataclasses import replace
 
@@ -17,6 +18,10 @@ from explorer.space.language.names import Names
 from explorer.space.language.source_text import applied
 from explorer.space.language.tokens import ExpressionError, TooManyTokens
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, kind_of
+
+_POOL = re.compile(r"\bavgpool(\d)x\1\(s=\1\)")  # in place of the block's stride
+_UNKNOWN_NUMBER = re.compile(r"unknown name '([A-Za-z][\w-]*)'(?: in [^;]*)?")  # without a similar name
+_FOR_EMPTY = {"head": "gap fc", "block": "conv3x3 bn relu conv3x3 bn + relu"}  # sections that need layers
 
 
 class Sections:
@@ -64,8 +69,9 @@ class Sections:
         if not isinstance(node, Scalar):
             return self._from_entry(node, what, home)
         if not node.text.strip():
-            message = f"{what} is empty; write 'none' for no layer at all"
-            self.problems.add(node, message, *([] if home == "number" else [edit_of(self.problems.text, node, "none")]))
+            new = _FOR_EMPTY.get(what, "none")
+            message = f"{what} is empty; write {new!r}{' for no layer at all' if new == 'none' else ''}"
+            self.problems.add(node, message, *([] if home == "number" else [edit_of(self.problems.text, node, new)]))
             return Broken((node.line, node.column), message)
         return node
 
@@ -82,6 +88,8 @@ class Sections:
         findings, text = translate(node.text, home, self.names.rules)
         if not findings:
             return node
+        if owner.split(".")[0] in ("shortcut", "transition"):
+            text = _POOL.sub("avgpool", text)
         edit = edit_of(self.problems.text, node, text)
         for finding in findings:
             self.problems.add(node.place(finding.offset), finding.message, *([edit] if finding.edits else []))
@@ -160,7 +168,10 @@ class Sections:
             edits = [edit for fault in faults for edit in fault.edits]
             whole = edit_of(self.problems.text, scalar, applied(scalar.text, edits)) if edits else None
             for fault in faults:
-                self.problems.add(fault.place, fault.message, *([whole] if whole and fault.edits else []))
+                message = fault.message
+                if (unknown := _UNKNOWN_NUMBER.fullmatch(message)) and unknown[1] not in self.names.rules:
+                    message += f"; write a rule of numbers for it in the grammar, as in '{unknown[1]}: 1 | 2'"
+                self.problems.add(fault.place, message, *([whole] if whole and fault.edits else []))
         self.trees.append((tree, scalar))
         return tree
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-from explorer.space.grammar import Broken, Node, Number, Place, StageRule
+from explorer.space.grammar import DEFAULT_STRIDE, Broken, Node, Number, Place, StageRule
 from explorer.space.language.foreign import keys as foreign_keys
 from explorer.space.language.foreign import sections as foreign_sections
 from explorer.space.language.sections import Sections
@@ -17,7 +17,9 @@ from explorer.space.language.shortcuts import Shortcuts, read_shortcuts
 from explorer.space.language.yaml import Entry, Mapping, Scalar, Sequence, edit_of
 
 STAGE_KEYS = ("blocks", "width", "stride", "dilation", "block", "first", "shortcut")
-STAGE_NUMBERS = {"blocks": None, "width": None, "stride": 1, "dilation": 1}  # key -> default, None if it is required
+# Key -> default, None if it is required.
+STAGE_NUMBERS = {"blocks": None, "width": None, "stride": DEFAULT_STRIDE, "dilation": Number(Fraction(1))}
+_EXAMPLES = {"blocks": "2", "width": "16"}
 MAX_STAGES = 64
 
 
@@ -71,15 +73,19 @@ class _StagesReader:
         blocks, width, stride, dilation = numbers
         return StageRule(blocks, width, stride, dilation, block, first, self._shortcuts(row), row.place)
 
-    def _number(self, number: int, row: _Row, key: str, default: int | None) -> Node:
+    def _number(self, number: int, row: _Row, key: str, default: Node | None) -> Node:
         if key in row.entries:
             return self._expression(row, key)
         if key in row.lacking:
             return row.lacking[key]
         if default is not None:
-            return Number(Fraction(default))
+            return default
         missing = Broken(row.place, f"stage {number} has no {key}")
-        self.sections.problems.add(row.place, missing.message)
+        if isinstance(self.node, Sequence):
+            self.sections.problems.add(row.place, f"{missing.message}; write {key}: {_EXAMPLES[key]} in it")
+        elif number == 1:
+            fix = f"write {key}: {_EXAMPLES[key]}, or a list with one number for each stage"
+            self.sections.problems.add(row.place, f"{missing.message}; {fix}")
         return missing
 
     def _expression(self, row: _Row, key: str) -> Node:
@@ -110,7 +116,8 @@ class _StagesReader:
                 sections.gap(node, "stages is empty; a network has at least one stage")
             items = node.items[: self._bounded(len(node.items))]
             return [_Row((item.line, item.column), self._mapping(item, "a stage"), {}) for item in items]
-        entries = {key: self._split(value) for key, value in self._mapping(node, "stages").items()}
+        entries = self._mapping(node, "stages")
+        entries |= {key: self._split(value) for key, value in entries.items() if key in STAGE_NUMBERS}
         lists = {key: value.items for key, value in entries.items() if isinstance(value, Sequence)}
         self.shared = {key: value for key, value in entries.items() if key not in lists}
         endless = {key for key, items in lists.items() if len(items) > 1 and _is_rest(items[-1])}
@@ -120,7 +127,9 @@ class _StagesReader:
         short: dict[str, Broken] = {}
         for key, items in lists.items():
             if not items:
-                sections.gap(entries[key], f"{key!r} is an empty list; a network has at least one stage")
+                fault = f"{key!r} is an empty list; a network has at least one stage"
+                sections.gap(entries[key], fault)
+                short[key] = Broken((entries[key].line, entries[key].column), fault)
             elif len(items) < count:
                 found = f"{len(items)} {'entry' if len(items) == 1 else 'entries'}"
                 longest = next(name for name, others in lists.items() if len(others) >= count)
@@ -140,12 +149,12 @@ class _StagesReader:
         return rows
 
     def _split(self, entry: Entry) -> Entry:
-        """Return an entry; report a list without commas, and return it with them."""
-        new = foreign_sections.split_list(entry) if isinstance(entry, Sequence) else ""
-        if not new:
+        """Return an entry; report a list of numbers in another form, and return it as a list."""
+        found = foreign_sections.split_list(entry)
+        if found is None:
             return entry
-        message = f"a list without commas; write {new}"
-        self.sections.problems.add(entry, message, edit_of(self.sections.problems.text, entry, new))
+        message, new = found
+        self.sections.problems.add(entry, f"{message}; write {new}", edit_of(self.sections.problems.text, entry, new))
         place = entry.line, entry.column
         return Sequence(tuple(Scalar(text, *place) for text in new[1:-1].split(", ")), *place)
 

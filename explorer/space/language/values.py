@@ -136,7 +136,7 @@ class ValueParser(Cursor):
         token = self.now
         place = self.place(token.offset)
         if self.take("number"):
-            return Number(Fraction(token.text))
+            return Number(Fraction(token.text), place)
         if self.take("size"):
             height, width = map(int, token.text.split("x"))
             return Pair((height, width), place) if height != width else Number(Fraction(height))
@@ -216,7 +216,11 @@ class ValueParser(Cursor):
             self.need(")" if last else ",", "')'" if last else "',': range(lo, hi, step)")
         low, high, step = bounds
         if step <= 0 or high < low:
-            raise NumberError(token.offset, f"range({low}, {high}, {step}) is empty; it needs lo <= hi and step > 0")
+            end = self.last.offset + len(self.last.text)
+            numbers = min(low, high), max(low, high), abs(step) or Fraction(1)
+            turned = f"range({', '.join(map(spell_number, numbers))})"
+            message = f"range({low}, {high}, {step}) is empty; it needs lo <= hi and step > 0: write {turned}"
+            raise NumberError(token.offset, message, Edit(token.offset, end, turned))
         count = int((high - low) / step) + 1
         if count > MAX_OPTIONS:
             raise NumberError(token.offset, f"a range of {count:,} values; at most {MAX_OPTIONS:,} are allowed")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from ruamel.yaml import YAML
@@ -28,6 +28,7 @@ from ruamel.yaml.events import (
 
 from explorer.errors import Edit, Problem, SpaceError
 from explorer.space.grammar import Place
+from explorer.space.language.names import is_known
 from explorer.space.language.source_text import in_yaml, line_column, line_of
 from explorer.space.language.yaml_faults import quoted_whole, unambiguous, yaml_fault
 
@@ -188,7 +189,8 @@ def read_yaml(data: bytes, problems: Problems) -> Mapping:
     try:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        refuse((data[: error.start].count(b"\n") + 1, 1), f"not UTF-8: {error.reason}")
+        encoding = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else f"not UTF-8: {error.reason}"
+        refuse((data[: error.start].count(b"\n") + 1, 1), f"{encoding}; save the file as UTF-8")
     text = problems.text = text.replace("\r\n", "\n")
     if found := _CONTROL.search(text):
         line, column = line_column(text, found.start())
@@ -229,11 +231,18 @@ class _Composer:
                     self._refuse(event, "a second YAML document; a space file is one document")
             if isinstance(event, AliasEvent):
                 start = event.start_mark.index
-                self._refuse(event, f"alias '*{event.anchor}'; write the text out", Edit(start, start + 1, ""))
+                without = [Edit(start, start + 1, "")] if is_known(event.anchor) else []
+                self._refuse(event, f"alias '*{event.anchor}'; write the text out", *without)
             if getattr(event, "anchor", None):
                 start = event.start_mark.index
                 removed = Edit(start, start + 2 + len(event.anchor), "")
-                self._refuse(event, f"anchor '&{event.anchor}'; write the text out", removed)
+                self.problems.add(
+                    (event.start_mark.line + 1, event.start_mark.column + 1),
+                    f"anchor '&{event.anchor}'; write the text out",
+                    removed,
+                )
+                self._add_aliases(event.anchor, start)
+                raise SpaceError(self.problems.found)
             if getattr(event, "ctag", None) is not None and event.ctag.trval:
                 tag = str(event.ctag.trval).replace("tag:yaml.org,2002:", "!!")
                 start = event.start_mark.index
@@ -247,6 +256,14 @@ class _Composer:
             if isinstance(event, (MappingEndEvent, SequenceEndEvent)):
                 depth -= 1
             yield event
+
+    def _add_aliases(self, anchor: str, start: int) -> None:
+        """Add an error for each alias of the anchor at ``start``, with its text if that is in the anchor's line."""
+        text = re.match(r"&\S+\s+([^\n#&]*[^\n#&\s,\]}])", self.text[start:])
+        for alias in re.finditer(rf"(?<=[\s,\[{{])\*{re.escape(anchor)}(?![\w-])", self.text):
+            written = [Edit(*alias.span(), text[1])] if text else []
+            place = line_column(self.text, alias.start())
+            self.problems.add(place, f"alias '{alias[0]}'; write the text out", *written)
 
     def document(self) -> Mapping:
         for event in self.events:
@@ -286,6 +303,8 @@ class _Composer:
                 self._refuse(child, "merge key '<<'; write the text out")
             start = next(self.events)
             value = self._unsplit(self._entry(start, event.flow_style), event, start)
+            if isinstance(value, Scalar) and not value.text and value.is_plain:
+                value = replace(value, line=key.line, column=key.column)  # YAML has it at the next word
             last = value.span[1]
             if key.text in pairs:
                 first = pairs[key.text][0]

@@ -14,9 +14,9 @@ from typing import NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from explorer.errors import Edit
+from explorer.errors import Edit, similar_names
 from explorer.space.grammar import Place
-from explorer.space.language.names import is_known
+from explorer.space.language.names import KEYS, is_known
 from explorer.space.language.source_text import applied, in_yaml, line_of
 
 MAX_CHARACTERS = 100_000  # of a text whose repairs are tried
@@ -52,13 +52,26 @@ def yaml_fault(text: str, error: MarkedYAMLError) -> YamlFault:
     mark = error.problem_mark or error.context_mark
     place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     trials = 0
+    further: YamlFault | None = None  # the first repair after which the error is in a later line
     for number in _suspects(text, error):
         repairs = filter(None, (find(line_of(text, number)) for find in _REPAIRS))
         for repair in chain(repairs, _indented_otherwise(text, number)):
             edit = _line_edit(text, number, repair.line)
             trials += 1
-            if trials <= MAX_TRIALS and len(text) <= MAX_CHARACTERS and _is_yaml(applied(text, [edit])):
-                return YamlFault((number, repair.column + 1), f"not YAML: {repair.message}", (edit,))
+            if trials > MAX_TRIALS or len(text) > MAX_CHARACTERS:
+                break
+            fault = YamlFault((number, repair.column + 1), f"not YAML: {repair.message}", (edit,))
+            remaining = _line_of_error(applied(text, [edit]))
+            if remaining is None:
+                return fault
+            if further is None and remaining > max(place[0], number):
+                further = fault
+    if further is not None:
+        return further
+    if line_of(text, place[0]).lstrip().startswith("```"):
+        return YamlFault(place, "not YAML: '```' of Markdown; a space file is the text between such lines")
+    if re.search(r",\s*,|\[\s*,", line_of(text, place[0])):
+        return YamlFault(place, "not YAML: an empty entry of a list; write it, or one comma less")
     message = " ".join(str(error.problem or error.context).split())
     return YamlFault(
         place, f"not YAML: {message}; a section is 'key: expression', a list is [a, b], a comment is # text"
@@ -76,13 +89,17 @@ def _suspects(text: str, error: MarkedYAMLError) -> list[int]:
     return [number for number in dict.fromkeys(found) if line_of(text, number).strip()]
 
 
-def _is_yaml(text: str) -> bool:
+def _line_of_error(text: str) -> int | None:
+    """Return the line of the first error of the YAML; None without one, a line after the text for an error inside."""
     try:
         for _ in YAML(typ="safe", pure=True).parse(text):
             pass
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        return mark.line + 1 if mark else 1
     except (YAMLError, ValueError, RecursionError, AttributeError, IndexError, TypeError, AssertionError):
-        return False
-    return True
+        return 1
+    return None
 
 
 def _line_edit(text: str, number: int, line: str) -> Edit:
@@ -97,10 +114,54 @@ def _line_edit(text: str, number: int, line: str) -> Edit:
 
 
 def _tab(line: str) -> Repair | None:
-    blank = line[: len(line) - len(line.lstrip())]
-    if "\t" not in blank:
+    if "\t" not in line:
         return None
-    return Repair(blank.index("\t"), blank.replace("\t", "  ") + line.lstrip(), "a tab; YAML indents with blanks")
+    blank = line[: len(line) - len(line.lstrip())]
+    where = "indents with" if "\t" in blank else "separates words by"
+    new = blank.replace("\t", "  ") + line.lstrip().replace("\t", " ")
+    return Repair(line.index("\t"), new, f"a tab; YAML {where} blanks")
+
+
+def _other_blank(line: str) -> Repair | None:
+    blank = line[: len(line) - len(line.lstrip())]
+    other = re.search(r"[^ \t]", blank)
+    if other is None:
+        return None
+    message = f"the blank U+{ord(other[0]):04X}; YAML indents with plain blanks"
+    return Repair(other.start(), " " * len(blank) + line.lstrip(), message)
+
+
+def _comment(line: str) -> Repair | None:
+    found = re.match(r"\s*(//|--|%|;|/\*)\s*", line)
+    if not found:
+        return None
+    message = f"{found[1]!r} at the start of a line; a comment is # text"
+    return Repair(found.start(1), f"{line[: found.start(1)]}# {line[found.end() :]}", message)
+
+
+def _repeated_list(line: str) -> Repair | None:
+    found = re.search(r"\[([^\[\]]*)\]\s*[*x×]\s*(\d{1,2})\b", line)
+    if not found:
+        return None
+    new = f"[{', '.join([found[1].strip()] * int(found[2]))}]"
+    message = f"{found[0]!r}: a list has all its entries, {new}"
+    return Repair(found.start(), f"{line[: found.start()]}{new}{line[found.end() :]}", message)
+
+
+def _fork(line: str) -> Repair | None:
+    found = re.search(r"\[([^\[\]]*)\]:(sum|cat|product)\b", line)
+    if not found:
+        return None
+    new = f"{found[2]}({', '.join(part.strip() for part in re.split('[|,]', found[1]))})"
+    message = f"':{found[2]}' after a list; parallel paths are written {found[2]}(a, b)"
+    return Repair(found.start(), f"{line[: found.start()]}{new}{line[found.end() :]}", message)
+
+
+def _continuation(line: str) -> Repair | None:
+    found = re.match(r"([A-Za-z+(][\w.-]*)(?![\w.-]*\s*[:=])", line)
+    if not found or similar_names(found[1], KEYS):
+        return None
+    return Repair(0, f"  {line}", "a line that continues an expression is indented")
 
 
 def _no_blank_after_colon(line: str) -> Repair | None:
@@ -246,6 +307,11 @@ def _square_group(line: str) -> Repair | None:
 
 _REPAIRS: tuple[Callable[[str], Repair | None], ...] = (
     _tab,
+    _other_blank,
+    _comment,
+    _repeated_list,
+    _fork,
+    _continuation,
     _comma_in_flow,
     _quotes_around_parts,
     _square_group,

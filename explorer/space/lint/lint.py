@@ -7,7 +7,7 @@ file silences it by its name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from explorer.networks.architecture import Architecture
@@ -22,6 +22,7 @@ from explorer.space.constants import constants
 from explorer.space.count.constrained import ConstrainedDecisions
 from explorer.space.count.decisions import Decisions
 from explorer.space.grammar import (
+    DEFAULT_STRIDE,
     IDENTITY,
     WHOLE,
     Copied,
@@ -36,14 +37,20 @@ from explorer.space.grammar import (
     walk,
 )
 from explorer.space.lint.conditions import MAX_SHOWN, place_of, unused_alternatives, without_effect
+from explorer.space.lint.expressions import CHECKS as EXPRESSION_CHECKS
+from explorer.space.lint.expressions import Found
 from explorer.space.lint.names import LINTS
 from explorer.space.lint.paths import Path, PathReader
 from explorer.space.lint.sample import NetworkSample, groups_of
 from explorer.space.lint.structure import (
     dilates_beyond_map,
+    exceeds_map,
     first_layer,
+    flattens_map,
+    has_layers_after_classifier,
     has_linear_stem,
     has_no_final_norm,
+    keeps_map,
     squeezes_to_one,
     where_found,
 )
@@ -97,9 +104,6 @@ def find_lints(
     return tuple(sorted(dict.fromkeys(found), key=lambda lint: (lint.line, lint.column)))
 
 
-Found = Iterator[tuple[Place, str, str]]  # place, message, fix
-
-
 class _Finder:
     """The checks of one space."""
 
@@ -112,6 +116,9 @@ class _Finder:
             "unused-rule": self.unused_rules,
             "nothing-before-merge": self.nothing_before_merge,
             "default-identity": self.default_identity,
+            "layers-after-merge": self.layers_after_merge,
+            **{name: partial(check, grammar) for name, check in EXPRESSION_CHECKS.items()},
+            "default-stride": self.default_stride,
             "share-ratio": self.share_ratios,
             "condition-without-effect": lambda: self.of_conditions(without_effect),
             "unused-alternative": lambda: self.of_conditions(unused_alternatives),
@@ -120,6 +127,9 @@ class _Finder:
             "linear-stem": self.linear_stem,
             "squeeze-to-one": self.squeeze_to_one,
             "dilation-beyond-map": self.dilation_beyond_map,
+            "kernel-beyond-map": self.kernel_beyond_map,
+            "flattened-map": self.flattened_map,
+            "after-classifier": self.after_classifier,
             "equal-alternatives": self.equal_alternatives,
             "one-network": self.one_network,
         }
@@ -195,6 +205,25 @@ class _Finder:
                     what = f"stage {number} opens with a block that keeps its shape: it adds the identity, the default"
                     yield rule.place, f"{what}, although 'changed' is none", fix
 
+    def layers_after_merge(self) -> Found:
+        """Find convolutions directly after the merge: they are applied to the sum, not added to it."""
+        for _, _, path in self._paths():
+            if path.last and path.merge is not None and path.after == "conv" and path.merge.merge.spelling == "+":
+                message = f"a convolution follows '+'{self._rule_of(path.merge)}: it is applied to the sum"
+                fix = "write 'sum(conv3x3 bn, conv1x1 bn) +' for parallel branches that are added"
+                yield path.merge.place, message, fix
+
+    def default_stride(self) -> Found:
+        """Find several stages that keep the size of the map because none has a stride."""
+        stages = self.grammar.stages
+        if len(stages) < 2 or any(stage.stride is not DEFAULT_STRIDE for stage in stages):
+            return
+        if found := where_found(self.sample.examples, keeps_map):
+            strides = ", ".join(["1"] + ["2"] * (len(stages) - 1))
+            message = f"the {len(stages)} stages have no stride, so the map keeps its size{found[1]}"
+            fix = f"write 'stride: [{strides}]' if each halves it, or 'stride: 1'"
+            yield self.grammar.places["stages"], message, fix
+
     def share_ratios(self) -> Found:
         """Find reduction ratios below 1."""
         for node in self._nodes():
@@ -257,6 +286,40 @@ class _Finder:
             message = f"the dilation {dilation} of {layer.op.spelling} on a map of {height}x{width} pixels{found[1]}"
             fix = f"write a dilation below {max(height, width)}, or give the network a larger input or smaller strides"
             yield place, f"{message}: all weights but the central ones read only padding", fix
+
+    def kernel_beyond_map(self) -> Found:
+        """Find convolutions that are larger than a map of one pixel in height or width."""
+        if any(self.input_order()):
+            return
+        found = where_found(self.sample.examples, lambda network: first_layer(network, exceeds_map) is not None)
+        if found and (layer := first_layer(found[0].network, exceeds_map)):
+            _, height, width = layer.x
+            message = f"{layer.op} on a map of {height}x{width} pixels{found[1]}: most of its weights read only padding"
+            fix = "give the network a larger input or smaller strides, or write conv1x1"
+            if max(height, width) > 1:
+                fix = f"write {'conv1x3' if height == 1 else 'conv3x1'} for a signal"
+            convs = (node for node in self._nodes() if isinstance(node, OpItem) and node.op is type(layer.op))
+            kernel = getattr(layer.op, "kernel", None)
+            yield next((node.place for node in convs if node.kernel == kernel), WHOLE), message, fix
+
+    def flattened_map(self) -> Found:
+        """Find a linear layer that reads all positions of a large map, in a head without a pool."""
+        nodes = reachable(self.grammar.rules, [self.grammar.head])
+        if any(isinstance(node, OpItem) and node.op.role == "pool" for node in nodes):
+            return
+        if found := where_found(self.sample.examples, lambda network: first_layer(network, flattens_map) is not None):
+            layer = first_layer(found[0].network, flattens_map)
+            assert layer is not None
+            channels, height, width = layer.x
+            message = f"fc reads all {height}x{width} positions of {channels} channels{found[1]}"
+            yield self.grammar.places["head"], message, "write 'gap fc' for the average of the map"
+
+    def after_classifier(self) -> Found:
+        """Find layers after the classifier."""
+        if found := where_found(self.sample.examples, has_layers_after_classifier):
+            message = f"layers follow the classifier{found[1]}: fc without a width has one output for each class"
+            fix = "write fc last, and hidden layers with their width before it, as in 'gap fc(128) relu fc'"
+            yield self.grammar.places["head"], message, fix
 
     def equal_alternatives(self) -> Found:
         """Find alternatives that give the same networks."""

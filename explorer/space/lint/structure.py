@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable
 from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import Op
 from explorer.networks.ops.conv import Conv
+from explorer.networks.ops.linear import Linear
 from explorer.networks.ops.squeeze_excitation import SqueezeExcitation
 from explorer.networks.ops.window import sides
 from explorer.networks.walk import Layer, OpRun, PlacedBlock
 from explorer.space.lint.sample import Example
 
+LARGE_MAP = 64  # pixels; VGG and AlexNet flatten smaller maps
 LIGHT = ("norm", "activation", "scale", "regulariser")  # roles of ops that may precede the first layer with weights
 
 
@@ -50,6 +52,32 @@ def dilates_beyond_map(layer: Layer) -> bool:
         return False
     large = [(size, side) for size, side in zip(layer.x[1:], sides(op.kernel)) if side > 1]
     return bool(large) and all(op.dilation >= size for size, _ in large)
+
+
+def exceeds_map(layer: Layer) -> bool:
+    """Return whether a side of the map is one pixel, and a convolution without dilation is larger along it."""
+    op = layer.op
+    if not isinstance(op, Conv) or op.dilation > 1:
+        return False
+    return any(size == 1 < side for size, side in zip(layer.x[1:], sides(op.kernel)))
+
+
+def flattens_map(layer: Layer) -> bool:
+    """Return whether a linear layer reads all positions of a map of at least 8x8 pixels."""
+    return isinstance(layer.op, Linear) and layer.x.height * layer.x.width >= LARGE_MAP
+
+
+def keeps_map(network: Architecture) -> bool:
+    """Return whether the last stage has a map of more than one pixel, of the same size as the stem's."""
+    after_stem, *after_stages = network.stage_shapes()
+    return after_stages[-1][1:] == after_stem[1:] != (1, 1)
+
+
+def has_layers_after_classifier(network: Architecture) -> bool:
+    """Return whether layers with an effect follow a layer with one output for each class at the end of the network."""
+    outputs = [op.out == network.classes for op in network.head if isinstance(op, Linear)]
+    ends = isinstance(network.head[-1], Linear) if network.head else True
+    return any(outputs[:-1]) or (bool(outputs) and outputs[-1] and not ends)
 
 
 def first_layer(network: Architecture, is_wanted: Callable[[Layer], bool]) -> Layer | None:

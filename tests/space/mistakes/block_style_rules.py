@@ -152,13 +152,13 @@ MISTAKES = [
     Mistake(
         "16:12",
         "se has no argument 'rd_ratio'; it has: r, round, least, width, act, gate, bias, norm; did you mean",
-        "  attn: se(r=0.25)?",
+        "  attn: se(r=4)?",
         ("attn", "attn: se(rd_ratio=0.25)?"),
     ),
     Mistake(
         "16:9",
-        "unknown name 'SqueezeExcite'; did you mean 'se(0.25)'?",
-        "  attn: se(0.25) | eca",
+        "unknown name 'SqueezeExcite'; did you mean 'se(4)'?",
+        "  attn: se(4) | eca",
         ("attn", "attn: SqueezeExcite(rd_ratio=0.25) | EcaModule()"),
         errors=2,
     ),

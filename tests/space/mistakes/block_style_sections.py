@@ -120,8 +120,8 @@ MISTAKES = [
     ),
     Mistake(
         "4:7",
-        "unknown name 'layers.Conv2D'; did you mean 'conv3x3(16)'?",
-        "stem: conv3x3(16) bn relu",
+        "unknown name 'layers.Conv2D'; did you mean 'conv3x3(16, pad=0)'?",
+        "stem: conv3x3(16, pad=0) bn relu",
         ("stem", "stem: layers.Conv2D(16, 3) layers.BatchNormalization() layers.ReLU()"),
         errors=3,
     ),

@@ -128,7 +128,7 @@ MISTAKES = [
     Mistake(
         "3:7",
         "stem must be one expression, found a mapping; layers are separated by blanks",
-        "stem: conv3x3(8)",
+        "stem: conv3x3(8, pad=0)",
         {"stem": "{_target_: torch.nn.Conv2d, out_channels: 8, kernel_size: 3}"},
     ),
     Mistake(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from itertools import product
+from pathlib import Path
 
 import pytest
 
@@ -12,19 +13,8 @@ from explorer.errors import Problem, SpaceError
 from explorer.space.search_space import parse_space
 from tests.space.mistakes.mistake import FILE, Mistake, put_in
 
-KINDS = (
-    "arguments",
-    "block_style_rules",
-    "block_style_sections",
-    "choices",
-    "keys",
-    "names",
-    "numbers",
-    "residuals",
-    "sections",
-    "separators",
-    "shapes",
-)
+OTHER_MODULES = ("__init__", "mistake", "test_mistakes")
+KINDS = sorted(file.stem for file in Path(__file__).parent.glob("*.py") if file.stem not in OTHER_MODULES)
 MISTAKES = [mistake for kind in KINDS for mistake in import_module(f"tests.space.mistakes.{kind}").MISTAKES]
 each_mistake = pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: f"{mistake.at} {mistake.says[:50]}")
 

@@ -52,6 +52,13 @@ MISTAKES = [
         ("head", "head: @gap fc"),
     ),
     Mistake("12:7", "alias '*gap'; write the text out", "head: gap fc", ("head", "head: *gap fc")),
+    Mistake(
+        "14:9",
+        "anchor '&n'; write the text out",
+        "  norm: bn",
+        ("norm: bn", "norm: &n bn\n  norm_2: *n"),
+        errors=2,
+    ),
     Mistake("12:7", "anchor '&gap'; write the text out", "head: gap fc", ("head", "head: &gap gap fc")),
     Mistake(
         "12:7",

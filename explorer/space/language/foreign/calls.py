@@ -9,12 +9,23 @@ import re
 from collections.abc import Iterator
 
 from explorer.errors import Edit
+from explorer.extensions.lookup import own_hint
 from explorer.networks.ops import registry
 from explorer.space.language.foreign import words
-from explorer.space.language.foreign.layers import VALUES, as_size, layer, positional_parts
+from explorer.space.language.foreign.layers import (
+    VALUES,
+    as_ratio,
+    as_size,
+    block_layers,
+    complement,
+    layer,
+    positional_parts,
+)
 from explorer.space.language.foreign.numbers import spelled_range
 from explorer.space.language.foreign.scan import Finding, Lexeme, Scan, base_layer
 from explorer.space.language.names import BY_PLACE, FORKS, FUNCTIONS, KEYWORDS, TAPS, VARIABLES, find_op, is_known
+
+_BOOLEANS = {**dict.fromkeys(("true", "yes", "on"), "1"), **dict.fromkeys(("false", "no", "off", "none"), "0")}
 
 
 def calls(scan: Scan) -> Iterator[Finding]:
@@ -33,6 +44,8 @@ def calls(scan: Scan) -> Iterator[Finding]:
 
 def _is_known(scan: Scan, index: int) -> bool:
     name = scan.at(index).text
+    if name in FORKS and _has_paths_after_blank(scan, index):
+        return False
     if name in scan.rules or name in KEYWORDS or (name in FUNCTIONS and scan.at(index + 1).text == "("):
         return True
     if scan.at(index + 1).text == "(" and scan.touches(index + 1) and name in (*FORKS, *TAPS, *BY_PLACE):
@@ -43,6 +56,13 @@ def _is_known(scan: Scan, index: int) -> bool:
         return find_op(name) is not None
     except ValueError:
         return False
+
+
+def _has_paths_after_blank(scan: Scan, index: int) -> bool:
+    """Whether a blank and a bracket with several paths follow a name, as in cat (a, b)."""
+    last = scan.partner.get(index + 1, -1)
+    is_open = scan.at(index + 1).text == "(" and not scan.touches(index + 1) and last > index + 2
+    return is_open and len(scan.parts(index + 2, last - 1, (",",))) > 1
 
 
 def _call(scan: Scan, index: int, end: int, arguments: list[str], called: bool) -> Finding | None:
@@ -65,11 +85,17 @@ def _call(scan: Scan, index: int, end: int, arguments: list[str], called: bool) 
     if word in words.LEFT_OUT:
         edit = Edit(_start_with_blanks(scan, index), end, "")
         return Finding(lexeme.start, f"{name!r} is left out: {words.LEFT_OUT[word]}", (edit,))
-    if word in words.BLOCKS:
-        edit = Edit(lexeme.start, end, words.BLOCKS[word])
-        return Finding(lexeme.start, f"unknown name {name!r}; as layers it is {edit.text}", (edit,))
-    numbered = re.sub(r"_?\d+$", "", name)
-    new = numbered if numbered in scan.rules else layer(name, arguments)
+    if block := block_layers(name, arguments):
+        edit = Edit(lexeme.start, end, block)
+        return Finding(lexeme.start, f"unknown name {name!r}; as layers it is {block}", (edit,))
+    if (example := _kernel_choice(scan, name, arguments)) is not None:
+        return Finding(lexeme.start, f"a kernel size is part of a name; a choice of sizes is written {example}")
+    if called and not arguments:
+        arguments = words.CALLED_WITHOUT.get(word, [])
+    if word in _BOOLEANS and word != "none" and not called:
+        message = f"{name!r} among layers; write the layers, or 'none' for no layer, as in none | se(r=4)"
+        return Finding(lexeme.start, message)
+    new = _similar_rule(scan, name) or layer(name, arguments)
     if new is not None:
         if new == found:
             return None
@@ -82,7 +108,24 @@ def _call(scan: Scan, index: int, end: int, arguments: list[str], called: bool) 
     if word in words.UNKNOWN or re.sub(r"\d+$", "", word) in words.UNKNOWN:
         kind = words.UNKNOWN.get(word) or words.UNKNOWN[re.sub(r"\d+$", "", word)]
         return Finding(lexeme.start, f"unknown name {name!r}: the language has no such {kind}{_instead(kind)}")
-    return None
+    return Finding(lexeme.start, f"unknown name {name!r}{own_hint('op')}") if "." in name else None
+
+
+def _kernel_choice(scan: Scan, name: str, arguments: list[str]) -> str | None:
+    """Return how kernel sizes are a choice, for a conv whose size is a rule: conv(k), conv(k=k), convkxk; else None."""
+    base = base_layer(re.sub(r"([a-z])x\1$", "", name)) if name not in scan.rules else None
+    if base not in ("conv", "dwconv", "maxpool", "avgpool"):
+        return None
+    sizes = [part for part in arguments if words.argument(part.split("=")[0].strip(), ()) == "k"]
+    is_named = any(not re.search(r"\d", part.split("=")[-1]) for part in sizes)
+    is_in_name = re.search(r"([a-z])x\1$", name) is not None
+    return f"({base}3x3 | {base}5x5)" if is_named or is_in_name else None
+
+
+def _similar_rule(scan: Scan, name: str) -> str:
+    """Return the rule that a name differs from in case, a hyphen or a number at the end; "" for none."""
+    similar = (re.sub(r"_?\d+$", "", name), name.lower(), name.upper(), name.capitalize(), name.replace("_", "-"))
+    return next((rule for rule in similar if rule in scan.rules and rule != name), "")
 
 
 def _instead(kind: str) -> str:
@@ -151,6 +194,8 @@ def _structure(scan: Scan, word: str, arguments: list[str]) -> str | None:
         )
     if word in words.RESIDUALS and listed:
         return f"{' '.join(listed)} +"
+    if word in (*words.SUMS, "cat", "concat", "concatenate", *words.PARALLELS):
+        return _joined_paths(word, values)
     if word in words.REPEATS and len(listed) == 2:
         body, count = listed if listed[1].isdigit() else listed[::-1]
         return f"({body}){{{count}}}" if count.isdigit() else None
@@ -161,6 +206,22 @@ def _structure(scan: Scan, word: str, arguments: list[str]) -> str | None:
     if word in ("int", "trunc") and len(listed) == 1 and scan.home != "layers":
         return f"floor({listed[0]})"
     return None
+
+
+def _joined_paths(word: str, values: list[str]) -> str | None:
+    """Return add(x, f), cat([a, b], 1) and parallel(a, b): a merge with the block's input, or a fork."""
+    if values and values[0][:1] in ("[", "("):
+        values = values[:1]  # the rest are axes
+    paths = _listed(values)
+    branches = [_in_language(path) for path in paths if words.plain(path) not in words.INPUTS]
+    merge = "cat" if word.startswith("c") else "+"
+    fork = "cat" if word.startswith("c") else "sum"
+    if len(branches) == 1 < len(paths):
+        return f"{branches[0]} {merge}"
+    if len(branches) < 2:
+        return None
+    made = f"{fork}({', '.join(branches)})"
+    return made if len(branches) == len(paths) else f"{made} {merge}"
 
 
 def _listed(values: list[str]) -> list[str]:
@@ -203,7 +264,8 @@ def _is_value(scan: Scan, index: int) -> bool:
         return scan.home == "rule" and (is_number or any(sign in "*/" and sign for sign in beside))
     caller = scan.caller(bracket)
     assert caller is not None
-    if scan.at(index - 1).text == "=" and words.argument(scan.at(index - 2).text, ("act", "gate")) == "act":
+    argument = scan.at(index - 2).text if scan.at(index - 1).text == "=" else ""
+    if argument == "gate" or words.argument(argument, ("act",)) == "act":
         return False
     return is_known(caller.text) or (scan.at(index - 1).text == "=" and base_layer(caller.text) is not None)
 
@@ -217,7 +279,7 @@ def _value(scan: Scan, index: int, end: int, word: str, arguments: list[str], ca
         return None
     else:
         short = words.NUMBERS.get(word) or words.VARIABLES.get(word)
-        boolean = {"true": "1", "false": "0"}.get(word) if scan.at(index - 2).text == "bias" else None
+        boolean = _BOOLEANS.get(word) if scan.at(index - 2).text == "bias" else None
         if short is None and boolean is None:
             return None
         if short and scan.home == "number" and word not in words.NUMBERS:
@@ -257,18 +319,34 @@ def arguments(scan: Scan) -> Iterator[Finding]:
         for part in parts:
             named = re.match(r"(\w+)\s*(=|:|==)\s*(.*)", part)
             start = scan.text.find(part.split()[0], lexeme.end)
-            if named and (named[1] not in names or named[2] != "="):
+            if named and named[1] in names and named[2] == "=":
+                value = as_size(VALUES.get(named[3], named[3]))
+                if value != named[3]:
+                    begin = scan.text.find(named[3], start + len(named[1]))
+                    found_word = f"unknown name {named[3]!r}" if named[3].isidentifier() else repr(part)
+                    message = f"{found_word}; the language writes {named[1]}={value}"
+                    yield Finding(begin, message, (Edit(begin, begin + len(named[3]), value),))
+            elif named:
                 name = named[1] if named[1] in names else words.argument(named[1], names)
+                written = VALUES.get(named[3], named[3])
+                if name == "keep" and "p" in names:
+                    name, written = "p", complement(written)
+                elif name == "r":
+                    written = as_ratio(written)
                 has = ", ".join(names) or "none"
                 message = f"{caller.text} has no argument {named[1][:40]!r}; it has: {has}"
                 if named[1] in names:
                     message = f"{named[2]!r} after an argument; write {named[1]}={named[3]}"
                 if name in names:
-                    value = as_size(VALUES.get(named[3], named[3]).strip("'\""))
+                    value = as_size(written.strip("'\""))
                     at = scan.text.find(named[2], start)
                     begin = scan.text.find(named[3], at)
                     edits = [Edit(start, at + len(named[2]), f"{name}="), Edit(begin, begin + len(named[3]), value)]
-                    suggestion = "" if named[1] in names else f"; did you mean {name!r}?"
+                    suggestion = f"; did you mean {name!r}?"
+                    if name == "p" and written != VALUES.get(named[3], named[3]):
+                        suggestion = f"; write {name}={value}"
+                    elif named[1] in names:
+                        suggestion = ""
                     yield Finding(start, message + suggestion, tuple(edits))
                 elif name:
                     yield _without(scan, index, last, caller, part, parts, message, name, named[3])

@@ -88,6 +88,19 @@ TRAINING = word_set(
 INPUT_PARTS = word_set("inchannels inch inputchannels inchans channelsin incol imagechannels height imgheight imgwidth")
 
 
+# Keys of stages of other tools for what the language has elsewhere -> where.
+OF_BLOCKS = {
+    **dict.fromkeys(("numstages", "nstages", "stages"), "the lists have one entry for each stage"),
+    **dict.fromkeys(
+        (
+            *("kernel", "kernelsize", "kernels", "ks", "k", "expansion", "expand", "expandratio", "e", "ratio"),
+            *("groups", "group", "cardinality", "bottleneckratio", "se", "seratio", "activation", "act", "norm"),
+        ),
+        "write it in the block, as a rule of the grammar; by_stage(a, b) is one value for each stage",
+    ),
+}
+
+
 def _inverted(table: Mapping[str, str]) -> dict[str, str]:
     return {plain(word): key for key, words in reversed([*table.items()]) for word in words.split()}
 

@@ -1,8 +1,9 @@
-"""Foreign layers with their arguments as the language writes them: ``nn.Conv2d(16, 32, 3)`` is ``conv3x3(32)``."""
+"""Foreign layers with their arguments as the language writes them: ``nn.Conv2d(16, 32, 1)`` is ``conv1x1(32)``."""
 
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from explorer.networks.ops import registry
 from explorer.space.language.foreign import words
@@ -15,7 +16,9 @@ _POOL = ("k", "s", "pad")
 _POSITIONAL = {"bn": ("in",), "gn": ("g", "in"), "ln": ("in",), "in_": ("in",), "fc": ("in", "out")}
 _POSITIONAL |= {"drop": ("p",), "droppath": ("p",), "leaky_relu": ("slope",), "scale": ("x",), "shuffle": ("g",)}
 _POSITIONAL |= {"relu": ("nothing",), "se": ("in", "r"), "eca": ("in",), "cbam": ("in", "r"), "mhsa": ("in", "heads")}
-VALUES = {"True": "1", "False": "0", "true": "1", "false": "0", "'valid'": "0", '"valid"': "0"}
+VALUES = {"True": "1", "False": "0", "true": "1", "false": "0"}
+VALUES |= {f"{quote}{word}{quote}": "0" for word in ("valid", "VALID") for quote in ("", "'", '"')}
+VALUES |= {f"{quote}{word}{quote}": "same" for word in ("same", "SAME") for quote in ("", "'", '"')}
 _DEFAULTS = {"s": "1", "d": "1", "g": "1"}
 
 
@@ -28,10 +31,8 @@ def layer(name: str, arguments: list[str]) -> str | None:
     """
     word = re.sub(r"^.*\.", "", name)
     kernel, base = _kernel(word)
-    pair = words.PAIRS.get(words.plain(base))
-    if pair:
-        k = kernel or _named_kernel(arguments) or "3"
-        return f"dwconv{_both(k)} conv1x1" if pair == 1 else f"conv{_both(k)}(d=2)"
+    if several := words.SEVERAL.get(words.plain(base)):
+        return several.replace("KxK", _both(kernel or _named_kernel(arguments) or "3"))
     spelling = words.LAYERS.get(words.plain(word)) or words.LAYERS.get(words.plain(base))
     if spelling is None and re.fullmatch(r"\d{1,2}x\d{1,2}", word):
         spelling = "conv"
@@ -39,8 +40,47 @@ def layer(name: str, arguments: list[str]) -> str | None:
         spelling, kernel = "conv", "1"
     if spelling is None:
         return _compound(word, arguments)
+    if spelling in ("gap", "gmp") and any(as_size(value) != "1" for value in positional_parts(arguments)):
+        return None  # a map of several pixels
     is_keras = "2D" in word or "keras" in name or "layers" in name
+    if arguments and re.search(r"[A-Z].*2[dD]$", word) and spelling in ("conv", "dwconv", "maxpool", "avgpool"):
+        arguments = _with_padding(arguments, is_keras, spelling)
     return _spelled(spelling, kernel, arguments, is_keras)
+
+
+def block_layers(name: str, arguments: list[str]) -> str:
+    """Return the layers of a block of papers, such as ``MBConv6_5x5`` or ``mbconv(e=3, k=5)``; "" for others."""
+    kernel, base = _kernel(name) if re.search(r"\dx\d", name) else ("", name)
+    word = words.plain(base)
+    expansion = re.sub(r"^\D*", "", word) if word not in words.BLOCKS else ""
+    layers = words.BLOCKS.get(word) or words.BLOCKS.get(re.sub(r"\d$", "", word), "")
+    given, _ = read_arguments(arguments, (), ["e"])
+    expansion = given.get("e", expansion)
+    kernel = given.get("k", kernel)
+    if kernel.isdigit():
+        layers = layers.replace("dwconv3x3", f"dwconv{_both(kernel)}")
+    if expansion.isdigit() and "6*in" in layers:
+        layers = layers.replace("6*in", f"{expansion}*in").replace("r=24", f"r={4 * int(expansion)}")
+    return layers
+
+
+def _with_padding(arguments: list[str], is_keras: bool, spelling: str) -> list[str]:
+    """Return the arguments of a layer of PyTorch or Keras with its padding, which is 0 by default."""
+    positional = _POOL if "pool" in spelling else _KERAS_CONV if is_keras else _TORCH_CONV
+    given, _ = read_arguments(arguments, positional, [])
+    is_sized = any(side not in ("", "1") for side in as_size(given.get("k", "")).split("x"))
+    return [*arguments, "padding=0"] if is_sized and "pad" not in given else arguments
+
+
+def as_ratio(value: str) -> str:
+    """Return a ratio as the number that divides the channels: 4 for 0.25; any other text as it is."""
+    share = Fraction(value) if re.fullmatch(r"0?\.\d+|1/\d+", value) else Fraction(1)
+    return str(1 / share) if 0 < share < 1 and (1 / share).denominator == 1 else value
+
+
+def complement(value: str) -> str:
+    """Return the probability of dropping for one of keeping: 0.1 for 0.9; any other text as ``1 - value``."""
+    return f"{float(1 - Fraction(value)):g}" if re.fullmatch(r"[01]?(\.\d+)?", value) and value else f"1 - {value}"
 
 
 def _kernel(word: str) -> tuple[str, str]:
@@ -130,6 +170,7 @@ def _spelled(spelling: str, kernel: str, arguments: list[str], is_keras: bool) -
     given, after = read_arguments(arguments, positional, names)
     if spelling == "conv" and given.get("g", "1") not in ("1",) and given.get("g") == given.get("in"):
         spelling, op = "dwconv", registry.by_spelling["dwconv"]
+        del given["g"]
     kernel = kernel or given.pop("k", "")
     kernel = as_size(kernel)
     if spelling == "maxpool" and not kernel:
@@ -138,8 +179,6 @@ def _spelled(spelling: str, kernel: str, arguments: list[str], is_keras: bool) -
         kernel = "3"
     if op.sized is False or (kernel and not re.fullmatch(r"\d+(x\d+)?", kernel)):
         kernel = ""
-    if spelling == "avgpool" and kernel == "2" and given.get("s", "2") == "2" and arguments:
-        return "avgpool"  # pools by the block's stride
     if op.role == "pool" and kernel and spelling != "gap" and "s" not in given:
         given["s"] = kernel if arguments else given.get("s", "")
     kernel_sides = list(map(int, kernel.split("x"))) if kernel else []
@@ -188,6 +227,10 @@ def read_arguments(
             name, value = (positional[place] if place < len(positional) else ""), part
             place += 1
         value = as_size(VALUES.get(value, value).strip("'\""))
+        if name == "keep":
+            name, value = "p", complement(value)
+        if name == "r":
+            value = as_ratio(value)
         if name in ("act", "norm"):
             made = layer(value, []) if re.fullmatch(r"[\w.]+", value) else None
             after += [made] if made and made != "none" else []

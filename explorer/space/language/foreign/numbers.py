@@ -177,15 +177,25 @@ def products(scan: Scan) -> Iterator[Finding]:
         elif lexeme.text == "^" and after.kind in ("number", "name") and is_value and scan.at(index - 1).text != ")":
             message = f"'^': a power is written {scan.at(index - 1).text}**{after.text}"
             yield Finding(lexeme.start, message, (Edit(lexeme.start, lexeme.end, "**"),))
-        elif lexeme.text == "." and after.kind == "number" and scan.touches(index + 1) and not scan.touches(index):
+        elif (
+            lexeme.text == "." and after.kind == "number" and scan.touches(index + 1) and not _ends_number(scan, index)
+        ):
             new = f"0.{after.text}"
             message = f"'.{after.text}': a number begins with a digit, {new}"
             yield Finding(lexeme.start, message, (Edit(lexeme.start, after.end, new),))
 
 
+def _ends_number(scan: Scan, index: int) -> bool:
+    """Whether a name or a number ends where a lexeme begins."""
+    return scan.touches(index) and scan.at(index - 1).kind in ("name", "number")
+
+
 def thousands(scan: Scan) -> Iterator[Finding]:
     """1,024 and 1_024 as a whole value, and 0,25."""
-    for decimal in re.finditer(r"(?<![\d,.])0,(\d+)(?![\d,])", scan.text) if scan.home != "layers" else ():
+    before = r"(?<![\d,.])" if scan.home != "layers" else r"(?:(?<=[a-z]\()|(?<=\dx\d\()|(?<=[*=]))"
+    for decimal in re.finditer(before + r"0,(\d+)(?![\d,])", scan.text):
+        if re.search(r"\b(by_block|by_stage|max|min|range|round|part)\($", scan.text[: decimal.start()]):
+            continue
         new = f"0.{decimal[1]}"
         message = f"{decimal[0]!r}: a number has a decimal point, {new}"
         yield Finding(decimal.start(), message, (Edit(decimal.start(), decimal.end(), new),))

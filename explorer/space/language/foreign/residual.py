@@ -112,12 +112,15 @@ def numbers_beside(scan: Scan) -> Iterator[Finding]:
     if scan.home == "number":
         return
     for index, lexeme in enumerate(scan.lexemes):
-        if lexeme.kind != "name" or not _is_conv(scan, index) or scan.in_arguments(index):
+        if lexeme.kind != "name" or not scan.is_layer(index) or scan.in_arguments(index):
             continue
         sign, number = scan.at(index + 1), scan.at(index + 2)
+        has_bracket = sign.text == "(" and not scan.touches(index + 1)
+        if not _is_conv(scan, index) and not (has_bracket and number.kind == "number"):
+            continue
         if sign.text == "(" and not scan.touches(index + 1) and index + 1 in scan.partner:
             inside = scan.text[sign.end : scan.at(scan.partner[index + 1]).start]
-            if re.fullmatch(r"\s*(\d+|w|in|[\d*/w\s]+|\w+\s*=.*)\s*", inside):
+            if re.fullmatch(r"\s*(\d+(\.\d+)?|w|in|[\d*/w\s]+|\w+\s*=.*)\s*", inside):
                 message = "a blank before the arguments; they follow the name directly"
                 yield Finding(sign.start, message, (Edit(lexeme.end, sign.start, ""),))
         elif sign.text in (":", "@", "-", "x", "_", ",", "#", "=") and number.kind == "number":
@@ -173,6 +176,24 @@ def idle_blocks(scan: Scan) -> Iterator[Finding]:
             yield Finding(word.start, message, (Edit(word.start, last.end, "zero +"),))
 
 
+def zero_ops(scan: Scan) -> Iterator[Finding]:
+    """``none`` beside ``skip_connect`` among alternatives, as in DARTS and NAS-Bench-201: the zero op and no layer."""
+    if scan.home == "number":
+        return
+    signs = [k for k, lexeme in enumerate(scan.lexemes) if lexeme.text == "|"]
+    alone = [k for k in {*(k - 1 for k in signs), *(k + 1 for k in signs)} if scan.at(k).kind == "name"]
+    idle = [k for k in sorted(alone) if is_idle(scan.at(k).text, scan.rules)]
+    zeros = [k for k in idle if scan.at(k).text in ("none", "None")]
+    skips = [k for k in idle if words.plain(scan.at(k).text) in words.SKIPS]
+    for k in zeros if skips else ():
+        message = f"'none' beside {scan.at(skips[0]).text!r}: the op that puts out zeros is written zero"
+        yield Finding(scan.at(k).start, message, (Edit(scan.at(k).start, scan.at(k).end, "zero"),))
+    for k in skips if zeros else ():
+        message = f"unknown name {scan.at(k).text!r}; did you mean 'identity'?"
+        if scan.at(k).text != "identity":
+            yield Finding(scan.at(k).start, message, (Edit(scan.at(k).start, scan.at(k).end, "identity"),))
+
+
 def separates_layers(text: str, rules: Container[str]) -> bool:
     """Whether ``;`` is between layers in the way of other tools, not between units: a unit has a merge, or a rule that
     may have one, and does not begin with a merge."""
@@ -200,6 +221,27 @@ def one_merge(text: str, rules: Container[str]) -> str:
     return " | ".join(blocks)
 
 
+def one_choice(text: str, rules: Container[str]) -> str:
+    """Return ``conv3x3 bn (relu | silu) +`` for ``conv3x3 bn relu | silu +``; "" for any other text.
+
+    The layers beside '|' have one role; only the first and the last alternative may have several layers.
+    """
+    scan = Scan(text, "layers", rules)
+    parts = scan.parts(0, len(scan.lexemes) - 1, ("|",)) if scan.lexemes else []
+    rows = [re.split(r"\s+(?![^()]*\))", part) for part in parts]
+    if len(rows) < 2 or any(len(row) > 1 for row in rows[1:-1]):
+        return ""
+    before, *others = rows
+    roles = {role(before[-1], rules), *(role(row[0], rules) for row in others)}
+    if len(roles) > 1 or roles & {"", "number", "rule", "none"} or (roles == {"conv"} and len(before) > 1):
+        return ""
+    layers = [before[-1], *(row[0] for row in others)]
+    if len(set(layers)) < len(layers):
+        return ""
+    choice = f"({' | '.join(layers)})"
+    return " ".join([*before[:-1], choice, *others[-1][1:]])
+
+
 def _one_of_two(scan: Scan, first: int, second: int, rules: Container[str]) -> Edit:
     """Return the edit that ends a unit after a merge and its activations, or leaves the merge out.
 
@@ -213,6 +255,19 @@ def _one_of_two(scan: Scan, first: int, second: int, rules: Container[str]) -> E
     return Edit(scan.at(first).start, scan.at(first).end, "")
 
 
+def _as_sum(scan: Scan, merges: list[int], rules: Container[str]) -> str:
+    """Return ``a + b + identity`` as a sum of parallel paths with the shortcut; "" if the text ends otherwise."""
+    ends = [-1, *merges, len(scan.lexemes)]
+    rows = [
+        scan.text[scan.at(first).end * (first >= 0) : scan.at(last).start].strip() for first, last in pairwise(ends)
+    ]
+    is_path = [bool(row) and (is_idle(row, rules) or role(row.split()[0], rules) == "conv") for row in rows]
+    if not all(is_path) or {scan.at(k).text for k in merges} != {"+"}:
+        return ""
+    paths = [row for row in rows if not is_idle(row, rules)]
+    return f"sum({', '.join(paths)}) +" if len(paths) > 1 else f"{paths[0]} +" if paths else ""
+
+
 def _with_one_merge(text: str, rules: Container[str]) -> str:
     scan = Scan(text, "layers", rules)
     merges = [
@@ -221,6 +276,8 @@ def _with_one_merge(text: str, rules: Container[str]) -> str:
         if lexeme.text in ("+", "gate") or (lexeme.text == "cat" and scan.at(k + 1).text != "(")
     ]
     top = [k for k in merges if scan.outer[k] < 0]
+    if len(top) > 1 and (summed := _as_sum(scan, top, rules)):
+        return summed
     if len(top) > 1:
         return " ".join(
             applied(text, [_one_of_two(scan, first, second, rules) for first, second in pairwise(top)]).split()

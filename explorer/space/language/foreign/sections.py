@@ -115,12 +115,26 @@ def completed(entry: Sequence, count: int) -> str:
     return f"[{', '.join([*texts, *[texts[-1]] * (count - len(texts))])}]" if texts else ""
 
 
-def split_list(entry: Sequence) -> str:
-    """Return a list such as ``[16 32 64]``, whose one entry has all numbers, with commas; "" for any other."""
-    texts = texts_of(entry)
-    if texts and len(texts) == 1 and re.fullmatch(r"\s*\d+(?:(?:\s+|\s*[-/;x]\s*)\d+)+\s*", texts[0]):
-        return f"[{', '.join(re.findall(r'[0-9]+', texts[0]))}]"
-    return ""
+def split_list(entry: Entry) -> tuple[str, str] | None:
+    """Return what is wrong with a list of numbers, and the list.
+
+    Such lists are ``[16 32 64]``, whose one entry has all numbers, ``[[16, 32, 64]]`` and ``{stage1: 16, stage2: 32}``.
+    None for any other entry.
+    """
+    if isinstance(entry, Mapping):
+        texts = [value.text for _, value in entry.items if isinstance(value, Scalar)]
+        are_stages = all(re.fullmatch(r"(?i)(stage|layer|s|group|block)?[ _-]?\d", key.text) for key, _ in entry.items)
+        is_list = are_stages and len(texts) == len(entry.items) > 0 and all(texts)
+        return ("numbers of stages are a list", f"[{', '.join(texts)}]") if is_list else None
+    if not isinstance(entry, Sequence) or len(entry.items) != 1:
+        return None
+    only = entry.items[0]
+    texts = texts_of(only) or []
+    if isinstance(only, Sequence):
+        return ("a list in a list", f"[{', '.join(texts)}]") if texts else None
+    if re.fullmatch(r"\s*\d+(?:(?:\s+|\s*[-/;x]\s*)\d+)+\s*", "".join(texts)):
+        return "a list without commas", f"[{', '.join(re.findall(r'[0-9]+', texts[0]))}]"
+    return None
 
 
 def _by_number(blocks: list[str]) -> str:

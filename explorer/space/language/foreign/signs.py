@@ -14,10 +14,11 @@ from explorer.space.language.names import VARIABLES, is_known
 
 _ARROWS = ("->", "=>", ">>", "|>", "→", "⇒", ">", "&", "&&", "–", "—", "·", "•", "⟶", "…")
 _THEN = ("then", "and", "before", "andthen", "either", "followed", "by")
-_OR = ("or", "||", "xor", "OR", "Or", "vs", "∨", "¦")
+_OR = ("or", "||", "xor", "OR", "Or", "vs", "∨", "¦", "│")
 _QUOTES = "'\"`“”‘’«»"
 _PLAIN_SIGNS = {"⊕": "+", "＋": "+", "×": "*", "✕": "*", "⋅": "*", "∗": "*", "÷": "/", "−": "-", "½": "1/2", "¼": "1/4"}
 _PLAIN_SIGNS |= {
+    "∣": "|",
     "¾": "3/4",
     "⅛": "1/8",
     "⅓": "1/3",
@@ -34,11 +35,26 @@ def plain_signs(scan: Scan) -> Iterator[Finding]:
     """Signs outside of ASCII that have an equal in it."""
     for lexeme in scan.lexemes:
         if new := _PLAIN_SIGNS.get(lexeme.text):
-            beside = scan.text[max(0, lexeme.start - 1) : lexeme.end + 1]
-            if re.fullmatch(r"\d.\d", beside):
-                new = "x"  # a kernel size
             edit = Edit(lexeme.start, lexeme.end, new)
+            size = re.compile(r"\w*\d+$").search(scan.text[: lexeme.start])
+            if size and (after := re.match(r"\d+", scan.text[lexeme.end :])):
+                new = "x"  # a kernel size; the edit is that of the whole word
+                word = f"{size[0]}x{after[0]}"
+                edit = Edit(lexeme.start - len(size[0]), lexeme.end + after.end(), word)
             yield Finding(lexeme.start, f"the sign {lexeme.text!r}; the language writes {new!r}", (edit,))
+
+
+def comments(scan: Scan) -> Iterator[Finding]:
+    """``fc# text`` and ``fc // text``."""
+    for index, lexeme in enumerate(scan.lexemes):
+        if lexeme.text in ("#", "//") and index and not scan.in_arguments(index) and scan.home != "number":
+            after = scan.at(index + 1)
+            if lexeme.text == "#" or (after.kind == "name" and not scan.knows(after.text)):
+                start = scan.at(index - 1).end
+                message = f"{lexeme.text!r} in an expression; a comment begins with a blank and #"
+                end = scan.text.find("\n", lexeme.start)
+                yield Finding(lexeme.start, message, (Edit(start, len(scan.text) if end < 0 else end, ""),))
+                return
 
 
 def quotes(scan: Scan) -> Iterator[Finding]:
@@ -55,6 +71,8 @@ def references(scan: Scan) -> Iterator[Finding]:
         r"\$\{([\w.-]+)\}|\{\{?\s*([A-Za-z][\w-]*)\s*\}\}?|<([A-Za-z][\w-]*)>|[$@%&]([A-Za-z]\w*)", scan.text
     ):
         name = next(filter(None, match.groups()))
+        if match[0][0] == "{" and scan.text[match.start() - 1 : match.start()].strip(" |("):
+            continue  # a count of repetitions
         short = name.rsplit(".", 1)[-1]
         if short in scan.rules or short in VARIABLES or is_layer_name(short, scan.rules):
             message = f"{match[0]!r}: a rule or a variable is written by its name alone"
@@ -77,8 +95,9 @@ def lists(scan: Scan) -> Iterator[Finding]:
         if lexeme.text not in ("[", "{") or last < index:
             continue
         inside = scan.text[lexeme.end : scan.at(last).start]
-        is_count = lexeme.text == "{" and re.fullmatch(r"[\s\d.,:~-]*|\d+ to \d+", inside)
-        if is_count and scan.at(index - 1).text not in ("", "|", "("):
+        is_number = re.fullmatch(r"[\s\d.,:~|-]*|\d+ to \d+", inside) is not None
+        is_count = is_number or (scan.touches(index) and inside.strip() in scan.rules)
+        if lexeme.text == "{" and is_count and scan.at(index - 1).text not in ("", "|", "("):
             continue
         edits = (Edit(lexeme.start, lexeme.end, "("), Edit(scan.at(last).start, scan.at(last).end, ")"))
         if scan.caller(index) is not None and lexeme.text == "[":
@@ -110,7 +129,7 @@ def separators(scan: Scan) -> Iterator[Finding]:
         here = [k for k, outer in enumerate(scan.outer) if outer == bracket and k not in scan.partner]
         here = [k for k in here if not scan.in_arguments(k)]
         yield from _alternatives(scan, [k for k in here if _is_or(scan, k)], "an alternative is separated by '|'")
-        commas = [k for k in here if scan.at(k).text == ","]
+        commas = [k for k in here if scan.at(k).text == "," or _is_full_stop(scan, k)]
         slashes = [k for k in here if scan.at(k).text in ("/", "\\") and (scan.is_layer(k - 1) or scan.is_layer(k + 1))]
         semicolons = [k for k in here if scan.at(k).text == ";"]
         for found, sign in ((commas, ","), (semicolons, ";"), (slashes, "/")):
@@ -129,6 +148,10 @@ def separators(scan: Scan) -> Iterator[Finding]:
             else:
                 yield from _sequence(scan, found)
         yield from _sequence(scan, [k for k in here if _is_arrow(scan, k)])
+
+
+def _is_full_stop(scan: Scan, index: int) -> bool:
+    return scan.at(index).text == "." and scan.at(index + 1).kind == "end" and _ends_layer(scan, index - 1)
 
 
 def _is_or(scan: Scan, index: int) -> bool:
@@ -188,9 +211,15 @@ def empty_alternatives(scan: Scan) -> Iterator[Finding]:
 def brackets(scan: Scan) -> Iterator[Finding]:
     """A bracket without a partner."""
     for index, lexeme in enumerate(scan.lexemes):
+        count = re.match(r"\{\s*\d+(\s*,\s*\d+)?", scan.text[lexeme.start :])
+        if count and index not in scan.partner:
+            end = lexeme.start + count.end()
+            yield Finding(lexeme.start, "'{' is not closed", (Edit(end, end, "}"),))
+            return
         if lexeme.text in "()" and index not in scan.partner:
             if lexeme.text == "(":
-                end = len(scan.text.rstrip())
+                merge = next((k for k in range(index, len(scan.lexemes)) if scan.at(k).text == "+"), len(scan.lexemes))
+                end = scan.at(merge - 1).end
                 if scan.caller(index) is not None:
                     end = _end_of_arguments(scan, index)
                 yield Finding(lexeme.start, "'(' is not closed", (Edit(end, end, ")"),))
@@ -225,7 +254,7 @@ def repetitions(scan: Scan) -> Iterator[Finding]:
             yield _repetition(scan, index - 1, lexeme.text[1:], Edit(start, lexeme.end, ""), lexeme)
         elif lexeme.text == "{" and index in scan.partner:
             inside = scan.text[lexeme.end : scan.at(scan.partner[index]).start]
-            if found := re.fullmatch(r"\s*(\d*)\s*(\.\.+|-|:|~|,|to)\s*(\d*)\s*", inside):
+            if found := re.fullmatch(r"\s*(\d*)\s*(\.\.+|-|:|~|,|\||to)\s*(\d*)\s*", inside):
                 low, sign, high = found.groups()
                 if sign == "," and low and high:
                     continue
@@ -236,7 +265,10 @@ def repetitions(scan: Scan) -> Iterator[Finding]:
 
 def _repeated(scan: Scan, index: int, after: Lexeme, before: Lexeme) -> Iterator[Finding]:
     sign = scan.at(index)
-    if scan.is_layer(index - 1) and after.kind in ("number", "name") and not scan.is_layer(index + 1):
+    if scan.at(index - 1).text == ")" and scan.touches(index) and not scan.touches(index + 1) and sign.text == "*":
+        message = "'*' for a repetition; it is written {n,m} with constants, as in (...){0,2}"
+        yield Finding(sign.start, message)
+    elif scan.is_layer(index - 1) and after.kind in ("number", "name") and not scan.is_layer(index + 1):
         yield _repetition(scan, index - 1, after.text, Edit(before.end, after.end, ""), sign)
     elif scan.is_layer(index + 1) and before.kind == "number":
         last = scan.partner.get(index + 1, index + 1)
@@ -249,7 +281,26 @@ def _repeated(scan: Scan, index: int, after: Lexeme, before: Lexeme) -> Iterator
 
 
 def _repetition(scan: Scan, index: int, count: str, removed: Edit, sign: Lexeme) -> Finding:
+    """Return the finding of a count after the lexeme ``index``; it repeats a group, else the row before it."""
     message = f"{sign.text!r} for a repetition; it is written (...){{{count}}}"
     if not count.isdigit():
-        return Finding(sign.start, f"{message} with a constant, as in (...){{2}}")
-    return Finding(sign.start, message, (removed._replace(text=f"{{{int(count)}}}"),))
+        return Finding(sign.start, f"{sign.text!r} for a repetition; it is written with a constant, as in (...){{2}}")
+    first = _start_of_item(scan, index)
+    is_group = scan.at(first).text in ("(", "[", "{")
+    while not is_group and first and scan.outer[first - 1] == scan.outer[index] and _is_beside(scan, first - 1):
+        first = _start_of_item(scan, first - 1)
+    if is_group or first == _start_of_item(scan, index):
+        return Finding(sign.start, message, (removed._replace(text=f"{{{int(count)}}}"),))
+    start = scan.at(first).start
+    return Finding(sign.start, message, (Edit(start, start, "("), removed._replace(text=f"){{{int(count)}}}")))
+
+
+def _start_of_item(scan: Scan, index: int) -> int:
+    """Return the first lexeme of the layer or the group that ends at a lexeme."""
+    opening = scan.partner.get(index, index)
+    return opening - 1 if opening < index and scan.caller(opening) is not None else opening
+
+
+def _is_beside(scan: Scan, index: int) -> bool:
+    """Whether a layer, a rule or a group ends at a lexeme."""
+    return _is_part(scan, index) or scan.at(index).text == ")"

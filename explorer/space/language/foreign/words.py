@@ -67,7 +67,9 @@ _LAYERS = {
     "linear_attn": "linearattn linearattention litemla",
     "cbam": "cbam cbamblock cbamlayer",
     "mhsa": "mhsa selfattention multiheadattention multiheadselfattention attention mha selfattn msa attn2d",
-    "maxpool": "maxpool maxpool2d maxpooling maxpooling2d mp",
+    "maxpool": "maxpool maxpool2d maxpooling maxpooling2d mp pool pooling",
+    "gmp": "gmp globalmaxpool globalmaxpool2d globalmaxpooling globalmaxpooling2d adaptivemaxpool adaptivemaxpool2d"
+    " maxpoolglobal",
     "avgpool": "avgpool avgpool2d averagepool averagepooling averagepooling2d meanpool ap",
     "blurpool": "blurpool blurpool2d antialias aapool",
     "gap": "gap globalavgpool globalavgpool2d globalaveragepool globalaveragepooling globalaveragepooling2d"
@@ -130,20 +132,28 @@ BLOCKS = {
     ),
     **dict.fromkeys(("preactbottleneck",), "bn relu conv1x1(w/4) bn relu conv3x3(w/4) bn relu conv1x1 +"),
     **dict.fromkeys(
-        ("mbconv", "invertedresidual", "invertedbottleneck", "mbblock", "mbconvblock", "mbconv6"),
+        ("mbconv", "invertedresidual", "invertedbottleneck", "mbblock", "mbconvblock"),
         "conv1x1(6*in) bn silu dwconv3x3 bn silu se(r=24) conv1x1 bn +",
     ),
     **dict.fromkeys(("fusedmbconv", "edgeresidual"), "conv3x3(4*in) bn silu conv1x1 bn +"),
     **dict.fromkeys(("convnext", "convnextblock"), "dwconv7x7 ln conv1x1(4*w) gelu conv1x1 +"),
 }
 
-# Layers of two ops.
-PAIRS = {
-    **dict.fromkeys(("sepconv", "sepconv2d", "separableconv", "separableconv2d", "dsconv", "depthwiseseparable"), 1),
-    **dict.fromkeys(("dilconv", "dilatedconv", "atrousconv"), 2),
+# Layers of several ops, with a kernel in their name; KxK stands for it.
+SEVERAL = {
+    **dict.fromkeys(
+        ("sepconv", "sepconv2d", "separableconv", "separableconv2d", "dsconv", "depthwiseseparable"),
+        "dwconvKxK conv1x1",
+    ),
+    **dict.fromkeys(("dilconv", "dilatedconv", "atrousconv"), "convKxK(d=2)"),
+    "norconv": "relu convKxK bn",
 }
 
-# Arguments: name in the language <- names elsewhere. ``k``, ``in`` and ``nothing`` are not arguments of the language.
+# Arguments of a call that has none.
+CALLED_WITHOUT = {"dropout": ["0.5"], "dropout2d": ["0.5"]}
+
+# Arguments: name in the language <- names elsewhere. ``k``, ``e``, ``in``, ``keep`` (a probability) and ``nothing`` are
+# not of the language.
 _ARGUMENTS = {
     "out": "out w outchannels outc cout filters outplanes nout outfeatures features width nfilters numfilters"
     " units channels"
@@ -163,9 +173,11 @@ _ARGUMENTS = {
     "bias": "bias usebias hasbias",
     "r": "r reduction ratio squeezefactor reductionratio rdratio seratio squeeze squeezeratio",
     "act": "act activation actlayer nonlinearity actcfg actfn",
+    "e": "e expansion expandratio expand expansionratio",
     "norm": "norm normlayer normcfg normalization",
     "heads": "heads numheads nheads nhead head",
-    "p": "p dropprob droprate prob probability keepprob rate dropoutrate",
+    "p": "p dropprob droprate prob probability rate dropoutrate",
+    "keep": "keep keepprob keeprate survivalprob survivalrate survival",
     "slope": "slope negativeslope alpha",
     "init": "init initvalue initvalues layerscaleinit",
     "x": "x factor scale value",
@@ -191,6 +203,7 @@ CONFIGS = word_set("dict config cfg configdict partial instantiate build buildfr
 
 # What stands for the block's input beside '+'.
 INPUTS = word_set("x input inputs skip shortcut residual identity res inp resid xin skipconnection block_input x0")
+SKIPS = word_set("skip skipconnect skipconnection identity identitymapping passthrough")
 CHOICES = word_set(
     "choice choices oneof categorical suggestcategorical select switch any anyof gridsearch layerchoice "
     "valuechoice inputchoice choose pick alternatives options sample samplefrom uniformchoice either xor "
@@ -201,7 +214,9 @@ RANGES = word_set(
     "suggestfloat floatuniform arange loguniform intrange numrange"
 )
 SEQUENCES = word_set("sequential seq sequence chain compose stack layers modulelist list pipe block nnsequential")
-RESIDUALS = word_set("residual resblock skip skipconnection shortcut residualconnection addinput res add")
+RESIDUALS = word_set("residual resblock skip skipconnection shortcut residualconnection res")
+SUMS = word_set("add residualadd addinput addition")
+PARALLELS = word_set("parallel branch branches multibranch parallelbranches paths multipath")
 REPEATS = word_set("repeat rep times stackn replicate repeatn")
 OPTIONALS = word_set("optional maybe opt bernoulli")
 
