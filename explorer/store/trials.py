@@ -72,7 +72,7 @@ def _read(
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Pause the garbage collection: it would look again and again at records that are all kept, for a fifth of the time.
+    """Pause the garbage collection, which would look again and again at records that are all kept.
 
     Two threads that overlap leave it as the first one found it.
     """
