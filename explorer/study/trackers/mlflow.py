@@ -5,6 +5,7 @@ The target is the address of a tracking server or a folder; by default MLflow's 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,12 +25,19 @@ BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": 
 
 @contextmanager
 def _brief_requests() -> Iterator[None]:
-    """Limit the time that a request waits for the server; the caller's own use of MLflow is not limited."""
+    """Limit the time that a request waits for the server; the caller's own use of MLflow is not limited.
+
+    The lines on repeated requests are left out, since the tracker says that it waits, and why it failed.
+    """
     added = {name: value for name, value in BRIEF.items() if name not in os.environ}
     os.environ.update(added)
+    requests = logging.getLogger("urllib3.connectionpool")
+    level = requests.level
+    requests.setLevel(logging.ERROR)
     try:
         yield
     finally:
+        requests.setLevel(level)
         for name in added:
             os.environ.pop(name, None)
 
