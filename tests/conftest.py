@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from multiprocessing import forkserver
+from pathlib import Path
 
 import hypothesis
 import numpy
@@ -19,7 +20,25 @@ from explorer.store.sqlite_file import make_durable
 from explorer.study.workers.pool import PRELOADED
 from explorer.system.cores import usable_cores
 
+FOLDER = Path(__file__).parent
 SEED = int(os.environ.get("EXPLORER_TEST_SEED", "0"))
+# The files that take minutes beside others on two cores, the longest first.
+LONGEST = (
+    "documentation/test_tutorial.py",
+    "documentation/test_blocks.py",
+    "dashboards/test_interactions.py",
+    "published/test_published.py",
+    "test_typing.py",
+    "study/launchers/test_slurm.py",
+    "store/test_damage.py",
+    "study/test_interruption.py",
+    "test_every_study.py",
+    "dashboards/test_browser.py",
+    "benchmarks/test_dashboard_timing.py",
+    "study/reliability/test_kills.py",
+    "benchmarks/test_many_machines.py",
+    "extensions/test_page.py",
+)
 
 # The same examples in every run; a time limit per example would fail on a loaded machine.
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, print_blob=True)
@@ -42,13 +61,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
-    """Return the number of workers of ``-n auto``: three for two cores.
+    """Return the number of workers of ``-n auto``: two for each core.
 
     A third of the time of the tests is spent waiting for processes, locks and clocks, without a core.
     """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None  # pytest-xdist reads it
-    return (3 * usable_cores() + 1) // 2
+    return 2 * usable_cores()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,9 +77,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files with the most slow tests come first: begun last, one of them leaves the other workers idle."""
+    """The longest files come first, then those with the most slow tests: a long one that begins last leaves the other
+    workers idle."""
+    rank = {FOLDER / file: place for place, file in enumerate(LONGEST)}
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    items.sort(key=lambda item: (rank.get(item.path, len(rank)), -slow[item.path]))
 
 
 @pytest.fixture(autouse=True)
