@@ -41,10 +41,10 @@ LONG = "published/hrnet.yaml"  # its modules are one block: the text of the larg
 
 @pytest.mark.parametrize("name", sorted(shipped_spaces()))
 def test_networks_of_every_shipped_space_are_read_back(name):
-    """The first and two random networks of each shipped space give a file with the same digest, but for a long block."""
+    """The first and two random networks of each shipped space give a file with the same digest, if it fits."""
     space = loaded(name)
     if name == LONG:
-        with pytest.raises(ExportError, match="a text of 6,246 characters; at most 4,096 are allowed"):
+        with pytest.raises(ExportError, match="characters; at most 4,096 are"):
             space_text(space.architecture(3))
     for derivation in [space.unrank(0), *(() if name == LONG else space.sample(2, seed=2))]:
         architecture = space.architecture(derivation)
