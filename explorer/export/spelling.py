@@ -58,11 +58,13 @@ class Run(NamedTuple):
         steps: The ops with their shapes.
         place: The variables.
         by_rule: Whether the rule for strides may apply; if not, each op states its own.
+        states_all: Whether each op states its stride because no op around the run has that of the block.
     """
 
     steps: tuple[Step, ...]
     place: Place
     by_rule: bool = True
+    states_all: bool = False
 
     def supplied_strides(self) -> list[Size]:
         """Return the stride that the language gives each op if the text states none."""
@@ -72,7 +74,8 @@ class Run(NamedTuple):
         if stride == 1 or (strides == by_rule and self.by_rule):
             return by_rule
         # One op written with `s` replaces the rule. If that does not give these strides, each op states its own.
-        others = 1 if set(strides) <= {1, stride} and all(map(_states_stride, self.steps)) else 0
+        is_stated = not self.states_all and set(strides) <= {1, stride} and all(map(_states_stride, self.steps))
+        others = 1 if is_stated else 0
         return [stride if _pools(step.op) else others for step in self.steps]
 
 
@@ -222,9 +225,9 @@ def _spell_nested(column: list[tuple[Step, Size]], places: list[Place], classes:
             assert isinstance(step.op, Nested)
             ops = step.op.inner()[number]
             is_carrier = own == place.stride
-            has_stride = (is_carrier or step.op.receptive()[1] != 1) and not any(map(_is_global, ops))
+            has_stride = (own == 0 or is_carrier or step.op.receptive()[1] != 1) and not any(map(_is_global, ops))
             path = steps(ops, step.x)[0][1 if first.is_split else 0 :]
-            runs.append(Run(path, place if has_stride else place._replace(stride=1), is_carrier))
+            runs.append(Run(path, place if has_stride else place._replace(stride=1), is_carrier, own == 0))
         texts.append(spell_runs(runs, classes))
     name = "split" if first.is_split else first.spelling
     return [f"{name}({', '.join(text or 'identity' for text in paths)})" for paths in zip(*texts)]
