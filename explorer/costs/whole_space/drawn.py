@@ -48,7 +48,14 @@ class DrawnColumns(ChoiceColumns):
         progress: As in ``columns_of``.
     """
 
-    def __init__(self, space: SearchSpace, n: int, seed: int, most_steps: float, progress: Progress):
+    def __init__(
+        self,
+        space: SearchSpace,
+        n: int,
+        seed: int,
+        most_steps: float = math.inf,
+        progress: Progress = lambda drawn: None,
+    ):
         source, decisions = random.Random(f"{FORMAT}:atlas:{seed}"), space.decisions
         found: dict[int, Derivation] = {}
         repeats, before = 0, decisions.steps
