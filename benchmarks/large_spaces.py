@@ -46,6 +46,8 @@ SUMS = {
     "b": "1 | 1/2 | 1/4", "g": "1 | 2 | 4 | 8", "depth": "range(1, 16, 1)",
 }  # fmt: skip
 RUNNING = {"width": "[w1, w1+d2, w1+d2+d3, w1+d2+d3+d4]", "block": BOTTLENECK}
+GROWING = "width@stage1 <= width@stage2 <= width@stage3 <= width@stage4"
+DEEPER = "depth@stage1 <= depth@stage2 <= depth@stage3 <= depth@stage4"
 WIDE_DEEP = {"width": "range(8, 512, 8)", "depth": "range(1, 16, 1)"}
 
 LARGE_SPACES = {
@@ -82,6 +84,30 @@ LARGE_SPACES = {
         {**CIFAR, "width": "width", "block": BASIC, "shortcut": "{changed: proj}",
          "where": "[width@stage1 <= width@stage2 <= width@stage3 <= width@stage4, n <= 40]"},
         {**WIDE_DEEP, "proj": "conv1x1 bn | avgpool conv1x1 bn"}, "width depth proj",
+    ),
+    "AnyNetX-E, growing widths and depths": LargeSpace(
+        {**IMAGENET, "width": "width", "block": BOTTLENECK, "where": f"[{GROWING}, {DEEPER}]"},
+        {"width": "range(64, 1024, 64)", "depth": "range(1, 16, 1)", "b": "1 | 1/2 | 1/4", "g": "1 | 2 | 4 | 8 | 16"},
+        "width depth",
+    ),
+    "six stages of growing widths, a choice in the shortcut": LargeSpace(
+        {"input": "3x64x64", "stem": "conv3x3(32) bn relu", "stride": "[1, 2, 1, 2, 1, 2]", "width": "width",
+         "block": BASIC, "shortcut": "{changed: proj}", "where": f"[{GROWING} <= width@stage5 <= width@stage6]"},
+        {"width": "range(16, 512, 16)", "depth": "range(1, 8, 1)", "proj": "conv1x1 bn | avgpool conv1x1 bn"},
+        "width depth proj",
+    ),
+    "growing widths and depths, few blocks": LargeSpace(
+        {**CIFAR, "width": "width", "block": BASIC, "shortcut": PROJECTION,
+         "where": f"[{GROWING}, {DEEPER}, n <= 30]"},
+        WIDE_DEEP, "width depth",
+    ),
+    "running sums of six stages, groups divide": LargeSpace(
+        {"input": "3x64x64", "stem": "conv3x3(32) bn relu", "stride": "[1, 2, 1, 2, 1, 2]", "block": BOTTLENECK,
+         "width": "[w1, w1+d2, w1+d2+d3, w1+d2+d3+d4, w1+d2+d3+d4+d5, w1+d2+d3+d4+d5+d6]",
+         "shortcut": PROJECTION, "where": "[g divides w*b, n <= 40]"},
+        {"w1": "range(16, 256, 16)", **{f"d{k}": "range(0, 256, 16)" for k in range(2, 7)},
+         "b": "1 | 1/2 | 1/4", "g": "1 | 2 | 4 | 8 | 16 | 32", "depth": "range(1, 12, 1)"},
+        "b g depth",
     ),
     "four choices in each block": LargeSpace(
         {**CIFAR, "width": "[16, 32, 64, 128]",

@@ -78,6 +78,7 @@ class ConstrainedDecisions(Decisions):
         self._dead_ends: dict[int, Decision] = {}
         self._options = 0  # followed so far
         self._kept = 0  # decisions
+        self._tying = 0  # work of tied choices, which is no work of a walk
 
     @cached_property
     def first(self) -> Decision:
@@ -117,7 +118,10 @@ class ConstrainedDecisions(Decisions):
     @cached_property
     def _tied(self) -> TiedChoices:
         """The choices that are drawn within their conditions."""
-        return self._conditions.tied_choices(self.bounds.is_free)
+        before = self._conditions.work
+        made = self._conditions.tied_choices(self.bounds.is_free)
+        self._tying = self._conditions.work - before
+        return made
 
     @property
     def walks(self) -> int:
@@ -133,7 +137,7 @@ class ConstrainedDecisions(Decisions):
 
     @property
     def walk_work(self) -> int:
-        return super().walk_work + self._conditions.work
+        return super().walk_work + self._conditions.work - self._tying
 
     def count(self, most: float = math.inf, progress: Progress = lambda states: None) -> int:
         return self._count(self.first, most, progress)

@@ -135,7 +135,8 @@ class Decisions:
                 progress(len(self._counts))
                 if len(self._counts) > MAX_COUNTED:
                     raise self.grammar.error(
-                        f"counting needs more than {MAX_COUNTED:,} states: too many choices depend on each other"
+                        f"counting needs more than {MAX_COUNTED:,} states: too many choices depend on each other;"
+                        " 'explorer space' without --exact estimates the number, in Python space.size"
                     )
             if self.automaton.work > most:
                 raise TooMuchWork
