@@ -58,7 +58,7 @@ def made_trials(space: explorer.SearchSpace, count: int) -> list[TrialRecord]:
                     digest=f"made-{indices[place]}",
                     choices=choices,
                     costs={name: float(values[place]) for name, values in costs.items()},
-                    objectives={"accuracy": accuracy} if kind == "complete" else {},
+                    objectives={"accuracy": accuracy} if kind in ("complete", "stopped") else {},
                 )
             )
     return trials

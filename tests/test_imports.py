@@ -54,3 +54,10 @@ def test_a_command_that_prints_json_imports_no_tables():
     check = "import explorer.cli.options, sys; print('rich.console' in sys.modules)"
     child = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert child.stdout.strip() == "False"
+
+
+def test_the_commands_that_export_import_no_database():
+    """An export of a network that is not a trial imports sqlalchemy in none of the modules of its command."""
+    check = "import explorer.cli.sharing, explorer.export.package, sys; print('sqlalchemy' in sys.modules)"
+    child = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == "False"

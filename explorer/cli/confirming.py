@@ -16,12 +16,13 @@ from explorer.cli.options import (
     console,
     data_dir,
     device,
+    mix,
     plain,
     print_json,
     print_table,
     storage,
 )
-from explorer.cli.studies import mix, warn_of_mixed_latencies
+from explorer.cli.studies import warn_of_mixed_latencies
 from explorer.system.signals import raise_interrupted
 
 if TYPE_CHECKING:  # the functions import it when they are called

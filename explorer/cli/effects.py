@@ -16,9 +16,9 @@ from click.core import ParameterSource
 from explorer.analysis.quantities import FRACTIONS
 from explorer.cli import WorkFailed
 from explorer.cli.amounts import Whole
-from explorer.cli.options import as_json, choices_line, data_dir, device, print_json, print_table, storage
+from explorer.cli.options import as_json, choices_line, data_dir, device, mix, print_json, print_table, storage
 from explorer.cli.setting_options import setting_options
-from explorer.cli.studies import X_HELP, Y_HELP, mix, warn_of_mixed_latencies
+from explorer.cli.studies import X_HELP, Y_HELP, warn_of_mixed_latencies
 from explorer.store import Study, open_study
 from explorer.study.settings import SearchSettings
 from explorer.system.signals import raise_interrupted

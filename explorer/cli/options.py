@@ -36,6 +36,8 @@ as_json = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else, on standard output."
 )
 
+mix = click.option("--mix-environments", is_flag=True, help="Compare latencies although machines or settings differ.")
+
 
 def _warn_of_password(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """Print a warning if the command line contains a password."""

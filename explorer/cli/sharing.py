@@ -14,8 +14,7 @@ from explorer.analysis.limits import parse_limit
 from explorer.cli import WorkFailed
 from explorer.cli.address import Addressed, Input, find_architecture
 from explorer.cli.amounts import Whole
-from explorer.cli.options import as_json, console, plain, print_json, print_table, storage, with_input
-from explorer.cli.studies import mix, none_found, warn_of_mixed_latencies
+from explorer.cli.options import as_json, console, mix, plain, print_json, print_table, storage, with_input
 from explorer.errors import ExplorerError, ExportError
 from explorer.export.manifest import Package
 from explorer.export.verify.formats import RUN, check_formats
@@ -153,6 +152,7 @@ def _exports(
 ) -> list[dict[str, Any]]:
     """Export one network or several and return for each what ``explorer export --json`` prints."""
     if under or whole_frontier:
+        from explorer.cli.studies import none_found, warn_of_mixed_latencies
         from explorer.store import open_study
 
         study = open_study(storage, arch)
@@ -181,14 +181,15 @@ def _check(found: list[Addressed], places: list[Path], request: Request, overrid
     """Raise ExplorerError for invalid arguments before anything is trained or written."""
     from explorer.export.manifest import MANIFEST, check_target
     from explorer.export.transfer import feature_maps
-    from explorer.store import open_study
-    from explorer.study.results.exporting import check_exportable
 
     for each, place in zip(found, places):
         require_writable(check_target(place) / MANIFEST)
         feature_maps(each.architecture, request.features)
         if each.study is None or each.trial is None:
             continue
+        from explorer.store import open_study
+        from explorer.study.results.exporting import check_exportable
+
         if override is not None:
             raise ExplorerError("a trained network keeps its input; leave out --data, --input and --classes")
         data_dir = click.get_current_context().params["data_dir"]
@@ -216,8 +217,6 @@ def _export(
     """Export one network and return what ``explorer export --json`` prints of it."""
     from explorer.export.package import export_architecture
     from explorer.export.weights import load_weights, pair_weights
-    from explorer.store import open_study
-    from explorer.study.results.exporting import export_trial
 
     options: dict[str, Any] = {
         "formats": request.formats,
@@ -231,6 +230,9 @@ def _export(
     try:
         with contextlib.nullcontext() if quiet else console().status("writing and verifying files"):
             if found.study is not None and found.trial is not None:
+                from explorer.store import open_study
+                from explorer.study.results.exporting import export_trial
+
                 study, record = open_study(storage, found.study), found.trial
                 data_dir = click.get_current_context().params["data_dir"]
                 result = export_trial(study, record.number, folder, weights=source, data_dir=data_dir, **options)

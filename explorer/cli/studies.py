@@ -15,7 +15,16 @@ from explorer.analysis.frontier_certainty import FrontierCertainty, certainty_te
 from explorer.analysis.limits import Limit, parse_limit
 from explorer.analysis.quantities import LATENCY, TRAINED
 from explorer.cli.managing.tables import as_csv, print_annotated, print_csv, table_formats
-from explorer.cli.options import as_json, choices_line, print_json, print_table, program, repeated_options, storage
+from explorer.cli.options import (
+    as_json,
+    choices_line,
+    mix,
+    print_json,
+    print_table,
+    program,
+    repeated_options,
+    storage,
+)
 from explorer.errors import ExplorerError
 from explorer.records import TrialRecord
 from explorer.store import Study, open_study
@@ -105,7 +114,6 @@ def trial_json(record: TrialRecord, log: str = "") -> dict[str, Any]:
 
 X_HELP = "The cost: the study's first cost objective by default, or else macs."
 Y_HELP = "The objective to compare at equal cost: the study's first measured objective by default."
-mix = click.option("--mix-environments", is_flag=True, help="Compare latencies although machines or settings differ.")
 
 
 @click.command()

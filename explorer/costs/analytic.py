@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -83,7 +83,7 @@ class Cost:
 
     def to_dict(self) -> dict[str, int]:
         """Return every cost by name."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in FORMULAS}  # ``asdict`` takes ten times as long
 
 
 FORMULAS: dict[str, Callable[[Totals], Count]] = {each.name: each.metadata["formula"] for each in fields(Cost)}

@@ -64,7 +64,7 @@ class Candidates:
         own_costs: The caller's cost functions by name.
         limits: Limits on costs that are known before measurement.
         may_satisfy_limits: Whether a network is expected to keep the limits on measured costs; the result for a network
-            may change when more latencies are measured.
+            may change when more latencies are measured. None if there are no such limits.
         predict: Predictions of measured costs, by name; empty by default.
     """
 
@@ -73,7 +73,7 @@ class Candidates:
         space: SearchSpace,
         own_costs: Mapping[str, OwnCost],
         limits: Sequence[Limit],
-        may_satisfy_limits: Callable[[Any], bool] = lambda network: True,
+        may_satisfy_limits: Callable[[Any], bool] | None = None,
         predict: Callable[[Architecture], Mapping[str, float]] = no_prediction,
     ):
         self.space = space

@@ -178,7 +178,8 @@ class Plan:
     def candidates(self) -> Candidates:
         """Return the source of the space's candidates, with their costs and limits."""
         predict = (self.predicted,) if self.predicted else ()
-        return Candidates(self.space, self.own_costs, self.limits, self.latency_filter.may_satisfy_limits, *predict)
+        may_satisfy_limits = self.latency_filter.may_satisfy_limits if self.latency_limits else None
+        return Candidates(self.space, self.own_costs, self.limits, may_satisfy_limits, *predict)
 
 
 def known_costs(own_costs: Iterable[str], measures_latency: bool) -> list[str]:

@@ -8,16 +8,18 @@ are sums over its units.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 
 import numpy as np
 
 from explorer.costs.analytic import BYTES_PER_ELEMENT, SegmentCost, Totals, block_cost, costs_of, joined_cost, ops_cost
 from explorer.costs.whole_space.choices import ChoiceColumns
+from explorer.costs.whole_space.description import BlockNumbers, Description, NumbersOf
 from explorer.costs.whole_space.grouping import Numbered, Part, group_rows
 from explorer.costs.whole_space.identities import LANES, hash_texts, repeated
 from explorer.costs.whole_space.units import Table, Unit, Units
 from explorer.networks.architecture import MAX_LAYERS
+from explorer.networks.block import Block
 from explorer.networks.canonical import Extended, OpenEnd, add_block, add_ops, start_of
 from explorer.networks.dead_layers import without_dead_layers
 from explorer.networks.ops.base import Op, TensorShape
@@ -50,13 +52,19 @@ class NetworkCosts:
         columns: Its choice columns.
         with_hashes: Whether to compute the networks' identities too. Units that only cost the same are distinct then.
         most_units: The largest number of distinct units; no limit by default.
+        numbers_of: Returns the numbers of a block that ``describe`` adds up, which needs ``with_hashes``.
 
     Attributes:
         made: The number of distinct units so far.
     """
 
     def __init__(
-        self, space: SearchSpace, columns: ChoiceColumns, with_hashes: bool = False, most_units: int | None = None
+        self,
+        space: SearchSpace,
+        columns: ChoiceColumns,
+        with_hashes: bool = False,
+        most_units: int | None = None,
+        numbers_of: NumbersOf = lambda block: {},
     ):
         self.space = space
         self.units = Units(space, columns, by_cost=not with_hashes)
@@ -67,6 +75,7 @@ class NetworkCosts:
         self.copies: Numbered[Copies] = Numbered()
         self.copying = any(isinstance(node, Copied) for node in reachable(space.rules, [space.stem, space.head]))
         self.copies.number(NO_COPIES)
+        self.block_numbers = BlockNumbers(numbers_of)
         self._tables: dict[Hashable, Table] = {}
 
     def __call__(self, indices: np.ndarray, codes: np.ndarray) -> dict[str, np.ndarray]:
@@ -89,6 +98,11 @@ class NetworkCosts:
         """
         return self._rows(indices, codes).hashes
 
+    def describe(self, indices: np.ndarray, codes: np.ndarray) -> Description:
+        """Return costs, identities and sums over stages and blocks. Takes and raises the same as ``hashes``."""
+        rows = self._rows(indices, codes)
+        return Description(rows.costs(), rows.hashes, rows.stage_sums, rows.block_sums)
+
     def _rows(self, indices: np.ndarray, codes: np.ndarray) -> _Rows:
         rows = _Rows(self, codes)
         try:
@@ -104,7 +118,13 @@ class NetworkCosts:
         return self._tables.setdefault((unit.kind, unit.stage, unit.block, unit.counts, what), Table())
 
     def values(
-        self, cost: SegmentCost, layers: int, added: Extended, copies: Copies = NO_COPIES, takes_stride: bool = False
+        self,
+        cost: SegmentCost,
+        layers: int,
+        added: Extended,
+        copies: Copies = NO_COPIES,
+        takes_stride: bool = False,
+        live: Iterable[Block] = (),
     ) -> Values:
         """Return a row of a table. Raises Fault if sums of such rows could overflow int64."""
         self.made += 1
@@ -115,8 +135,8 @@ class NetworkCosts:
         number = self.copies.number(copies if self.copying else NO_COPIES)
         texts, end = added
         end_number = self.ends.number(end) if self.with_hashes else 0
-        shape = self.shapes.number(cost.shape)
-        return (*cost[1:], shape, layers, number, end_number, int(takes_stride), *hash_texts(texts))
+        shape, kind = self.shapes.number(cost.shape), self.block_numbers.kind(live)
+        return (*cost[1:], shape, layers, number, end_number, int(takes_stride), kind, *hash_texts(texts))
 
 
 class _Rows:
@@ -131,6 +151,8 @@ class _Rows:
         self.place = np.zeros(count, dtype=np.int64)  # the number of blocks so far
         self.copies = np.zeros(count, dtype=np.int64)  # by number: the layers to copy from the previous block
         self.hashes = np.zeros((LANES, count), dtype=np.int64)
+        self.stage_sums: list[dict[str, np.ndarray]] = []
+        self.block_sums: dict[str, np.ndarray] = {}
         self._begin()
 
     def _begin(self) -> None:
@@ -166,18 +188,19 @@ class _Rows:
         known, last = self.known, len(self.space.stages)
         self.header, self.blocks = map(list, zip(*map(self._numbers, range(1, last + 1))))
         self.total: np.ndarray = np.sum(self.blocks, axis=0)
-        stem = known.units.unit("stem")
-        table, places = self._look_up(
-            stem, self.all, [self._header(1, self.all)], self._stem_without_copies, what="bare"
-        )
+        stem, header = known.units.unit("stem"), [self._header(1, self.all)]
+        table, places = self._look_up(stem, self.all, header, self._stem_without_copies, what="bare")
         self.shape = table["shape"][places]
+        self._stem()
         for k in range(1, last + 1):
+            before = {name: self.sums[name].copy() for name in ("macs", "activations")}
             if k > 1 and self.space.transition is not None:
                 unit = known.units.unit("transition", k)
                 table, places = self._look_up(unit, self.all, self._inputs(k, self.all), self._transition, 1)
                 self._advance(table, places, self.all)
                 self._take_stride(k, table["takes_stride"][places] == 1)
             self._stage(k)
+            self.stage_sums.append({name: self.sums[name] - already for name, already in before.items()})
             self.place = self.place + self.blocks[k - 1]
         head = known.units.unit("head")
         parts = [*self._inputs(last, self.all), Part(self.copies, len(known.copies.values))]
@@ -188,11 +211,7 @@ class _Rows:
         rows, j = self.all, 1
         while len(rows):
             unit = self.known.units.unit("first" if j == 1 else "block", k, j)
-            inputs = self._inputs(k, rows)
-            if k == j == 1:
-                table, places = self._look_up(unit, rows, inputs, self._block_without_end, j, what="bare")
-                self._stem(table["copies"][places])
-            table, places = self._look_up(unit, rows, inputs, self._block, j)
+            table, places = self._look_up(unit, rows, self._inputs(k, rows), self._block, j)
             left = self.blocks[k - 1][rows] - j
             times = np.ones_like(left)
             if j > 1 and not unit.varies and not unit.block:
@@ -200,15 +219,20 @@ class _Rows:
                 same &= (table["wide_jump"][places] == 1) & (table["end"][places] == self.end[rows])
                 times += same * left
             self._advance(table, places, rows, times)
+            for name, numbers in self.known.block_numbers.of(table["block_kind"][places]).items():
+                self.block_sums.setdefault(name, np.zeros_like(self.place))[rows] += numbers * times
             rows, j = rows[left >= times], j + 1
             if len(rows) == len(self.all):
                 rows = self.all
 
-    def _stem(self, copies: np.ndarray) -> None:
+    def _stem(self) -> None:
         """Add the stem, with the layers that it copies from the first block."""
-        self.copies = copies
-        parts = [self._header(1, self.all), Part(copies, len(self.known.copies.values))]
-        self._advance(*self._look_up(self.known.units.unit("stem"), self.all, parts, self._stem_with_copies), self.all)
+        units, inputs = self.known.units, self._inputs(1, self.all)
+        first, make = units.unit("first", 1, 1), self._block_without_end
+        table, places = self._look_up(first, self.all, inputs, make, 1, what="bare")
+        self.copies = table["copies"][places]
+        parts = [self._header(1, self.all), Part(self.copies, len(self.known.copies.values))]
+        self._advance(*self._look_up(units.unit("stem"), self.all, parts, self._stem_with_copies), self.all)
 
     # Groups of rows and their units
 
@@ -262,11 +286,11 @@ class _Rows:
         if self.known.with_hashes and what != "bare":
             parts.append(Part(self.end[rows], len(self.known.ends.values)))
         if unit.by_place:
-            parts.append(_counter_part(self.place[rows] + place))
+            parts.append(Part.of(self.place[rows] + place))
         if unit.by_total:
-            parts.append(_counter_part(self.total[rows]))
+            parts.append(Part.of(self.total[rows]))
         if unit.by_depth:
-            parts.append(_counter_part(self.blocks[unit.stage - 1][rows]))
+            parts.append(Part.of(self.blocks[unit.stage - 1][rows]))
         groups, first = group_rows(parts, len(rows))
         table = self.known.table(unit, what)
         places = []
@@ -337,17 +361,18 @@ class _Rows:
         blocks, _ = self.space.deriver.block(self._answers(unit, row), unit.stage, place, stage, x, i, total)
         copies = tuple(post_layers(blocks[0])), tuple(pre_layers(blocks[-1]))
         costs: list[SegmentCost] = []
-        added = NOTHING
+        added, live = NOTHING, []
         if is_added := placed and self.known.with_hashes:
             added = (), self.known.ends.values[int(self.end[row])]
         for block in blocks:
             if is_added:
-                texts, end = add_block(added[1], without_dead_layers(block, x))
+                live.append(without_dead_layers(block, x))
+                texts, end = add_block(added[1], live[-1])
                 added = (*added[0], *texts), end
             costs.append(block_cost(block, x))
             x = costs[-1].shape
         layers = sum(max(1, block.layer_count) for block in blocks) if placed else 1
-        return self.known.values(joined_cost(costs), layers, added, copies)
+        return self.known.values(joined_cost(costs), layers, added, copies, live=live)
 
     def _block_without_end(self, unit: Unit, row: int, place: int) -> Values:
         return self._block(unit, row, place, placed=False)
@@ -372,7 +397,3 @@ class _Rows:
     def _added(self, row: int, add: Callable[[OpenEnd], Extended]) -> Extended:
         """Return what a unit adds to the canonical sequence of a row; nothing if identities are not computed."""
         return add(self.known.ends.values[int(self.end[row])]) if self.known.with_hashes else NOTHING
-
-
-def _counter_part(numbers: np.ndarray) -> Part:
-    return Part(numbers, int(numbers.max()) + 1)

@@ -43,6 +43,11 @@ class Part(NamedTuple):
     numbers: np.ndarray
     size: int
 
+    @classmethod
+    def of(cls, numbers: np.ndarray) -> Part:
+        """Return a key of integers from 0."""
+        return cls(numbers, int(numbers.max()) + 1)
+
 
 def group_rows(parts: Sequence[Part], rows: int) -> tuple[np.ndarray, np.ndarray]:
     """Group rows that are equal in all parts.

@@ -57,7 +57,15 @@ def repeated(factor: np.ndarray, summand: np.ndarray, times: np.ndarray) -> tupl
     return all_factors, all_summands
 
 
+def number_distinct(hashes: np.ndarray) -> np.ndarray:
+    """Return numbers from 0, (rows,), that are equal exactly for equal columns of (lanes, rows)."""
+    order = np.lexsort(hashes)
+    differs = np.any(hashes[:, order[1:]] != hashes[:, order[:-1]], axis=0)
+    numbers = np.empty(len(order), dtype=np.int64)
+    numbers[order] = np.concatenate([[0], np.cumsum(differs)])
+    return numbers
+
+
 def count_distinct(hashes: np.ndarray) -> int:
     """Return the number of distinct columns of (lanes, rows)."""
-    ordered = hashes[:, np.lexsort(hashes)]
-    return int(np.any(ordered[:, 1:] != ordered[:, :-1], axis=0).sum()) + 1
+    return int(number_distinct(hashes).max()) + 1

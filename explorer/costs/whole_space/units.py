@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from explorer.costs.whole_space.choices import ChoiceColumns
-from explorer.costs.whole_space.grouping import Part
+from explorer.costs.whole_space.grouping import Part, group_rows
 from explorer.costs.whole_space.identities import LANES
 from explorer.networks.dead_layers import makes_zeros
 from explorer.networks.ops.base import Op
@@ -151,6 +151,15 @@ class Units:
             parts.append(Part(own, options + 1) if classes is None else Part(classes[own], int(classes.max()) + 1))
         return parts
 
+    def fewest(self, codes: np.ndarray) -> int:
+        """Return a lower bound of the number of distinct units of derivations, without deriving any.
+
+        Args:
+            codes: (columns, rows) their choices, as ``ChoiceColumns.codes`` returns them.
+        """
+        first = [self.unit("first", stage, 1) for stage in range(1, len(self.space.stages) + 1)]
+        return sum(len(group_rows(self.choices(unit, codes), codes.shape[1])[1]) for unit in first)
+
     def answers(self, unit: Unit, codes: np.ndarray, row: int) -> Lookup:
         """Return the lookup that answers the choices of a unit with those of a row."""
         uses: dict[Point, int] = {}
@@ -200,7 +209,8 @@ class Table:
 
     ``table[row]`` is an array with one integer per unit. ``shape`` is the number of the output shape, ``copies`` the
     number of the layers that stem and head may copy, ``end`` the number of the end of the canonical sequence, and
-    ``takes_stride`` 1 for a transition that takes the stride of its stage. Factors and summands are those of
+    ``takes_stride`` 1 for a transition that takes the stride of its stage, ``block_kind`` the kind of its blocks in
+    ``BlockNumbers``. Factors and summands are those of
     ``hash_texts``; the other rows are those of ``SegmentCost``.
 
     Attributes:
@@ -223,6 +233,7 @@ class Table:
             "copies",
             "end",
             "takes_stride",
+            "block_kind",
         ),
         *(f"{what}{lane}" for what in ("factor", "summand") for lane in range(LANES)),
     )

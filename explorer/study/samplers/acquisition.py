@@ -23,9 +23,10 @@ from explorer.analysis.pareto_pairs import non_dominated_pairs
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
 from explorer.study.latency.predicted import error_distribution
-from explorer.study.samplers.candidate_pool import CandidatePool, PoolCandidate
+from explorer.study.samplers.candidate_pool import CandidatePool
 from explorer.study.samplers.features import FeatureMap
 from explorer.study.samplers.gaussian_process import GaussianProcess
+from explorer.study.samplers.network_table import Rows
 
 MARGIN = 0.1  # distance of the reference point beyond the worst values, as a share of their range
 # Trials that the model is conditioned on; they bound the time of a proposal, which grows with the cube of their number.
@@ -75,11 +76,11 @@ class TrialGroup:
         order |= dict.fromkeys(_random_order(len(self), seed)[: 2 * size].tolist())
         return self[np.array(sorted(list(order)[:size]))]
 
-    def derived(self, pool: CandidatePool) -> tuple[list[PoolCandidate], Array]:
+    def derived(self, pool: CandidatePool) -> tuple[Rows, Array]:
         """Return the networks and the values of the trials, without those that cannot be built any more."""
-        candidates = [pool.candidate(Derivation(trial.choices)) for trial in self.trials]
-        built = [candidate is not None for candidate in candidates]
-        return [candidate for candidate in candidates if candidate is not None], self.values[built]
+        rows = [pool.row(Derivation(trial.choices)) for trial in self.trials]
+        built = [row is not None for row in rows]
+        return np.array([row for row in rows if row is not None], dtype=np.intp), self.values[built]
 
 
 @dataclass(frozen=True)
@@ -135,28 +136,29 @@ class Acquisition:
     Args:
         history: The trials of the study.
         candidates: Networks that may be proposed; features and the reference point are scaled to them.
-        pool: Derives the networks of the trials.
+        pool: The networks.
         seed: Seed of the study.
     """
 
-    def __init__(self, history: History, candidates: Sequence[PoolCandidate], pool: CandidatePool, seed: int):
-        self._history = history
+    def __init__(self, history: History, candidates: Rows, pool: CandidatePool, seed: int):
+        self._history, self._table = history, pool.table
         complete, complete_values = history.complete.best(MAX_COMPLETE, seed).derived(pool)
         running, assumed = history.running.drawn(MAX_OTHERS, seed).derived(pool)
         stopped, stopped_values = history.stopped.drawn(MAX_OTHERS, seed).derived(pool)
         self._drawn = [group.drawn(MAX_OTHERS, seed).derived(pool)[0] for group in (history.complete, history.failed)]
-        tried = [*complete, *running, *stopped, *self._drawn[1]]
-        self._features = FeatureMap(pool.table, _rows([*tried, *candidates]))
-        seen = [self._features.encode(_rows(group)) for group in (complete, running, stopped)]
+        everything = np.concatenate([complete, running, stopped, self._drawn[1], candidates])
+        self._features = FeatureMap(pool.table, everything)
+        seen = [self._features.encode(group) for group in (complete, running, stopped)]
         self._processes: dict[int, GaussianProcess] = {}
         self._predicted: dict[str, tuple[float, float]] = {}  # mean and spread of the log errors of predictions
         assumed = assumed.copy()
         for place, (name, way) in enumerate(history.objectives.items()):
             if history.exact[place]:
                 continue
-            if way == "min" and all(name in candidate.predicted for candidate in [*tried, *candidates]):
-                measured = [*zip(complete, complete_values[:, place]), *zip(running, assumed[:, place])]
-                self._predicted[name] = error_distribution(_errors(name, measured))
+            if way == "min" and not np.isnan(pool.table.predicted.of(name, everything)).any():
+                predicted = pool.table.predicted.of(name, np.concatenate([complete, running]))
+                measured = np.concatenate([complete_values[:, place], assumed[:, place]])
+                self._predicted[name] = error_distribution(_errors(predicted.tolist(), measured.tolist()))
             else:
                 process = GaussianProcess(seen[0], complete_values[:, place], seed)
                 process.add_unfinished(seen[1])
@@ -171,13 +173,13 @@ class Acquisition:
         # The reference is beyond the most expensive candidate, so that its gain in accuracy counts as well.
         for place, (name, way) in enumerate(history.objectives.items()):
             if history.exact[place]:
-                worst[place] = max(worst[place], max(_sign(way) * candidate.costs[name] for candidate in candidates))
+                worst[place] = max(worst[place], (_sign(way) * self._table.costs.of(name, candidates)).max())
             elif name in self._predicted:
                 scale = math.exp(self._predicted[name][0])
-                worst[place] = max(worst[place], scale * max(candidate.predicted[name] for candidate in candidates))
+                worst[place] = max(worst[place], scale * self._table.predicted.of(name, candidates).max())
         self._reference = worst + MARGIN * np.where(worst > best, worst - best, np.maximum(np.abs(worst), 1e-9))
 
-    def gains(self, candidates: Sequence[PoolCandidate]) -> Array:
+    def gains(self, candidates: Rows) -> Array:
         """Return the expected hypervolume improvement of each candidate, (N,).
 
         In a study of many trials, of more than ``MAX_EXACT`` candidates those with the largest improvement by a coarse
@@ -188,40 +190,40 @@ class Acquisition:
         if len(candidates) > MAX_EXACT and any(process.has_coarse for process in self._processes.values()):
             chosen = np.argsort(-self._gains(candidates, coarse=True), kind="stable")[:MAX_EXACT]
         if len(chosen):
-            gains[chosen] = self._gains([candidates[place] for place in chosen.tolist()])
+            gains[chosen] = self._gains(candidates[chosen])
         return gains
 
-    def _gains(self, candidates: Sequence[PoolCandidate], coarse: bool = False) -> Array:
+    def _gains(self, candidates: Rows, coarse: bool = False) -> Array:
         known: list[Array | Uncertain] = list(self._known(candidates, coarse))
         for place in self._processes:
             known[place] = LogDistance(cast(Lognormal, known[place]))
         gains = expected_hypervolume_improvement(self._front, self._reference, known)
         return gains if coarse or not len(self._history.failed) else gains * self._success_probability(candidates)
 
-    def _success_probability(self, candidates: Sequence[PoolCandidate]) -> Array:
+    def _success_probability(self, candidates: Rows) -> Array:
         """Return the probability, (N,), that the training of each candidate does not fail.
 
         It is the share of complete trials among complete and failed ones, weighted by their correlation with the
         candidate, with one complete trial added: networks like those that ran out of memory, say, become unlikely.
         """
         process = next(iter(self._processes.values()))
-        features = self._features.encode(_rows(candidates))
+        features = self._features.encode(candidates)
         groups = self._history.complete, self._history.failed
         complete, failed = (
-            process.correlation(features, self._features.encode(_rows(drawn))).sum(axis=1)
-            * (len(group) / max(1, len(drawn)))
+            process.correlation(features, self._features.encode(drawn)).sum(axis=1) * (len(group) / max(1, len(drawn)))
             for group, drawn in zip(groups, self._drawn)
         )
         return np.asarray((1.0 + complete) / (1.0 + complete + failed))
 
-    def expected(self, candidate: PoolCandidate) -> dict[str, list[float]]:
-        """Return a prediction for each objective that training measures.
+    def expected(self, row: int) -> dict[str, list[float]]:
+        """Return a prediction for each objective that training measures, for one network.
 
         Returns:
             Name to [lower, median, upper], with the ends of the central 90% interval of one training, noise included.
         """
         predictions = {}
-        for place, ((name, way), known) in enumerate(zip(self._history.objectives.items(), self._known([candidate]))):
+        known_values = self._known(np.array([row]))
+        for place, ((name, way), known) in enumerate(zip(self._history.objectives.items(), known_values)):
             if isinstance(known, Lognormal):
                 if place in self._processes:
                     known = replace(known, sd=np.hypot(known.sd, self._processes[place].noise))
@@ -229,18 +231,18 @@ class Acquisition:
                 predictions[name] = sorted(ends)
         return predictions
 
-    def _known(self, candidates: Sequence[PoolCandidate], coarse: bool = False) -> list[Array | Lognormal]:
-        features = self._features.encode(_rows(candidates))
+    def _known(self, candidates: Rows, coarse: bool = False) -> list[Array | Lognormal]:
+        features = self._features.encode(candidates)
         known: list[Array | Lognormal] = []
         for place, (name, way) in enumerate(self._history.objectives.items()):
             if place in self._processes:
                 known.append(self._processes[place].predict(features, coarse))
             elif name in self._predicted:
                 shift, scatter = self._predicted[name]
-                logs = np.log([candidate.predicted[name] for candidate in candidates]) + shift
+                logs = np.log(self._table.predicted.of(name, candidates)) + shift
                 known.append(Lognormal(0.0, logs, np.full(len(logs), scatter)))
             else:
-                known.append(_sign(way) * np.array([candidate.costs[name] for candidate in candidates], dtype=float))
+                known.append(_sign(way) * self._table.costs.of(name, candidates))
         return known
 
 
@@ -264,19 +266,15 @@ def _smallest(values: Array, count: int) -> NDArray[np.intp]:
     return within[np.argsort(values[within], kind="stable")][:count]
 
 
-def _rows(candidates: Iterable[PoolCandidate]) -> NDArray[np.intp]:
-    return np.array([candidate.row for candidate in candidates], dtype=np.intp)
-
-
 def _cost(trial: TrialRecord, name: str, pool: CandidatePool) -> float:
     """Return a cost of a trial that was recorded without it; nan if its network cannot be built any more."""
-    candidate = pool.candidate(Derivation(trial.choices))
-    return math.nan if candidate is None else candidate.costs[name]
+    row = pool.row(Derivation(trial.choices))
+    return math.nan if row is None else float(pool.table.costs.of(name, np.array([row]))[0])
 
 
-def _errors(name: str, measured: Iterable[tuple[PoolCandidate, float]]) -> list[float]:
-    """Return log(measured / predicted) of the networks for which the cost ``name`` is measured."""
-    return [math.log(value / candidate.predicted[name]) for candidate, value in measured if value > 0]
+def _errors(predicted: Sequence[float], measured: Sequence[float]) -> list[float]:
+    """Return log(measured / predicted) of the networks that have a measured value."""
+    return [math.log(value / guess) for guess, value in zip(predicted, measured) if value > 0]
 
 
 def _sign(way: str) -> float:

@@ -1,84 +1,83 @@
-"""The networks that a sampler can propose. Each is derived and costed once in this process."""
+"""The networks that a sampler can propose, as rows of a table. Each is costed once in this process."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Container, Iterable, Iterator, Mapping
-from functools import lru_cache
-from itertools import chain, count, repeat
+from collections.abc import Container, Iterable, Iterator, Sequence
+from functools import cached_property, lru_cache
+from itertools import chain, islice, repeat
 from threading import Lock
-from typing import Literal, NamedTuple
 
-from explorer.analysis.quantities import COSTS
-from explorer.costs.analytic import block_cost
+import numpy as np
+from numpy.typing import NDArray
+
+from explorer.analysis.limits import Limit
+from explorer.costs.analytic import SegmentCost, block_cost
 from explorer.errors import ExplorerError
 from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import OpCost
 from explorer.networks.walk import PlacedBlock
-from explorer.records import State
+from explorer.records import TrialRecord
 from explorer.space.choices import Choice, Derivation
 from explorer.space.levels import Level
 from explorer.space.search_space import SearchSpace
 from explorer.study.candidates import Candidates
-from explorer.study.samplers.features import FeatureTable
 from explorer.study.samplers.graph_features import graph_numbers
+from explorer.study.samplers.listing import list_networks
+from explorer.study.samplers.network_table import REFUSALS, NetworkTable, Rows, numeric_features
 from explorer.study.seeds import seed_for
 
-# Costs that are functions of other costs.
-REDUNDANT = tuple(name for name in COSTS if name not in OpCost._fields)
 MAX_LISTED = 50_000  # derivations up to which all networks of a space become candidates; larger spaces are sampled
+MAX_OPS = 30_000  # total size of the random networks derived for one proposal, in ops, which bounds its time
+MAX_OPS_SLOW = 12_000  # with cost functions of the caller or a latency predictor, which may take long
+OPS_PER_NETWORK = 20  # the fixed part of the time to derive a network, in ops
+# A space is listed at once if its parts take at most the time of this many proposals, about one second.
+LISTING = 4
 MAX_SHARED = 2  # spaces whose networks stay in memory for further studies
 
 
-class PoolCandidate(NamedTuple):
-    """A network with the properties that samplers use.
+class _Known:
+    """Networks that were derived or listed.
 
     Attributes:
-        derivation: The choices.
-        digest: Identity of the network.
-        costs: Exact costs by name.
-        row: Its row in the pool's table of features.
-        layers: Number of ops.
-        refusal: State of a trial that would end without training ("rejected", "failed"), or empty.
-        predicted: Predictions of measured costs by name; empty without a predictor.
-        ignores_input: Whether its output does not depend on its input, because a block has no path through it.
+        table: The networks.
+        is_listed: Whether the rows of the table are the indices of the space.
+        rows: Choices -> row; None if the network cannot be built.
+        derivations: The derivations by row, unless they are listed.
+        networks: Digest -> number of the network.
+        lock: Studies in several threads share the networks.
+
+    Args:
+        table: All networks of the space, if they were listed.
     """
 
-    derivation: Derivation
-    digest: str
-    costs: Mapping[str, float]
-    row: int
-    layers: int
-    refusal: State | Literal[""]
-    predicted: Mapping[str, float]
-    ignores_input: bool
-
-    @property
-    def allowed(self) -> bool:
-        """Whether it satisfies the limits and all its costs are known."""
-        return not self.refusal
-
-
-class _Known:
-    """Networks that were derived: choices -> candidate, None if it cannot be built; and their features."""
-
-    def __init__(self) -> None:
-        self.table = FeatureTable()
-        self.candidates: dict[tuple[tuple[str, str], ...], PoolCandidate | None] = {}
-        self.lock = Lock()  # studies in several threads share them
+    def __init__(self, table: NetworkTable | None):
+        self.table = NetworkTable() if table is None else table
+        self.is_listed = table is not None
+        self.rows: dict[tuple[tuple[str, str], ...], int | None] = {}
+        self.derivations: list[Derivation] = []
+        self.networks: dict[str, int] = {}
+        self.lock = Lock()
 
 
 @lru_cache(maxsize=MAX_SHARED)
-def _known(shared: tuple[str, ...]) -> _Known:
-    """Return the networks that the studies of this process share for a space and its limits."""
-    return _Known()
+def _shared(space: SearchSpace, limits: tuple[Limit, ...], most_units: int) -> _Known:
+    """Return the networks that the studies of this process share for a space and its limits.
+
+    Args:
+        space: The space.
+        limits: The limits.
+        most_units: The largest number of distinct parts for which the space is listed; 0 if it may not be listed.
+    """
+    return _Known(list_networks(space, limits, most_units) if most_units else None)
 
 
 class CandidatePool:
     """The networks of a space, in a random order that depends on the seed alone.
 
     Attributes:
-        table: Features of the networks: costs, costs of each stage, ``graph_numbers``, and the choices.
+        may_list: Whether all networks of a small space are listed at the first use, for a sampler that compares them.
+        required: A level that a proposed network has, during one proposal.
 
     Args:
         candidates: Makes the networks.
@@ -88,76 +87,160 @@ class CandidatePool:
     def __init__(self, candidates: Candidates, seed: int):
         self.candidates = candidates
         self.space = candidates.space
-        shared = (self.space.digest, *map(str, candidates.limits)) if candidates.are_analytic else None
-        self._known = _Known() if shared is None else _known(shared)
-        self.table = self._known.table
-        self._drawn: list[PoolCandidate] = []
-        self.required: Level | None = None  # that a proposed network has, during one proposal
-        self._order = _order(self.space, random.Random(seed_for("pool", seed, 0)))
+        self.may_list = False
+        self.required: Level | None = None
+        self._seed = seed
+        self._drawn: list[int] = []
+
+    @cached_property
+    def _known(self) -> _Known:
+        if not self.candidates.are_analytic:
+            return _Known(None)
+        lists = self.may_list and self.space.is_counted and self.space.indices <= MAX_LISTED
+        return _shared(self.space, tuple(self.candidates.limits), LISTING * self.derivable if lists else 0)
+
+    @property
+    def table(self) -> NetworkTable:
+        """The networks."""
+        return self._known.table
 
     @property
     def known_costs(self) -> Container[str]:
         """The names of the costs that are known of every network before training."""
         return self.candidates.known_costs
 
-    def candidate(self, derivation: Derivation) -> PoolCandidate | None:
-        """Return the network of a derivation, None if it cannot be built; the search reports that."""
-        key, known = tuple(derivation.choices.items()), self._known
-        if key not in known.candidates:
-            with known.lock:
-                if key not in known.candidates:
-                    try:
-                        known.candidates[key] = self._make(derivation)
-                    except ExplorerError:
-                        known.candidates[key] = None
-        return known.candidates[key]
+    @cached_property
+    def derivable(self) -> int:
+        """How many networks may be derived for one proposal."""
+        sizes = filter(None, map(self._size, _derivations(self.space, self._draws())))
+        most = MAX_OPS if self.candidates.are_analytic else MAX_OPS_SLOW
+        return max(20, most // (max(islice(sizes, 2), default=0) + OPS_PER_NETWORK))
 
-    def is_worth_training(self, candidate: PoolCandidate) -> bool:
-        """Return whether the output depends on the input, and the limits are satisfied, measured ones as expected.
-
-        During a proposal with a ``required`` level the network also has to have this level, and may ignore its input.
-        """
-        level = self.required
-        if level is None and candidate.ignores_input:
-            return False
-        if level is not None and candidate.derivation.choices.get(level.choice) != level.option:
-            return False
-        return candidate.allowed and self.candidates.may_satisfy_limits(candidate)
-
-    def breaks_limits(self, derivation: Derivation) -> bool:
-        if not self.candidates.limits:
-            return False  # without deriving the network
-        candidate = self.candidate(derivation)
-        return candidate is not None and candidate.refusal == "rejected"
-
-    def first(self, count: int) -> list[PoolCandidate]:
+    def first(self, count: int) -> Rows:
         """Return the networks among the first ``count`` derivations of the pool's order.
 
         The order is the same in every process of a study: the first and the last derivation, which are often extreme,
         then random ones. In a space that is not counted there is no last one.
         """
-        while len(self._drawn) < count and (derivation := next(self._order, None)) is not None:
-            candidate = self.candidate(derivation)
-            if candidate is not None:
-                self._drawn.append(candidate)
-        return self._drawn[:count]
+        self._drawn += islice(self._order, max(0, count - len(self._drawn)))
+        return np.array(self._drawn[:count], dtype=np.intp)
 
-    def _make(self, derivation: Derivation) -> PoolCandidate:
-        candidate = self.candidates.make(derivation)
+    def row(self, derivation: Derivation) -> int | None:
+        """Return the network of a derivation, None if it cannot be built; the search reports that."""
+        key, known = tuple(derivation.choices.items()), self._known
+        if key not in known.rows:
+            with known.lock:
+                if key not in known.rows:
+                    try:
+                        known.rows[key] = self.space.rank(derivation) if known.is_listed else self._add(derivation)
+                    except ExplorerError:
+                        known.rows[key] = None
+        return known.rows[key]
+
+    def rows(self, derivations: Iterable[Derivation]) -> Rows:
+        """Return the networks of derivations, without those that cannot be built."""
+        found = map(self.row, derivations)
+        return np.array([row for row in found if row is not None], dtype=np.intp)
+
+    def derivation(self, row: int) -> Derivation:
+        """Return the derivation of a network."""
+        return self.space.unrank(row) if self._known.is_listed else self._known.derivations[row]
+
+    def worth_training(self, rows: Rows) -> NDArray[np.bool_]:
+        """Return whether the output depends on the input, and the limits are satisfied, measured ones as expected.
+
+        During a proposal with a ``required`` level a network also has to have this level, and may ignore its input.
+        """
+        facts, level = self.table.facts, self.required
+        kept = np.asarray(facts.of("refusal", rows) == REFUSALS.index(""))
+        kept &= facts.of("is_cut", rows) == 0 if level is None else self.table.has_level(level, rows)
+        may_satisfy = self.candidates.may_satisfy_limits
+        if may_satisfy is not None:
+            places = np.flatnonzero(kept)
+            kept[places] = [may_satisfy(costs) for costs in self.table.known_costs(rows[places])]
+        return kept
+
+    def fresh(self, rows: Rows, taken: set[int]) -> Rows:
+        """Return the rows that are worth training, one of each network that is not in ``taken``.
+
+        Args:
+            rows: The rows.
+            taken: Numbers of networks; those of the returned rows are added.
+        """
+        rows = rows[self.worth_training(rows)]
+        networks = self.table.facts.of("network", rows)
+        _, first = np.unique(networks, return_index=True)
+        is_new = np.zeros(len(rows), dtype=bool)
+        is_new[first] = True
+        is_new &= ~np.isin(networks, np.fromiter(taken, np.int64, len(taken)))
+        taken.update(networks[is_new].tolist())
+        return rows[is_new]
+
+    def networks_of(self, trials: Sequence[TrialRecord]) -> set[int]:
+        """Return the numbers of the networks of trials."""
+        numbers = self._known.networks
+        for trial in trials:
+            if trial.digest not in numbers:
+                self._number_trial(trial)
+        return {numbers[trial.digest] for trial in trials if trial.digest in numbers}
+
+    def breaks_limits(self, derivation: Derivation) -> bool:
+        if not self.candidates.limits:
+            return False  # without deriving the network
+        refusals = self.table.facts.of("refusal", self.rows([derivation]))
+        return REFUSALS.index("rejected") in refusals
+
+    @cached_property
+    def _order(self) -> Iterator[int]:
+        """The rows in random order."""
+        if self._known.is_listed:
+            return _indices(self.space.indices, self._draws())
+        rows = map(self.row, _derivations(self.space, self._draws()))
+        return (row for row in rows if row is not None)
+
+    def _draws(self) -> random.Random:
+        return random.Random(seed_for("pool", self._seed, 0))
+
+    def _size(self, derivation: Derivation) -> int:
+        """Return the number of ops of a network, 0 if it cannot be built."""
+        try:
+            return self.space.architecture(derivation).layer_count
+        except ExplorerError:
+            return 0
+
+    def _number(self, digest: str) -> int:
+        """Return the number of the network with a digest."""
+        return self._known.networks.setdefault(digest, len(self._known.networks))
+
+    def _number_trial(self, trial: TrialRecord) -> None:
+        """Note the number of the network of a trial; nothing if the space is listed and does not have it."""
+        known = self._known
+        if not known.is_listed:
+            with known.lock:
+                self._number(trial.digest)
+        elif (row := self.row(Derivation(trial.choices))) is not None:
+            known.networks[trial.digest] = int(self.table.facts.of("network", np.array([row]))[0])
+
+    def _add(self, derivation: Derivation) -> int:
+        candidate, known = self.candidates.make(derivation), self._known
         if not derivation.choices.keys() <= self.table.options.keys():
             self._read_options(derivation)
         architecture = candidate.architecture
-        numbers = _numbers(architecture, candidate.costs)
-        return PoolCandidate(
-            derivation,
-            architecture.digest,
-            candidate.costs,
-            self.table.add(numbers, derivation.choices),
-            architecture.layer_count,
-            candidate.refusal[0] if candidate.refusal else "",
-            candidate.predicted,
-            numbers["cut_blocks"] > 0,
+        of_blocks = graph_numbers(architecture)
+        refusal = candidate.refusal[0] if candidate.refusal else ""
+        row = self.table.add(
+            numbers=numeric_features(candidate.costs, _stage_sums(architecture), of_blocks),
+            choices=derivation.choices,
+            costs=candidate.costs,
+            predicted=candidate.predicted,
+            facts={
+                "network": self._number(architecture.digest),
+                "refusal": REFUSALS.index(refusal),
+                "is_cut": of_blocks["cut_blocks"] > 0,
+            },
         )
+        known.derivations.append(derivation)
+        return row
 
     def _read_options(self, derivation: Derivation) -> None:
         def replay(choice: Choice) -> str:
@@ -167,31 +250,33 @@ class CandidatePool:
         self.space.derive(replay)
 
 
-def _order(space: SearchSpace, draw: random.Random) -> Iterator[Derivation]:
+def _derivations(space: SearchSpace, draw: random.Random) -> Iterator[Derivation]:
     if not space.is_counted:
         return chain((space.named({}),), map(space.draw, repeat(draw)))
-    total = space.indices
-    ends = dict.fromkeys((0, total - 1))
-    if total <= MAX_LISTED:
-        rest: Iterable[int] = draw.sample(range(1, total - 1), max(0, total - 2)) if total > 2 else ()
-    else:
-        rest = (draw.randrange(total) for _ in count())
-    return map(space.unrank, chain(ends, rest))
+    return map(space.unrank, _indices(space.indices, draw))
 
 
-def _numbers(architecture: Architecture, costs: Mapping[str, float]) -> dict[str, float]:
-    """Return numeric features: all costs but redundant ones, MACs and activations of each stage, and the graph's."""
-    sums = {name: value for name, value in costs.items() if name not in REDUNDANT} | graph_numbers(architecture)
+def _indices(total: int, draw: random.Random) -> Iterator[int]:
+    """Yield the ends of the range of indices and random other ones, of up to ``MAX_LISTED`` each once."""
+    yield from dict.fromkeys((0, total - 1))
+    if total > MAX_LISTED:
+        while True:
+            yield draw.randrange(total)
+    if total > 2:
+        yield from draw.sample(range(1, total - 1), total - 2)
+
+
+def _stage_sums(architecture: Architecture) -> list[dict[str, float]]:
+    """Return MACs and activations of each stage."""
+    sums: list[dict[str, float]] = [{"macs": 0, "activations": 0} for _ in architecture.stages]
     for segment in architecture.segments:
         if segment.stage == 0 or segment.stage > len(architecture.stages):  # stem and head
             continue
         if isinstance(segment, PlacedBlock):
-            cost = block_cost(segment.block, segment.x)
-            macs, activations = cost.macs, cost.activations
+            costs: list[SegmentCost | OpCost] = [block_cost(segment.block, segment.x)]
         else:
-            made = [step.op.cost(step.x) for step in segment.steps]
-            macs, activations = sum(each.macs for each in made), sum(each.activations for each in made)
-        for name, value in (("macs", macs), ("activations", activations)):
-            place = f"{name}@stage{segment.stage}"
-            sums[place] = sums.get(place, 0) + value
+            costs = [step.op.cost(step.x) for step in segment.steps]
+        own = sums[segment.stage - 1]
+        for name in own:
+            own[name] += sum(getattr(cost, name) for cost in costs)
     return sums

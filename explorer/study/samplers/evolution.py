@@ -44,7 +44,7 @@ class EvolutionSampler:
     def propose(self, trials: Sequence[TrialRecord], number: int) -> tuple[Derivation, dict[str, Any]]:
         """Return the derivation for trial ``number``; the notes name its parent's trial."""
         draw = random.Random(seed_for("sampler", self._seed, number))
-        seen = {trial.digest for trial in trials}
+        seen = self._pool.networks_of(trials)
         population = [trial for trial in trials if trial.state == "complete"][-POPULATION:]
         if len(population) == POPULATION:
             parent = self._fittest(draw.sample(population, TOURNAMENT))
@@ -71,9 +71,10 @@ class EvolutionSampler:
     def _draw(self, draw: random.Random) -> Derivation:
         return self._pool.space.draw(draw)
 
-    def _is_new(self, derivation: Derivation, seen: set[str]) -> bool:
-        candidate = self._pool.candidate(derivation)
-        return candidate is not None and self._pool.is_worth_training(candidate) and candidate.digest not in seen
+    def _is_new(self, derivation: Derivation, seen: set[int]) -> bool:
+        rows = self._pool.rows([derivation])
+        rows = rows[self._pool.worth_training(rows)]
+        return any(network not in seen for network in self._pool.table.facts.of("network", rows).tolist())
 
 
 def by_rank(points: Sequence[Point]) -> list[tuple[int, float]]:

@@ -3,85 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from fractions import Fraction
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from explorer.analysis.expected_hypervolume import Array
 from explorer.study.samplers.gaussian_process import Features
-
-S = TypeVar("S", bound=np.generic)
-Rows = NDArray[np.intp]
-ABSENT = -1  # the code of a choice point that does not occur
-FIRST_ROWS = 256  # for which a table has room at first
-
-
-class FeatureTable:
-    """The numbers and choices of networks, one row each, in arrays that grow.
-
-    Attributes:
-        options: The options of every choice point of the networks.
-    """
-
-    def __init__(self) -> None:
-        self.options: dict[str, tuple[str, ...]] = {}
-        self._rows = 0
-        self._numbers: dict[str, Array] = {}
-        self._choices: dict[str, NDArray[np.int16]] = {}
-
-    def __len__(self) -> int:
-        return self._rows
-
-    def add(self, numbers: Mapping[str, float], choices: Mapping[str, str]) -> int:
-        """Add a network and return its row. Its choice points have to be among ``options``.
-
-        Args:
-            numbers: Its numeric features by name; a number that it lacks is 0.
-            choices: Choice point -> option.
-        """
-        row, self._rows = self._rows, self._rows + 1
-        for name, value in numbers.items():
-            _room(self._numbers, name, row, np.float64(0.0))[row] = value
-        for name, option in choices.items():
-            _room(self._choices, name, row, np.int16(ABSENT))[row] = self.options[name].index(option)
-        return row
-
-    def number_names(self) -> list[str]:
-        return sorted(self._numbers)
-
-    def choice_names(self) -> list[str]:
-        return sorted(self._choices)
-
-    def numbers(self, name: str, rows: Rows) -> Array:
-        """Return a numeric feature of some networks, (N,)."""
-        return _taken(self._numbers[name], rows, np.float64(0.0))
-
-    def codes(self, name: str, rows: Rows) -> NDArray[np.int16]:
-        """Return the number of the chosen option of some networks, (N,); ``ABSENT`` for none."""
-        return _taken(self._choices[name], rows, np.int16(ABSENT))
-
-
-def _room(columns: dict[str, NDArray[S]], name: str, row: int, empty: S) -> NDArray[S]:
-    """Return the column ``name`` with room for ``row``."""
-    column = columns.get(name)
-    if column is None or len(column) <= row:
-        size = max(FIRST_ROWS, 2 * row)
-        grown = np.full(size, empty, dtype=empty.dtype)
-        if column is not None:
-            grown[: len(column)] = column
-        columns[name] = column = grown
-    return column
-
-
-def _taken(column: NDArray[S], rows: Rows, empty: S) -> NDArray[S]:
-    """Return the values of ``rows``; ``empty`` beyond the end of the column, whose rows were added without it."""
-    inside = rows < len(column)
-    if inside.all():
-        return np.asarray(column[rows])
-    return np.asarray(np.where(inside, column[np.where(inside, rows, 0)], empty))
+from explorer.study.samplers.network_table import ABSENT, NetworkTable, Rows
 
 
 class FeatureMap:
@@ -95,21 +23,21 @@ class FeatureMap:
         rows: Those that define the scale.
     """
 
-    def __init__(self, table: FeatureTable, rows: Rows):
+    def __init__(self, table: NetworkTable, rows: Rows):
         self._table = table
-        columns = [_Column(name, table.numbers(name, rows)) for name in table.number_names()]
+        columns = [_Column(name, table.numbers.of(name, rows)) for name in table.numbers.names()]
         self._columns = [column for column in columns if column.spread > 1e-9]
         self._codes = []
-        for name in table.choice_names():
-            if (table.codes(name, rows) != ABSENT).any():
+        for name in table.choices.names():
+            if (table.choices.of(name, rows) != ABSENT).any():
                 self._codes.append((name, np.array(list(_codes(table.options[name]).values()))))
 
     def encode(self, rows: Rows) -> Features:
         """Return the features of networks of the table."""
         numbers = np.zeros((len(rows), len(self._columns)))
         for place, column in enumerate(self._columns):
-            numbers[:, place] = column.encode(self._table.numbers(column.name, rows))
-        choices = [codes[self._table.codes(name, rows)] for name, codes in self._codes]  # the last code is None's
+            numbers[:, place] = column.encode(self._table.numbers.of(column.name, rows))
+        choices = [codes[self._table.choices.of(name, rows)] for name, codes in self._codes]  # the last code is None's
         joined = np.hstack([np.zeros((len(rows), 0)), *choices]) * math.sqrt(2.0 / max(1, len(choices)))
         return Features(numbers, joined, tuple(codes.shape[1] for _, codes in self._codes))
 

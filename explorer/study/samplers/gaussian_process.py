@@ -21,7 +21,7 @@ from explorer.analysis.expected_hypervolume import Array, Lognormal
 MAX_FITTED = 150  # trials from which hyperparameters are fitted; predictions use all trials
 MAX_ITERATIONS = 30  # of the hyperparameter fit
 TOLERANCE = 1e-5  # relative change of the log density below which the fit ends
-MAX_PAIRS = 1_000_000  # of networks whose covariance is computed at once, which bounds the memory
+MAX_PAIRS = 50_000  # of networks whose covariance is computed at once, so that it stays in a processor's cache
 JITTER = 1e-6  # added to the diagonal so that the Cholesky factor exists
 STEPS_BELOW = 2  # discrete values: the floor is at least this many steps below the best value
 FLOOR = 0.5  # distance from the floor to the best value, as a share of that from the best to the median

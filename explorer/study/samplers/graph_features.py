@@ -47,12 +47,15 @@ def graph_numbers(architecture: Architecture) -> dict[str, float]:
     totals: Counter[str] = Counter(paths=0, shortest_path=0, cut_blocks=0)
     for segment in architecture.segments:
         if isinstance(segment, PlacedBlock):
-            totals.update(_block_numbers(segment.block))
+            totals.update(block_numbers(segment.block))
     return dict(totals)
 
 
-def _block_numbers(block: Block) -> Mapping[str, int]:
-    """Return the numbers of one block. Networks of a space share blocks, so that each is examined once."""
+def block_numbers(block: Block) -> Mapping[str, int]:
+    """Return the numbers of one block without dead layers.
+
+    Networks of a space share blocks, so that each is examined once.
+    """
     return block.once(("graph numbers",), lambda: _count(block))
 
 

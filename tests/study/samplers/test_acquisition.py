@@ -31,11 +31,11 @@ def test_the_prediction_is_of_one_training_with_its_noise(space):
         for number, derivation in enumerate(draw.sample(list(space), 15))
     ]
     trials = [replace(t, objectives={"accuracy": t.objectives["accuracy"] + draw.gauss(0, 0.02)}) for t in trials]
-    candidates = [pool.candidate(derivation) for derivation in space]
+    candidates = pool.rows(space)
     acquisition = Acquisition(History.of(trials, pool, OBJECTIVES), candidates, pool, 0)
     process, beliefs = acquisition._processes[0], acquisition._known(candidates)[0]
     assert process.noise > 0
-    for place, candidate in enumerate(candidates):
+    for place, candidate in enumerate(candidates.tolist()):
         expected = acquisition.expected(candidate)
         low, middle, high = expected["accuracy"]
         assert list(expected) == ["accuracy"] and low < middle < high
@@ -84,7 +84,7 @@ def test_a_proposal_takes_the_model_of_at_most_the_limits(space, monkeypatch):
         replace(complete, number=number, choices=derivation.choices, objectives={"accuracy": draw.random()})
         for number, derivation in enumerate(space)
     ]
-    candidates = [pool.candidate(derivation) for derivation in space]
+    candidates = pool.rows(space)
     whole = Acquisition(History.of(trials, pool, OBJECTIVES), candidates, pool, 0)
     monkeypatch.setattr(acquisition, "MAX_COMPLETE", 12)
     bounded = Acquisition(History.of(trials, pool, OBJECTIVES), candidates, pool, 0)

@@ -69,10 +69,7 @@ def test_an_empty_mutation_is_the_parent():
 def test_the_distance_of_choices_is_the_share_that_differs(space):
     """Half the squared distance of two choice features is the share of choices that differ, absent ones included."""
     pool = CandidatePool(Candidates(space, {}, ()), 0)
-    plain, se, deep = (
-        pool.candidate(space.named(wanted)) for wanted in ({"depth": "1"}, {"attn": "se(r=ratio)"}, {"depth": "3"})
-    )
-    networks = np.array([plain.row, se.row, deep.row])
+    networks = pool.rows(map(space.named, ({"depth": "1"}, {"attn": "se(r=ratio)"}, {"depth": "3"})))
     rows = FeatureMap(pool.table, networks).encode(networks).choices
     half = [0.5 * float(((rows[0] - row) ** 2).sum()) for row in rows]
     assert half == pytest.approx([0.0, 2 / 4, 1 / 4])  # of depth, act, attn and ratio
