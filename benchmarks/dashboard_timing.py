@@ -49,7 +49,6 @@ from explorer.system.environment import describe_environment
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 PATIENCE = 300_000  # milliseconds
-CLICKS = 12  # on points, for the time of a click
 PAINTED = """count => {
     for (const plot of document.querySelectorAll('.js-plotly-plot')) {
         const traces = plot._fullData || [];
@@ -231,13 +230,13 @@ def visit(browser, address: str, count: int, then=lambda page: None) -> float:
         context.close()
 
 
-def detail_seconds(page) -> list[tuple[float, float]]:
+def detail_seconds(page, clicks: int) -> list[tuple[float, float]]:
     """Return the seconds from a click to its trial's headline and to the end of the page's work, for several points."""
     out = []
     page.wait_for_function(AT_REST, polling="raf")
     headline = page.get_by_test_id("stText").filter(has_text="trial ")
     points = sorted(page.evaluate(POINTS))
-    for _, *place in points[:: max(1, len(points) // CLICKS)][:CLICKS]:
+    for _, *place in points[:: max(1, len(points) // clicks)][:clicks]:
         page.mouse.move(*place)
         before = headline.first.inner_text()
         started = time.perf_counter()
@@ -253,9 +252,9 @@ def detail_seconds(page) -> list[tuple[float, float]]:
     return out
 
 
-def report_details(browser, address: str, count: int) -> None:
+def report_details(browser, address: str, count: int, clicks: int) -> None:
     details: list[tuple[float, float]] = []
-    visit(browser, address, count, lambda page: details.extend(detail_seconds(page)))
+    visit(browser, address, count, lambda page: details.extend(detail_seconds(page, clicks)))
     for what, seconds in zip(("headline", "page at rest"), zip(*details)):
         middle, low, high = statistics.median(seconds), min(seconds), max(seconds)
         print(f"{count:6,} trials, {len(seconds)} clicks to {what}: {middle:.2f} s ({low:.2f} to {high:.2f})")
@@ -305,7 +304,7 @@ def paint(options: argparse.Namespace) -> None:
                     )
                 for name, other in zip(names[1:], middles[1:]):
                     print(f"{count:7,} trials: explorer / {name} {middles[0] / other:.2f}")
-                report_details(browser, addresses[0], count)
+                report_details(browser, addresses[0], count, options.clicks)
                 sys.stdout.flush()
             finally:
                 assert running
@@ -399,6 +398,7 @@ def main() -> None:
     parser.add_argument("what", choices=("paint", "search"))
     parser.add_argument("--trials", type=int, nargs="+", default=[500, 5_000, 20_000, 100_000])
     parser.add_argument("--visits", type=int, default=3)
+    parser.add_argument("--clicks", type=int, default=12, help="on points, for the time of a click")
     parser.add_argument("--optuna-dashboard", help="its program, in a virtual environment of its own")
     parser.add_argument("--optuna-limit", type=int, default=20_000, help="most trials to show in optuna-dashboard")
     parser.add_argument("--folder", help="keeps the databases of paint there, and takes those that are there already")

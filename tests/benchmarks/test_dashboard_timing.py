@@ -18,8 +18,9 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "dashboard_timing.py"
 def test_the_first_paint_is_measured(tmp_path):
     """``paint`` prints the first paint, the server's CPU time and the time of a click, of a study drawn as points and
     of one drawn as a density."""
+    sizes = ("--trials", "40", "2100", "--visits", "1", "--clicks", "4")
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "paint", "--trials", "40", "2100", "--visits", "1", "--folder", str(tmp_path)],
+        [sys.executable, str(SCRIPT), "paint", *sizes, "--folder", str(tmp_path)],
         cwd=tmp_path,
         capture_output=True,
         text=True,

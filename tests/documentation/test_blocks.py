@@ -17,6 +17,8 @@ from PIL import Image
 import explorer
 from docs.generate import ROOT
 from explorer.cli import cli
+from explorer.measure.child import measure_in_child
+from explorer.measure.predictor import calibration
 from tests.command_line import run
 from tests.documentation.blocks import Block, blocks_of, commands, pages
 
@@ -37,6 +39,7 @@ SHORTER = {  # added to any command with this option
     "--batch": ("--batch", "2"),
     "-n": ("-n", "5"),
 }
+TIME_SCALE = 0.02  # of measurements of latencies
 # What pages leave to the reader, and the value that it has here.
 PLACEHOLDERS = {"STUDY_A": STUDY, "STUDY_B": "second", "STUDY": STUDY, "DIR": ".", "FILE": "report", "THEIRS": STUDY}
 REST_OF_A_SPACE = """
@@ -57,30 +60,40 @@ RUN_ELSEWHERE = {  # the pages whose blocks other tests run as they are
 
 
 @pytest.fixture(scope="module")
-def studied(tmp_path_factory) -> Path:
-    """A folder with the study that the pages go on with, of a few short trainings, and another study of its space."""
-    folder = tmp_path_factory.mktemp("studied")
+def prepared(tmp_path_factory) -> Path:
+    """A folder with the study that the pages go on with, of a few short trainings, another study of its space, a space
+    file and a folder of images."""
+    folder = tmp_path_factory.mktemp("prepared")
     for name, seed, trials in ((STUDY, 0, 11), ("second", 1, 3)):
         space = explorer.load_space("preact_variants.yaml")
         settings = {"epochs": 1, "subset": 60, "workers": 1, "scores": ["naswot"], "seed": seed, "trials": trials}
         explorer.search(space, study=name, storage=f"sqlite:///{folder}/explorer.db", **settings)
-    return folder
-
-
-@pytest.fixture
-def folder(studied, tmp_path, monkeypatch) -> Path:
-    """The reader's working folder: the study, a space file and a folder of images."""
-    folder = tmp_path / "work"
-    shutil.copytree(studied, folder)
     shutil.copy(ROOT / "search_spaces" / "preact_variants.yaml", folder / "my_space.yaml")
     for number in range(160):
         place = folder / "photos" / "ab"[number % 2] / f"{number}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((64, 64, 3), number, np.uint8)).save(place)
+    return folder
+
+
+@pytest.fixture
+def folder(prepared, tmp_path, monkeypatch) -> Path:
+    """The reader's working folder."""
+    folder = tmp_path / "work"
+    shutil.copytree(prepared, folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("EXPLORER_STORAGE", raising=False)
     return folder
+
+
+@pytest.fixture
+def hurried(monkeypatch) -> None:
+    """Measurements of latencies take a fraction of their time: no test reads what they give."""
+    quick = functools.partial(measure_in_child, time_scale=TIME_SCALE)
+    for module in ("measure.child", "measure.latency", "study.latency.objective"):
+        monkeypatch.setattr(f"explorer.{module}.measure_in_child", quick)
+    monkeypatch.setattr(calibration, "TIME_SCALE", TIME_SCALE)
 
 
 def named(text: str) -> str:
@@ -168,6 +181,7 @@ RUN_HERE = [page for page in pages() if page not in RUN_ELSEWHERE and checked(pa
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("page", RUN_HERE)
 def test_the_blocks_of_a_page_run(folder, shell, monkeypatch, page):
     """Commands end with status 0, Python runs, space files load; each block starts where the one before it ended."""
