@@ -39,10 +39,11 @@ from explorer.dashboard.session import (
     show_message,
 )
 from explorer.dashboard.text import safe_text
-from explorer.errors import ExplorerError, StoreError
+from explorer.errors import ExplorerError, SpaceError, StoreError
 from explorer.networks.architecture import Architecture
 from explorer.records import TrialRecord
 from explorer.space.choices import Derivation
+from explorer.space.search_space import SearchSpace
 from explorer.store import Study
 from explorer.store.managing.extensions import require_ops
 
@@ -234,10 +235,17 @@ def _draw_trial(study: Study, records: list[TrialRecord], trial: TrialRecord) ->
         _draw_gradients(study, trial)
     with right:
         st.subheader("Export", anchor=False)
-        address = "" if isinstance(space, str) else address_of(study, space, Derivation(dict(trial.choices)))
-        draw_export(study, trial, architecture, address)
+        draw_export(study, trial, architecture, _address(study, space, trial))
         st.subheader("Note and tags", anchor=False)
         draw_notes(study, trial.number)
+
+
+def _address(study: Study, space: SearchSpace | str, trial: TrialRecord) -> str:
+    """Return the line that names a trial's network in its space; empty if the space is unknown or has no such one."""
+    try:
+        return "" if isinstance(space, str) else address_of(study, space, Derivation(dict(trial.choices)))
+    except SpaceError:  # the neighbours say so
+        return ""
 
 
 def _draw_untried(study: Study, records: list[TrialRecord], trial: TrialRecord, network: int) -> None:

@@ -176,7 +176,9 @@ def test_hostile_texts_stay_text(browser, address):
             page.get_by_test_id("stTopNavLinkContainer").get_by_text(title, exact=True).click()
             page.wait_for_url(f"**/{'effects' if title == 'What matters' else title.lower()}")
             page.get_by_test_id("stSelectbox").first.wait_for()
-            page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
+            page.wait_for_function(
+                "document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'"
+            )
             assert page.get_by_test_id("stException").all_inner_texts() == []
             assert_plain(page)
 

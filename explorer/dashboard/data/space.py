@@ -61,8 +61,10 @@ def space_file(study: Study) -> str:
 def address_of(study: Study, space: SearchSpace, derivation: Derivation) -> str:
     """Return ``SPACE#choice=alternative,...``, or ``SPACE#index`` if choices alone do not name the derivation.
 
-    Choices with their first alternative that is allowed are left out, because it is the default.
+    Choices with their first alternative that is allowed are left out, because it is the default. Raises SpaceError if
+    the space has no such derivation.
     """
+    derivation = space.derivation(derivation)
     first: dict[str, str] = {}
 
     def choose(choice: Choice) -> str:

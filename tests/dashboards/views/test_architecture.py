@@ -48,6 +48,19 @@ def test_the_page_of_one_network(page, study):
     assert "class Network" in texts(at) and "stem:" in texts(at)
 
 
+def test_a_trial_that_its_space_does_not_have(page, study):
+    """A trial with other choices than the study's space is shown and exported, without neighbours and address."""
+    writer = begin_study(study.storage, study.name)
+    architecture = small_space().with_input((3, 48, 48), 7).architecture(0)  # no trial has it
+    strange = Proposal(architecture.digest, architecture.to_json(), {"other": "choice"}, {"macs": 1, "params": 1}, 0)
+    writer.begin(COMPLETE + 4, strange)
+    writer.finish(COMPLETE + 4, ending(0.99))
+    at = page("architecture", compared=(COMPLETE + 4,))
+    assert f"trial {COMPLETE + 4} · complete" in texts(at) and not at.exception
+    assert "are not a derivation of the study's space" in texts(at)
+    assert "explorer export" in texts(at)
+
+
 def neighbours(at: AppTest):
     """Return the table of neighbours, the networks that differ in one choice."""
     return table_with(at, "instead")
