@@ -81,6 +81,8 @@ def visiting(browser, address: str) -> Iterator:
     assert asked and not outside
 
 
+# A function: the page's policy forbids to evaluate text, which waiting for an expression does.
+AT_REST = "() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
 PLACE = """number => {
     const plot = document.querySelector('.js-plotly-plot');
     // The data are known before they are drawn, and drawn before a click is listened for.
@@ -101,7 +103,7 @@ PLACE = """number => {
 def click_trial(page, number: int) -> None:
     """Click the point of a trial once its text appears under the pointer: plotly draws a figure before it listens."""
     text = page.locator(".hoverlayer .hovertext").filter(has_text=re.compile(rf"^\s*trial {number}(?!\d)"))
-    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")  # a rerun may draw it again
+    page.wait_for_function(AT_REST)  # a rerun may draw it again
     while not text.count():
         x, y = page.wait_for_function(PLACE, arg=number).json_value()
         page.mouse.move(x, y - 100)  # the text appears after a movement
@@ -176,9 +178,7 @@ def test_hostile_texts_stay_text(browser, address):
             page.get_by_test_id("stTopNavLinkContainer").get_by_text(title, exact=True).click()
             page.wait_for_url(f"**/{'effects' if title == 'What matters' else title.lower()}")
             page.get_by_test_id("stSelectbox").first.wait_for()
-            page.wait_for_function(
-                "document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'"
-            )
+            page.wait_for_function(AT_REST)
             assert page.get_by_test_id("stException").all_inner_texts() == []
             assert_plain(page)
 
@@ -232,7 +232,7 @@ def test_the_figures_obey_the_security_policy(browser, address):
             page.locator(".js-plotly-plot").nth(number - 1).wait_for(state="attached")
             if path in ("", "architecture"):
                 page.locator(".explorer-drawing img").first.wait_for()
-            page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
+            page.wait_for_function(AT_REST)
             assert "WebGL" not in page.inner_text("body")
             if path == "space":
                 page.locator(".js-plotly-plot .point").nth(COMPLETE + 1).wait_for()

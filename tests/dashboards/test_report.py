@@ -107,7 +107,7 @@ def test_the_report_works_offline_and_escapes_texts(url, tmp_path):
         page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
         page.on("pageerror", lambda error: broken.append(str(error)))
         page.goto(file.as_uri())
-        page.wait_for_function("document.body.dataset.drawn === 'yes'")
+        page.wait_for_function("() => document.body.dataset.drawn === 'yes'")
         assert page.locator(".js-plotly-plot .point").count() >= COMPLETE // 4
         made = "img, iframe, object, form, base, meta[http-equiv=refresh], svg a, body a[href^=http], math"
         made += ", details[open], details[ontoggle]"  # the folded table of effects has neither
