@@ -101,13 +101,13 @@ def test_a_wrong_cost_is_named(what, changing_costs):
         assert any(counter in line for line in differences)
 
 
-def test_a_difference_ends_the_command_with_1(monkeypatch, capsys):
+def test_a_difference_ends_the_command_with_1(changing_costs, capsys):
     """``explorer cost --check`` exits with status 1 and names the counter if a difference has no explanation."""
     from explorer.cli import main
     from explorer.networks.ops.conv import Conv
 
     right = Conv.cost
-    monkeypatch.setattr(Conv, "cost", lambda op, x: right(op, x)._replace(macs=right(op, x).macs + (op.stride == 2)))
+    changing_costs.setattr(Conv, "cost", lambda op, x: right(op, x)._replace(macs=right(op, x).macs + (op.stride == 2)))
     with pytest.raises(SystemExit) as ended:
         main(["cost", "he2016_orders.yaml#0", "--input", "3x8x8", "--classes", "10", "--check"])
     assert ended.value.code == 1
