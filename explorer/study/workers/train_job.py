@@ -103,7 +103,8 @@ def _load_data(training: Training) -> Dataset:
 
 
 def _threads(training: Training, job: Job) -> int:
-    most = training.threads or usual_threads()
+    """Return the threads of a training: never more than torch's own number, which OMP_NUM_THREADS sets."""
+    most = min(training.threads or usual_threads(), torch.get_num_threads())
     return min(most, job.threads or most)
 
 

@@ -86,8 +86,11 @@ def test_processes_divide_the_trainings_of_a_gpu():
     pool.stop()
 
 
-def test_a_training_uses_at_most_the_threads_of_its_job():
-    """The threads of a training are those of its job, at most those of its settings."""
+@pytest.mark.parametrize(("own", "expected"), [(8, [4, 2, 4]), (3, [3, 2, 3]), (1, [1, 1, 1])])
+def test_a_training_uses_at_most_the_threads_of_its_job(monkeypatch, own, expected):
+    """The threads of a training are those of its job, at most those of its settings and torch's own number, which the
+    caller may have limited."""
+    monkeypatch.setattr("torch.get_num_threads", lambda: own)
     job = Job(0, "v1-a", "{}", {}, 0)
     jobs = [replace(job, threads=threads) for threads in (0, 2, 9)]
-    assert [_threads(Training(None, 4), each) for each in jobs] == [4, 2, 4]
+    assert [_threads(Training(None, 4), each) for each in jobs] == expected
