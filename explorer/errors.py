@@ -211,8 +211,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         word: The unknown name.
         known: The valid names.
     """
-    near = similar_names(word, known)
-    return f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+    return suggestion(similar_names(word, known))
+
+
+def suggestion(names: Iterable[str]) -> str:
+    """Return the text that suggests names, such as ``; did you mean 'conv3x3'?``, or an empty string without names."""
+    spelled = " or ".join(map(repr, names))
+    return f"; did you mean {spelled}?" if spelled else ""
 
 
 def similar_names(word: str, known: Iterable[str]) -> list[str]:

@@ -10,6 +10,7 @@ import atexit
 import gc
 import os
 import re
+import shlex
 import signal
 import sys
 import warnings
@@ -249,15 +250,20 @@ def _run(args: list[str], debug: bool) -> int:
 def _space_hint(error: click.UsageError, context: click.Context, args: list[str]) -> str:
     """Return what to type in place of a missing space, or of one that is typed without its option; else empty text."""
     takes_option = any("--space" in each.opts for each in context.command.params)
-    if isinstance(error, click.MissingParameter) and error.param is not None and "space" in str(error.param.name):
-        from explorer.space.shipped import shipped_names
+    is_unexpected = error.message.startswith("Got unexpected extra argument")
+    from explorer.space.shipped import shipped_names, shipped_spaces
 
+    if isinstance(error, click.MissingParameter) and error.param is not None and "space" in str(error.param.name):
         wanted = "--space FILE" if takes_option else "a FILE"
         return f" Write {wanted}, or the name of a space that comes with the explorer: {shipped_names()}"
-    if takes_option and error.message.startswith("Got unexpected extra argument") and "--space" not in args:
-        stray = next((word for word in args[1:] if word.endswith((".yaml", ".yml"))), None)
-        return f"; did you mean --space {stray}?" if stray else ""
-    return ""
+    shipped = [name.removesuffix(".yaml") for name in shipped_spaces()]
+    space = next((word for word in args[1:] if word.endswith((".yaml", ".yml")) or word in shipped), None)
+    if not is_unexpected or space is None:
+        return ""
+    if any(each.name == "arch" for each in context.command.params):
+        choices = [word for word in args[1:] if re.fullmatch(r"[A-Za-z][\w.@-]*=.+", word)]
+        return f"; did you mean {shlex.quote(f'{space}#' + ','.join(choices))}?" if choices else ""
+    return f"; did you mean --space {space}?" if takes_option and "--space" not in args else ""
 
 
 def _system_message(error: OSError | MemoryError | ImportError) -> str:

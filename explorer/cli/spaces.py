@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from explorer.analysis.amounts import format_count, format_percent
-from explorer.analysis.quantities import quantity_named
+from explorer.analysis.limits import Limit
+from explorer.analysis.quantities import PREFIXES, quantity_named
 from explorer.cli import WorkFailed
 from explorer.cli.address import Input, find_architecture
 from explorer.cli.amounts import Whole
@@ -97,6 +99,8 @@ def space(space: str, exact: bool, as_json: bool, override: Input | None) -> Non
         )
         return
     print_warnings(read.warnings)
+    if not ranges.feasible:
+        click.echo(f"warning: {_unreachable_limits(read, ranges)}", err=True)
     out = console()
     out.print(f"{read.name}: {read.about}" if read.about else read.name, markup=False)
     out.print(f"input {read.input_text}, {read.classes} classes", markup=False)
@@ -127,6 +131,29 @@ def space(space: str, exact: bool, as_json: bool, override: Input | None) -> Non
         out.print(
             f"\nlimits: {limits}; satisfied by {format_percent(ranges.feasible)} of the derivations", markup=False
         )
+
+
+def _unreachable_limits(space: SearchSpace, ranges: CostRanges) -> str:
+    """Return the warning that no network is within the limits, with the ranges of the costs that exceed them."""
+    limits = [limit for limit in space.limits if limit.cost in ranges.limited]
+    alone = [limit for limit in limits if not _is_kept(limit, ranges)]
+    none = "no network is" if ranges.exact else f"none of {ranges.rows:,} sampled networks is"
+    found = []
+    for limit in alone or limits:
+        low, high = ranges.limited[limit.cost]
+        text = f"{limit}, found {format_count(low)} to {format_count(high)}"
+        if limit in alone and limit.bound < PREFIXES["k"]:  # a suffix may be missing
+            with_suffix = (replace(limit, bound=limit.bound * PREFIXES[suffix]) for suffix in "kMG")
+            meant = next((other for other in with_suffix if _is_kept(other, ranges)), None)
+            text += f" (did you mean '{meant}'?)" if meant else ""
+        found.append(text)
+    line, column = space.places["limits"]
+    return f"{space.source}:{line}:{column}: {none} within the limits: {'; '.join(found)}"
+
+
+def _is_kept(limit: Limit, ranges: CostRanges) -> bool:
+    """Whether a network keeps a limit."""
+    return any(limit.allows({limit.cost: cost}) for cost in ranges.limited[limit.cost])
 
 
 def _derivations(size: Size) -> str:

@@ -377,6 +377,6 @@ class Grammar:
 
     def error(self, message: str, place: Place = WHOLE) -> SpaceError:
         """Return the error with this file's name and the place, by default that of the whole file."""
-        lines = self.text.split("\n", place[0])
-        excerpt = lines[place[0] - 1].rstrip("\r") if place != WHOLE and place[0] <= len(lines) else ""
+        lines = self.text.splitlines() if place != WHOLE else []
+        excerpt = lines[place[0] - 1] if place[0] <= len(lines) else ""
         return SpaceError([Problem(self.source, *place, message, excerpt)])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, SupportsIndex
 
-from explorer.errors import Problem, SpaceError, did_you_mean
+from explorer.errors import Problem, SpaceError, did_you_mean, suggestion
 from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import TensorShape
 from explorer.space.choices import Choice, Chooser, Derivation, named_choices
@@ -24,7 +24,9 @@ from explorer.space.derive.architecture import Deriver
 from explorer.space.derive.layers import Program
 from explorer.space.fixes import with_fixes
 from explorer.space.grammar import Reference
+from explorer.space.language.foreign.alternatives import meant_alternatives
 from explorer.space.language.parse import content, parse_grammar
+from explorer.space.language.source_text import with_plain_line_ends
 from explorer.space.language.yaml import MAX_BYTES
 from explorer.space.lint.lint import Lint, find_lints
 from explorer.space.shipped import find_space
@@ -78,7 +80,7 @@ def parse_space(text: str | bytes, source: str = "<space>") -> SearchSpace:
     try:
         return _parsed(data, source)
     except SpaceError as error:
-        normal = data.decode("utf-8-sig", "replace").replace("\r\n", "\n")
+        normal = with_plain_line_ends(data.decode("utf-8-sig", "replace"))
         raise with_fixes(error, normal, lambda fixed: _parsed(fixed.encode(), source)) from None
 
 
@@ -222,7 +224,7 @@ class SearchSpace(Derivations):
         Raises:
             SpaceError: If there is no such choice or alternative.
         """
-        texts = {name: " ".join(str(alternative).split()) for name, alternative in wanted.items()}
+        texts = {str(name): " ".join(str(alternative).split()) for name, alternative in wanted.items()}
         used: set[str] = set()
 
         def fixed(choice: Choice) -> str | None:
@@ -317,7 +319,7 @@ class SearchSpace(Derivations):
             return squeezed["".join(text.split())]
         raise self.error(
             f"{choice.name} has no alternative {text[:80]!r}; it has: {' | '.join(choice.options)}"
-            + did_you_mean(text, choice.options)
+            + suggestion(meant_alternatives(text, choice.options)[:2])
         )
 
     def _replayed(self, choices: Mapping[str, str]) -> Derivation:
@@ -326,7 +328,7 @@ class SearchSpace(Derivations):
                 raise self.error(
                     f"the derivation has no choice {choice.name}; it is one of {' | '.join(choice.options)}"
                 )
-            return self._option(choice, choices[choice.name])
+            return self._option(choice, str(choices[choice.name]))
 
         derivation = self.derive(choose)
         extra = set(choices) - set(derivation.choices)

@@ -51,6 +51,7 @@ def test_omitted_choices_take_their_first_alternative():
         ({"atn": "none"}, "no choice 'atn'.*did you mean 'attn'"),
         ({"attn": "se(r=5)"}, r"no alternative 'se\(r=5\)'; it has: none \| se\(r=4\) \| se\(r=q\)"),
         ({"q": "8"}, "'q' does not arise here"),
+        ({1: "none"}, "no choice '1'; the choices here: attn@stage1, act, attn@stage2"),
         ({"attn@stage9": "none"}, "'attn@stage9' does not arise here"),
     ]:
         with pytest.raises(SpaceError, match=message):
@@ -63,7 +64,9 @@ def test_a_foreign_derivation_is_rejected():
     assert made.rank(Derivation({"act": "silu"})) == 1
     for choices, message in [
         ({}, "has no choice act"),
-        ({"act": "gelu"}, "no alternative 'gelu'"),
+        ({"act": "gelu"}, r"no alternative 'gelu'; it has: relu \| silu$"),
+        ({"act": 3}, "no alternative '3'"),
+        ({"act": "swish"}, "no alternative 'swish'; .*; did you mean 'silu'?"),
         ({"act": "silu", "norm": "bn"}, "has the choice norm, which does not arise"),
     ]:
         with pytest.raises(SpaceError, match=message):

@@ -24,6 +24,14 @@ def test_each_bad_file_is_rejected_and_its_good_version_loads(error):
     assert parse_space(text(**error.good)).count() >= 1
 
 
+@pytest.mark.parametrize("name", ["3rd", "my act", "act!", "my.act", "a" * 70, "w", "relu"])
+def test_a_rule_with_an_invalid_name_is_reported_once(name):
+    """An invalid name of a rule is an error where the rule is defined, and not again where it is used."""
+    with pytest.raises(SpaceError) as caught:
+        parse_space(text({name: "relu | silu"}, block=f"conv3x3 bn {name} conv3x3 bn + {name}"))
+    assert [(problem.line, problem.column) for problem in caught.value.problems] == [(8, 3)]
+
+
 @pytest.mark.parametrize("error", EACH, ids=lambda error: error.says[:60])
 def test_positions_are_inside_the_file(error):
     """Line and column of every error are inside the file."""

@@ -163,6 +163,7 @@ class CostRanges(NamedTuple):
         exact: Whether these are all derivations of the space, not a uniform sample.
         feasible: The fraction of them that satisfies the limits of the space.
         feasible_ci95: The 95% interval of that fraction; None if it is exact.
+        limited: For each limited cost the smallest and the largest value.
     """
 
     costs: dict[str, dict[str, float]]
@@ -171,6 +172,7 @@ class CostRanges(NamedTuple):
     exact: bool
     feasible: float
     feasible_ci95: tuple[float, float] | None
+    limited: dict[str, tuple[int, int]]
 
 
 def cost_ranges(space: SearchSpace, bounds: Bounds = QUICK, progress: Progress = lambda rows: None) -> CostRanges:
@@ -196,7 +198,8 @@ def cost_ranges(space: SearchSpace, bounds: Bounds = QUICK, progress: Progress =
         counted = [_costs_of(space, _sample(space))]
     costs = {name: np.concatenate([part[name] for part in counted]) for name in counted[0]}
     feasible = costs.pop("feasible")
-    ascending = {name: np.sort(values) for name, values in costs.items()}
+    limited = {name: costs[name] for name in dict.fromkeys(limit.cost for limit in space.limits) if name in costs}
+    ascending = {name: np.sort(costs[name]) for name in OpCost._fields}
     rows, share = len(feasible), float(np.mean(feasible))
     return CostRanges(
         {name: _range(values) for name, values in ascending.items()},
@@ -205,6 +208,7 @@ def cost_ranges(space: SearchSpace, bounds: Bounds = QUICK, progress: Progress =
         exact,
         share,
         None if exact else _share_ci95(share, rows),
+        {name: (int(values.min()), int(values.max())) for name, values in limited.items()},
     )
 
 
@@ -253,12 +257,13 @@ def _costs_of(space: SearchSpace, derivations: list[Derivation]) -> Costs:
 
 
 def _needed(space: SearchSpace, costs: Costs) -> Costs:
-    """Return the costs that have a range, and ``feasible``: whether the limits are satisfied."""
+    """Return the costs that have a range or a limit, and ``feasible``: whether the limits are satisfied."""
     known = {name: costs[name] for name in COSTS}
     # Limits on quantities that need training or a measurement are not checked here.
     allowed = [limit.allows(known) for limit in space.limits if limit.cost in known]
     feasible = np.all(allowed, axis=0) if allowed else np.ones(len(known["params"]), dtype=bool)
-    return {**{key: known[key] for key in OpCost._fields}, "feasible": feasible}
+    limited = [limit.cost for limit in space.limits if limit.cost in known]
+    return {**{key: known[key] for key in (*OpCost._fields, *limited)}, "feasible": feasible}
 
 
 def _range(ascending: np.ndarray) -> dict[str, float]:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 
-from explorer.errors import Edit, similar_names
+from explorer.errors import Edit, suggestion
 from explorer.space.condition import (
     Chosen,
     Compared,
@@ -38,7 +38,7 @@ from explorer.space.condition import (
 from explorer.space.conditions.names import Meaning, Meanings
 from explorer.space.grammar import Grammar
 from explorer.space.language.condition_values import ValueParser
-from explorer.space.language.names import is_known
+from explorer.space.language.foreign.alternatives import meant_alternatives
 from explorer.space.language.source_text import applied
 from explorer.space.language.tokens import ExpressionError
 from explorer.space.language.yaml import Entry, Mapping, Problems, Scalar, Sequence, edit_of, kind_of
@@ -285,13 +285,11 @@ class _Parser(ValueParser):
         found = self.text[start:].split(" ")[0][:60]
         if not found:
             raise ExpressionError(start, f"found the end, expected an alternative of {left}: {' | '.join(options)}")
-        near = similar_names(found, [*options, *dict.fromkeys(re.split(r"[ (]", option)[0] for option in options)])
-        first = found.split("(")[0]
-        if near and is_known(first) and near[0].split("(")[0] != first:
-            near = []  # another layer, not a misspelling
-        edits = [Edit(start, start + len(found), near[0])] if near else []
+        words = [re.split(r"[ (]", option)[0] for option in options]
+        near = meant_alternatives(found, [*dict.fromkeys([*options, *words])])[:1]
+        edits = [Edit(start, start + len(found), name) for name in near]
         message = f"{left} has no alternative {found!r}; it has: {' | '.join(options)[:400]}"
-        raise ExpressionError(start, message + (f"; did you mean {near[0]!r}?" if near else ""), *edits)
+        raise ExpressionError(start, message + suggestion(near), *edits)
 
     def spelled(self, option: str, start: int) -> int:
         """Return the offset after an alternative that is written at ``start``, with any blanks; 0 if it is not."""

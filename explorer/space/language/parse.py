@@ -217,7 +217,9 @@ class _Reader:
         for key, value in node.items:
             name = key.text
             if fault := self._name_fault(name):
-                self.problems.add(key, f"{name[:80]!r} cannot name a rule: {fault}")
+                self.sections.gap(key, f"{name[:80]!r} cannot name a rule: {fault}")
+                if not is_known(name):
+                    self.problems.faulty_names.append(name)
                 del self.sections.names.rules[name]
                 continue
             scalar = self.sections.text(value, f"the rule {name!r}", "rule")

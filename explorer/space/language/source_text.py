@@ -12,6 +12,11 @@ from explorer.space.grammar import Place
 _NEEDS_QUOTES = re.compile(r"[-?:](?!\S)|[,\[\]{}#&*!|>'\"%@`]|.*(: |:$| #)", re.DOTALL)
 
 
+def with_plain_line_ends(text: str) -> str:
+    """Return a text with the line ends of all systems as ``\\n``, as YAML reads them."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def line_column(text: str, offset: int) -> Place:
     """Return line and column, from 1, of the character at an offset."""
     return text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1

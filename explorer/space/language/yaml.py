@@ -29,7 +29,7 @@ from ruamel.yaml.events import (
 from explorer.errors import Edit, Problem, SpaceError
 from explorer.space.grammar import Place
 from explorer.space.language.names import is_known
-from explorer.space.language.source_text import in_yaml, line_column, line_of
+from explorer.space.language.source_text import in_yaml, line_column, line_of, with_plain_line_ends
 from explorer.space.language.yaml_faults import quoted_whole, unambiguous, yaml_fault
 
 MAX_BYTES = 1 << 20
@@ -136,15 +136,17 @@ class Problems:
         source: The file's name.
         text: The file's text, once it is decoded.
         found: The errors so far.
+        faulty_names: Names with an error where they are defined: errors where they are used are left out.
     """
 
     def __init__(self, source: str):
         self.source = source
         self.text = ""
         self.found: list[Problem] = []
+        self.faulty_names: list[str] = []
 
     def add(self, place: Place | Entry, message: str, *edits: Edit) -> None:
-        """Add an error, unless the line has the same one at an earlier place.
+        """Add an error, unless the line has the same one at an earlier place, or a faulty name is there.
 
         Args:
             place: Its place, or the entry that has it.
@@ -157,11 +159,17 @@ class Problems:
         line, column = place if isinstance(place, tuple) else (place.line, place.column)
         if any((other.line, other.message) == (line, message) for other in self.found):
             return
+        if any(self._is_in(name, line, column) for name in self.faulty_names):
+            return
         self.found.append(Problem(self.source, line, column, message, line_of(self.text, line), edits=edits))
         if len(self.found) >= MAX_PROBLEMS:
             message = f"more than {MAX_PROBLEMS} errors; the rest of the file is not read"
             self.found.append(Problem(self.source, line, column, message))
             raise SpaceError(self.found)
+
+    def _is_in(self, name: str, line: int, column: int) -> bool:
+        uses = re.finditer(rf"(?<![\w-]){re.escape(name)}(?![\w-])", line_of(self.text, line))
+        return any(use.start() < column <= use.end() for use in uses)
 
     def check(self) -> None:
         """Raise SpaceError if there are errors."""
@@ -191,7 +199,7 @@ def read_yaml(data: bytes, problems: Problems) -> Mapping:
     except UnicodeDecodeError as error:
         encoding = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else f"not UTF-8: {error.reason}"
         refuse((data[: error.start].count(b"\n") + 1, 1), f"{encoding}; save the file as UTF-8")
-    text = problems.text = text.replace("\r\n", "\n")
+    text = problems.text = with_plain_line_ends(text)
     if found := _CONTROL.search(text):
         line, column = line_column(text, found.start())
         refuse((line, column), f"control character U+{ord(found[0]):04X}; only printable text is allowed")

@@ -113,6 +113,17 @@ def _line_edit(text: str, number: int, line: str) -> Edit:
 # Repairs, the most specific first
 
 
+def _in_place_of(found: re.Match[str], new: str, message: str) -> Repair:
+    """Return the repair that writes ``new`` in place of a part of a line."""
+    line = found.string
+    return Repair(found.start(), f"{line[: found.start()]}{new}{line[found.end() :]}", message)
+
+
+def _with_value(entry: re.Match[str], value: str, message: str) -> Repair:
+    """Return the repair that writes another value of an entry."""
+    return Repair(entry.start("value"), f"{entry['key']}: {value}", message)
+
+
 def _tab(line: str) -> Repair | None:
     if "\t" not in line:
         return None
@@ -144,8 +155,7 @@ def _repeated_list(line: str) -> Repair | None:
     if not found:
         return None
     new = f"[{', '.join([found[1].strip()] * int(found[2]))}]"
-    message = f"{found[0]!r}: a list has all its entries, {new}"
-    return Repair(found.start(), f"{line[: found.start()]}{new}{line[found.end() :]}", message)
+    return _in_place_of(found, new, f"{found[0]!r}: a list has all its entries, {new}")
 
 
 def _fork(line: str) -> Repair | None:
@@ -153,8 +163,7 @@ def _fork(line: str) -> Repair | None:
     if not found:
         return None
     new = f"{found[2]}({', '.join(part.strip() for part in re.split('[|,]', found[1]))})"
-    message = f"':{found[2]}' after a list; parallel paths are written {found[2]}(a, b)"
-    return Repair(found.start(), f"{line[: found.start()]}{new}{line[found.end() :]}", message)
+    return _in_place_of(found, new, f"':{found[2]}' after a list; parallel paths are written {found[2]}(a, b)")
 
 
 def _continuation(line: str) -> Repair | None:
@@ -195,7 +204,7 @@ def _quotes_around_parts(line: str) -> Repair | None:
         return None
     value = entry["value"].replace("'", "").replace('"', "")
     message = "quotes around a part of an expression; write words without quotes, or quote the whole expression"
-    return Repair(entry.start("value"), f"{entry['key']}: {in_yaml(value, False)}", message)
+    return _with_value(entry, in_yaml(value, False), message)
 
 
 def _open_quote(line: str) -> Repair | None:
@@ -277,12 +286,11 @@ def _two_keys(line: str) -> Repair | None:
 
 
 def _comma_in_flow(line: str) -> Repair | None:
-    found = re.search(r"(?<=: )[^,:{}\[\]]*\{\d+(?:,\s*\d+)?\}[^,:{}\[\]]*", line)
+    found = re.search(r"(?<=: )[^,:{}\[\]]*\{\d+(?:,\s*\d+)?\}(?:[^,:{}\[\]]*[^\s,:{}\[\]])?", line)
     if not found:
         return None
     message = "YAML splits at commas and colons in {...}; quote an expression that has one"
-    value = found[0].rstrip()
-    return Repair(found.start(), f"{line[: found.start()]}'{value}'{line[found.start() + len(value) :]}", message)
+    return _in_place_of(found, f"'{found[0]}'", message)
 
 
 def _sign_of_yaml(line: str) -> Repair | None:
@@ -291,7 +299,7 @@ def _sign_of_yaml(line: str) -> Repair | None:
         return None
     value, sign = entry["value"].lstrip("|>*&!@`%, "), entry["value"][0]
     message = f"{sign!r} at the start of an expression; YAML uses this sign itself"
-    return Repair(entry.start("value"), f"{entry['key']}: {value.rstrip('`')}", message) if value else None
+    return _with_value(entry, value.rstrip("`"), message) if value else None
 
 
 def _square_group(line: str) -> Repair | None:
@@ -302,7 +310,7 @@ def _square_group(line: str) -> Repair | None:
     if value[0] == "{":
         value = re.sub(r"^\{([^{}]*)\}", r"(\1)", value)
     message = f"{entry['value'][0]!r} starts a list of YAML; a group of layers is written (...)"
-    return Repair(entry.start("value"), f"{entry['key']}: {in_yaml(value, False)}", message)
+    return _with_value(entry, in_yaml(value, False), message)
 
 
 _REPAIRS: tuple[Callable[[str], Repair | None], ...] = (

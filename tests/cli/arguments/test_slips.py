@@ -22,6 +22,10 @@ from tests.command_line import run
         (["--storage", "x.db", "studies"], "put options after it"),
         (["search", "--frobnicate"], "explorer search: No such option '--frobnicate'"),
         (["data", "lst"], "Did you mean 'list'?"),
+        (["cost", "a.yaml", "act=silu"], "did you mean 'a.yaml#act=silu'?"),
+        (["cost", "order=original", "he2016_orders", "--json"], "did you mean 'he2016_orders#order=original'?"),
+        (["train", "a.yml", "attn@stage1=se(4)", "act=silu"], "did you mean 'a.yml#attn@stage1=se(4),act=silu'?"),
+        (["search", "preact_variants"], "did you mean --space preact_variants?"),
     ],
 )
 def test_a_misspelling_is_answered_with_a_suggestion(capsys, words, line):

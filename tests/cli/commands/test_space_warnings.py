@@ -70,3 +70,22 @@ def test_a_search_as_json_has_the_warnings(capsys, file, tmp_path):
     status, out, _ = run(capsys, "search", "--space", file, *small, "--storage", storage, "--json")
     assert status == 0
     assert [warning["name"] for warning in json.loads(out)["warnings"]] == ["nothing-before-merge"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ("{params: <= 2}", "params <= 2, found 914 to 1.51k (did you mean 'params <= 2k'?)"),
+        ("{macs: '> 1T', params: <= 2k}", "macs > 1T, found 50.8k to 87.6k"),
+        ("{weight_layers: '> 9'}", "weight_layers > 9, found 3 to 4"),
+        ("{macs: '> 60k', params: <= 1k}", "macs > 60k, found 50.8k to 87.6k; params <= 1k, found 914 to 1.51k"),
+    ],
+)
+def test_limits_that_exclude_all_networks_are_reported(capsys, tmp_path, limits, message):
+    """Without a network within the limits, a warning has the range of each limited cost and the bound that may be
+    meant."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(text(stages="{blocks: 1 | 2, width: 8}", block="conv3x3 bn relu +", input="3x8x8", limits=limits))
+    status, out, err = run(capsys, "space", str(path))
+    assert status == 0 and "satisfied by 0.0% of the derivations" in out
+    assert f"warning: {path}:7:1: no network is within the limits: {message}\n" in err

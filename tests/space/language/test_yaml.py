@@ -48,6 +48,7 @@ def test_mappings_sequences_and_scalars_have_positions():
         ("k: conv   bn", "conv   bn", {7: (1, 11)}),
         ("\ufeffk: conv bn", "conv bn", {5: (1, 9)}),
         ("k: conv\r\nl: bn", "conv", {0: (1, 4)}),
+        ("# one\rk: conv\rl: bn\r", "conv", {0: (2, 4)}),
     ],
 )
 def test_each_character_of_a_value_has_its_position(text, value, places):
@@ -105,7 +106,6 @@ def test_repeated_keys_are_all_reported():
         (r'a: "b\e[31m"', 'a: "b"', "1:4: control character U+001B"),
         (r'a: "b\ud800"', 'a: "b"', "1:4: control character U+D800"),
         ("a: b\u2028", "a: b", "1:5: control character U+2028"),
-        ("a: b\rc: d", "a: b\nc: d", "1:5: control character U+000D"),
         ("a:\n\tb: c", "a:\n  b: c", "2:1: not YAML"),
         ("a: b: c", "a: 'b: c'", "1:5: not YAML"),
     ],
