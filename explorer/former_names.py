@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -163,10 +162,11 @@ def _exists(module: str) -> bool:
     return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
-class FormerModules(MetaPathFinder, Loader):
-    """Finds the modules of earlier versions, which forward to their successors.
+class FormerModules:
+    """Finds and loads the modules of earlier versions, which forward to their successors.
 
-    It is asked last, so an import of a module that exists is not slower.
+    It is asked last, so an import of a module that exists is not slower. It has no base class of ``importlib.abc``,
+    which would add eight modules to the start of each command.
     """
 
     def find_spec(
@@ -174,7 +174,10 @@ class FormerModules(MetaPathFinder, Loader):
     ) -> ModuleSpec | None:
         if not fullname.startswith("explorer.") or not (fullname in _INSIDE_A_SPACE or _modules_of(fullname)):
             return None
-        return ModuleSpec(fullname, self, is_package=True)
+        return ModuleSpec(fullname, self, is_package=True)  # type: ignore[arg-type]  # the type wants ``load_module``
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Return None: Python makes the module."""
 
     def exec_module(self, module: ModuleType) -> None:
         former = module.__name__

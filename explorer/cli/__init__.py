@@ -183,7 +183,7 @@ def _few_collections(args: list[str]) -> Iterator[None]:
     and with Python's threshold of 700 objects the collections take a tenth of its time."""
     usual = gc.get_threshold()
     if args and COMMANDS.get(args[0], ("", ""))[0] == "spaces":
-        gc.set_threshold(50_000, *usual[1:])
+        gc.set_threshold(300_000, *usual[1:])
     try:
         yield
     finally:

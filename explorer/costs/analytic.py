@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
-from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 from explorer.analysis.quantities import COSTS
-from explorer.costs.fork_memory import peak_elements
+from explorer.costs.nested_cost import NestedCost
+from explorer.costs.op_traits import traits_of
 from explorer.networks.architecture import Architecture, require_architecture
 from explorer.networks.block import Block, MergeStep, Parts, Step, steps
 from explorer.networks.dead_layers import without_dead_layers
-from explorer.networks.ops.base import Op, OpCost, TensorShape
-from explorer.networks.ops.conv import Conv
+from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.merge import Merge
-from explorer.networks.ops.nested.nesting import WEIGHT_LAYERS, Nested, depth_of
 from explorer.networks.ops.window import sides
 from explorer.networks.walk import PlacedBlock
 from explorer.system.plain_text import html_table
@@ -144,7 +142,7 @@ def count_cost(architecture: Architecture, batch: int = 1, dtype: str = "float32
     for segment in architecture.segments:
         if isinstance(segment, PlacedBlock):
             if segment.parts is not last:  # else it repeats the last one
-                last, cost = segment.parts, block_cost(segment.block, segment.x)
+                last, cost = segment.parts, _live_block_cost(segment.block, segment.x, segment.parts)
         elif segment.steps:
             cost = _segment_cost(segment.x, segment.y, segment.steps)
         else:
@@ -192,43 +190,19 @@ def ops_cost(ops: tuple[Op, ...], x: TensorShape) -> SegmentCost:
 
 def block_cost(block: Block, x: TensorShape) -> SegmentCost:
     """Return the cost of a block for an input of shape ``x``, without its dead layers."""
-    return block.once(("cost", x), lambda: _block_cost(without_dead_layers(block, x).parts(x), x))
+    return block.once(("cost", x), lambda: _parts_cost(without_dead_layers(block, x).parts(x), x))
 
 
-def _block_cost(parts: Parts, x: TensorShape) -> SegmentCost:
+def _live_block_cost(block: Block, x: TensorShape, parts: Parts) -> SegmentCost:
+    """Return the cost of a block without dead layers, whose parts are known."""
+    return block.once(("cost", x), lambda: _parts_cost(parts, x))
+
+
+def _parts_cost(parts: Parts, x: TensorShape) -> SegmentCost:
     pre, branch, shortcut, merge, after, y = parts
     if merge is None or shortcut is None:
         return _segment_cost(x, y, pre + branch + after)
     return _segment_cost(x, y, pre, merge, branch, shortcut, after)
-
-
-class _Traits(NamedTuple):
-    """What the cost of an op needs, by its class.
-
-    Attributes:
-        cost: Returns the cost, given the op and its input shape; None for an op without one.
-        reads_output: Whether ``cost`` takes the output shape too, which is known.
-        is_weight_layer: Whether it is a conv or linear layer.
-        has_window: Whether its output values depend on windows of the map, or it has a stride.
-        enlarges: Whether it changes the map without that.
-        is_nested: Whether it holds other ops.
-    """
-
-    cost: Callable[..., OpCost] | None
-    reads_output: bool
-    is_weight_layer: bool
-    has_window: bool
-    enlarges: bool
-    is_nested: bool
-
-
-@cache
-def _traits(cls: type[Op]) -> _Traits:
-    reads_output = cls.cost is Conv.cost
-    cost = None if cls.cost is Op.cost else Conv.cost_between if reads_output else cls.cost
-    has_window = cls.receptive is not Op.receptive
-    enlarges = cls.shrinks is not Op.shrinks
-    return _Traits(cost, reads_output, cls.role in WEIGHT_LAYERS, has_window, enlarges, issubclass(cls, Nested))
 
 
 def _segment_cost(
@@ -267,8 +241,24 @@ def _segment_cost(
             jump, wide_jump, weight_layers = *branch_fields[2:], branch_layers
             held, live = 0, elements
         for op, op_x, op_y in part:
-            cost, reads_output, is_weight_layer, has_window, enlarges, is_nested = _traits(type(op))  # type: ignore[arg-type]  # of instances
+            cost, reads_output, is_weight_layer, has_window, enlarges, is_nested = traits_of(type(op))  # type: ignore[arg-type]  # of instances
             elements = op_y[0] * op_y[1] * op_y[2]
+            if is_nested:
+                inner = NestedCost(op, op_x, live == held)
+                params += inner.params
+                macs += inner.macs
+                activations += inner.activations
+                weight_layers += inner.output.weight_layers
+                high, wide, down, right = inner.output.field
+                growth += (high - 1) * jump
+                jump *= down
+                wide_growth += (wide - 1) * wide_jump
+                wide_jump *= right
+                live += inner.peak - op_x.elements
+                if live > peak:
+                    peak = live
+                live = held + elements
+                continue
             if cost is not None:
                 own_params, own_macs, own_activations = cost(op, op_x, op_y) if reads_output else cost(op, op_x)
                 params += own_params
@@ -290,11 +280,7 @@ def _segment_cost(
                     wide_jump *= right
             elif enlarges:  # it enlarges the map, mostly one that the same segment has shrunk
                 jump, wide_jump = (max(1, int(n * part)) for n, part in zip((jump, wide_jump), op.shrinks()))
-            if is_nested:
-                weight_layers += depth_of(op)
-                live += peak_elements(op, op_x, live == held) - op_x.elements
-            else:
-                live += elements
+            live += elements
             if live > peak:
                 peak = live
             live = held + elements

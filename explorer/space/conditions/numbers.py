@@ -101,8 +101,9 @@ class Numbers:
 
     def sum(self, constant: Exact, terms: Mapping[Pick | Applied, Exact]) -> Sum:
         """Return a constant and multiples of terms."""
-        kept = [(term, _exact(factor)) for term, factor in terms.items()]
-        ordered = tuple(sorted(kept, key=lambda each: self._order.setdefault(each[0], len(self._order))))
+        ordered = tuple([(term, _exact(factor)) for term, factor in terms.items()])
+        if len(ordered) > 1:
+            ordered = tuple(sorted(ordered, key=lambda each: self._order.setdefault(each[0], len(self._order))))
         constant = _exact(constant)
         return self._once((constant, *ordered), lambda: Sum(constant, ordered))
 
@@ -143,16 +144,26 @@ class Numbers:
         key = number, name, option
         made = self._put.get(key)
         if made is None:
-            assert number.constant is not None
-            made = self.constant(number.constant)
-            for term, factor in number.terms:
-                made = self.added(made, self._put_in(term, name, option), factor)
-            self._put[key] = made
+            made = self._put[key] = self._substituted(number, name, option)
         return made
 
+    def _substituted(self, number: Sum, name: str, option: int) -> Sum:
+        assert number.constant is not None
+        constant, terms = number.constant, dict[Pick | Applied, Exact]()
+        for term, factor in number.terms:
+            if name not in term.names:
+                terms[term] = terms.get(term, 0) + factor
+                continue
+            inner = self._put_in(term, name, option)
+            if inner.constant is None:
+                return self.uncomputable
+            constant += factor * inner.constant
+            for each, own in inner.terms:
+                terms[each] = terms.get(each, 0) + factor * own
+        return self.sum(constant, terms)
+
     def _put_in(self, term: Pick | Applied, name: str, option: int) -> Sum:
-        if name not in term.names:
-            return self.sum(0, {term: 1})
+        """Return a term that has a choice, in which that is known."""
         if isinstance(term, Applied):
             return self.apply(term.operator, self.put(term.left, name, option), self.put(term.right, name, option))
         if term.name == name:

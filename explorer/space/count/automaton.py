@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from explorer.networks.architecture import MAX_BLOCKS
 from explorer.networks.ops.base import TensorShape
-from explorer.space.count.questions import END, Answers, Question, Reachability, State, UnitQuestions
+from explorer.space.count.questions import END, Answers, Pending, Question, Reachability, State, UnitQuestions
 from explorer.space.count.shortcut_use import decided, shortcut_questions
 from explorer.space.count.unit_shapes import UnitShapes
 from explorer.space.derive.relevance import Relevance, depends_on_block
@@ -75,6 +75,7 @@ class Automaton:
             grammar.rules, (name for rule in grammar.stages for name in rule.shortcuts)
         )
         self.place_variables = relevance.place_variables(roots) if self.carries_shapes else set()
+        self._counts_blocks = not self.place_variables.isdisjoint(("i", "n"))
         self._counted = [self._blocks_to_count(k) for k in range(1, len(grammar.stages) + 1)]
         shaping = relevance.points(roots) if self.carries_shapes else None
         self.reachability = Reachability(grammar, questions, shaping)
@@ -141,7 +142,7 @@ class Automaton:
             use += sum(1 for known, _, _ in answers if known == number)
         answers = tuple(sorted((*answers, (number, use, option))))
         pending = self.questions.listed(question.options[option], state.pending.next)
-        return state._replace(pending=pending, answers=answers)
+        return _with(state, pending, answers)
 
     def opened(self, state: State) -> State:
         """Return the state with answered questions skipped; without ``pending`` if its unit is finished.
@@ -156,8 +157,8 @@ class Automaton:
             if option is None:
                 break
             pending = self.questions.listed(question.again[option], pending.next)
-        asked = pending.reach if pending is not None else frozenset()
-        return state._replace(pending=pending, answers=self.reachability.needed_answers(state, asked))
+        answers = self.reachability.needed_answers(state, pending)
+        return state if (pending, answers) == (state.pending, state.answers) else _with(state, pending, answers)
 
     def _settle(self, state: State) -> Settled:
         """Return the next state with an open question: skip answered questions and finished units."""
@@ -213,9 +214,8 @@ class Automaton:
                     numbers = numbers._replace(stride=shapes.stride_after(state))
         except Fault as fault:
             raise self.grammar.error(str(fault), fault.place) from None
-        later = self.reachability.later[kind, stage]
-        points = self.grammar.points
-        answers: Answers = tuple(a for a in own if a[1] > 0 and points[a[0]] in later)
+        later = self.reachability.later_numbers[kind, stage]
+        answers: Answers = tuple([a for a in own if a[1] > 0 and a[0] in later])
         if kind == "head":
             return END
         if kind == "stem":
@@ -233,7 +233,7 @@ class Automaton:
             return State("transition", stage, left, place, shape, carried, listed(asked), answers)
         if kind in ("numbers", "transition"):
             return State("first", stage, left, place, shape, carried, listed(questions.firsts[stage - 1]), answers)
-        place += not self.place_variables.isdisjoint(("i", "n"))
+        place += self._counts_blocks
         if left > 1:
             block = min(block + 1, self._counted[stage - 1])
             asked = questions.block(stage, block + 1)
@@ -300,3 +300,9 @@ class Automaton:
 
     def _is_network(self, number: int) -> bool:
         return self.grammar.points[number].scope == "network"
+
+
+def _with(state: State, pending: Pending | None, answers: Answers) -> State:
+    """Return a state with other questions and answers; ``_replace`` takes five times as long."""
+    kind, stage, left, place, shape, numbers, _, _, block = state
+    return State(kind, stage, left, place, shape, numbers, pending, answers, block)

@@ -202,9 +202,7 @@ class ConstrainedDecisions(Decisions):
             decision.following = tuple(made)
         return decision.following
 
-    def step_to(self, decision: Decision, option: int) -> Decision:
-        if decision.following is not None:
-            return decision.following[option]
+    def _step(self, decision: Decision, option: int) -> Decision:
         assert decision.point is not None and decision.choice is not None
         memory = self._conditions.after(decision.memory, decision.unit, decision.choice.name, decision.point, option)
         if isinstance(memory, Violated):

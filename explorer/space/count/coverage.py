@@ -6,9 +6,10 @@ together. A unit that does not read its input channels is derived for one or two
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from explorer.errors import SpaceError
+from explorer.networks.ops.base import TensorShape
 from explorer.space.count.automaton import Automaton
 from explorer.space.count.questions import State
 
@@ -17,8 +18,8 @@ KINDS = ("numbers", "transition", "first", "first's shortcut", "block", "block's
 
 
 # The walks that arrive at a unit in one state: the number of blocks left in the stage, including this one, -> the
-# numbers of input channels that occur with it. Outside of stages 0 blocks are left.
-Arrivals = dict[int, set[int]]
+# numbers of input channels that occur with it. Outside of stages 0 blocks are left. The sets are shared, not changed.
+Arrivals = dict[int, Set[int]]
 
 
 class Coverage:
@@ -163,15 +164,22 @@ class Coverage:
         """Add walks at the beginning of a unit, unless they are known."""
         key = _merged(state)
         known = self._known.setdefault(key, {})
+        new: Arrivals = {}
         for left, channels in arrivals.items():
-            new = channels - known.get(left, set())
-            if new:
-                known.setdefault(left, set()).update(new)
-                waiting = self._waiting.setdefault((key.kind, key.stage), {}).setdefault(key, {})
-                waiting.setdefault(left, set()).update(new)
+            before = known.get(left)
+            if before is None:
+                known[left] = new[left] = channels
+            elif not channels <= before:
+                known[left], new[left] = before | channels, channels - before
+        if new:
+            of_unit = self._waiting.setdefault((key.kind, key.stage), {})
+            waiting = of_unit.setdefault(key, {})
+            for left, channels in new.items():
+                waiting[left] = waiting[left] | channels if left in waiting else channels
 
 
 def _merged(state: State) -> State:
     """Return the state without what ``Arrivals`` collects."""
-    assert state.shape is not None
-    return state._replace(left=0, shape=state.shape._replace(channels=0))
+    kind, stage, _, place, shape, numbers, pending, answers, block = state
+    assert shape is not None
+    return State(kind, stage, 0, place, TensorShape(0, *shape[1:]), numbers, pending, answers, block)

@@ -27,6 +27,7 @@ class Decision:
         point: The choice point; None at the end.
         choice: The choice; None at the end.
         following: The next decision for each option; None before ``Decisions.follow``, empty at the end.
+        steps: Option -> the next decision, for those that walks took so far.
         starts: For each option the number of indices of the options before it, and that of all; empty before
             ``Decisions.measure`` and at the end.
         bound_starts: The same with the bounds of a space that is not counted; empty before they are needed.
@@ -36,7 +37,7 @@ class Decision:
 
     __slots__ = (
         *("blocks", "bound_starts", "choice", "following", "memory", "point"),
-        *("starts", "state", "unit", "uses", "violated"),
+        *("starts", "state", "steps", "unit", "uses", "violated"),
     )
 
     def __init__(
@@ -47,6 +48,7 @@ class Decision:
         self.point: Point | None = None
         self.choice: Choice | None = None
         self.following: tuple[Decision, ...] | None = ()
+        self.steps: dict[int, Decision] = {}
         if state.kind != "end":
             self.following = None
             self.point = point = state.question.point
@@ -60,8 +62,15 @@ def uses_after(decision: Decision) -> Callable[[State], Uses]:
     uses = dict(decision.uses)
     if decision.point is not None and decision.point.scope == "use":
         uses[decision.point] = uses.get(decision.point, 0) + 1
-    counted, place = tuple(uses.items()), _place(decision.state)
+    counted = tuple(uses.items())
+    if not counted:
+        return _no_uses
+    place = _place(decision.state)
     return lambda following: counted if _place(following) == place else ()
+
+
+def _no_uses(following: State) -> Uses:
+    return ()
 
 
 def _place(state: State) -> tuple[str, int, int]:

@@ -87,8 +87,6 @@ class Decisions:
         """The first decision. Raises SpaceError if the space cannot be walked."""
         return self._decision(*self.automaton.start, ())
 
-    # Counting, ranking, walking
-
     @cached_property
     def is_counted(self) -> bool:
         """Whether the derivations are counted: if that takes at most ``QUICK_WORK``, the same on every machine.
@@ -224,8 +222,7 @@ class Decisions:
         """
         if self.is_counted:
             return self._found(index)
-        found = self._find_in_bounds(index)
-        return None if found is None else found.derivation
+        return found.derivation if (found := self._find_in_bounds(index)) is not None else None
 
     def _found(self, index: int) -> Derivation:
         """Return derivation number ``index`` of those that are counted."""
@@ -315,8 +312,6 @@ class Decisions:
         """Return the choice of a decision, with the alternatives that conditions close; None at the end."""
         return decision.choice
 
-    # Decisions: states by name
-
     def follow(self, decision: Decision) -> tuple[Decision, ...]:
         """Return the next decision for each option of a decision."""
         if decision.following is None:
@@ -335,6 +330,11 @@ class Decisions:
         """Return the next decision after one option, without those after the other options."""
         if decision.following is not None:
             return decision.following[option]
+        if option not in decision.steps:
+            decision.steps[option] = self._step(decision, option)
+        return decision.steps[option]
+
+    def _step(self, decision: Decision, option: int) -> Decision:
         if len(self._decisions) > MAX_KEPT:
             self._forget()
         following, blocks = self.automaton.answered(decision.state, self.automaton.alike(decision.state)[option])
@@ -343,6 +343,7 @@ class Decisions:
     def _forget(self) -> None:
         """Drop the decisions that are known so far."""
         self._decisions = {}
+        self.first.steps.clear()
         self.automaton.forget()
         self.bounds.forget()
 
@@ -375,7 +376,6 @@ class Decisions:
         """Return one decision for each name of a choice of some derivations, in the order of the derivations."""
         found: dict[str, Decision] = {}
         order: list[str] = []
-
         for derivation in derivations:
             place = -1
 

@@ -269,6 +269,20 @@ class State(NamedTuple):
 END = State("end", 0, 0, 0, None, None, None, ())
 
 
+class _Need(NamedTuple):
+    """How the answers for a point are needed.
+
+    Attributes:
+        is_kept: Whether they are kept.
+        marks_stem: Whether at least those of the stem are, which have uses below 0 in the first stage.
+        like: For each option one that can replace it; empty if the option itself is needed.
+    """
+
+    is_kept: bool
+    marks_stem: bool
+    like: tuple[int, ...]
+
+
 class Reachability:
     """Determines which answers can affect the rest of a walk.
 
@@ -279,6 +293,7 @@ class Reachability:
 
     Attributes:
         later: Unit -> the points of later units.
+        later_numbers: Unit -> their numbers in the grammar.
         here: Unit -> the points that are needed at the unit's end.
         exact: Unit -> the points of which it or a later unit needs the chosen option itself.
     """
@@ -287,6 +302,7 @@ class Reachability:
         self._points = grammar.points
         self._questions = questions
         self._answered_once = questions.answered_once()
+        self._needs: dict[tuple[str, int, Pending | None], dict[int, _Need]] = {}
         self._shortcuts = [reach(q for part in parts.values() for q in part) for parts in questions.shortcuts]
         self.later: dict[Unit, Points] = {("head", 0): frozenset()}
         here: dict[Unit, Points] = {("head", 0): reach(questions.head), ("stem", 0): reach(questions.stem)}
@@ -306,6 +322,8 @@ class Reachability:
                 self.later[f"{kind}'s shortcut", k] = self.later[kind, k]
             after |= in_stage
         self.later["stem", 0] = frozenset(point for point in after if point.scope == "network")
+        numbers_of = {point: number for number, point in enumerate(grammar.points)}
+        self.later_numbers = {unit: {numbers_of[point] for point in points} for unit, points in self.later.items()}
         here["numbers", 1] |= here["stem", 0]  # the stem's shape is known when the first stage's width is
         # How many blocks follow.
         needed = [reach(questions.of(rule.blocks, (k, 0))) for k, rule in enumerate(grammar.stages, 1)]
@@ -323,20 +341,29 @@ class Reachability:
                 self.exact[kind, k] = after = after | self.here[kind, k]
         self.exact["stem", 0] = after | self.here["stem", 0]
 
-    def needed_answers(self, state: State, asked: Points) -> Answers:
-        """Return the answers of a state that are needed: for the points ``asked`` in this unit, at its end, or in a
-        later unit."""
-        unit = state.kind, state.stage
-        here, later, exact = self.here[unit], self.later[unit], self.exact[unit]
-        within: Points = self._shortcuts[state.stage - 1] if state.kind in ("first", "block") else frozenset()
+    def needed_answers(self, state: State, pending: Pending | None) -> Answers:
+        """Return the answers of a state that are needed: for the questions ``pending`` of this unit, at its end, or in
+        a later unit."""
+        if not state.answers:
+            return ()
+        needs = self._needs.setdefault((state.kind, state.stage, pending), {})
         kept = []
-        for number, use, option in state.answers:
-            point = self._points[number]
-            if point not in exact:
-                if point in self._answered_once:
-                    continue
-                option = self._questions.like(point, option)
-            reached = point.scope != "use" and (point in asked or point in within)
-            if reached or point in here or point in later or use < 0:
-                kept.append((number, use, option))
+        for answer in state.answers:
+            number, use, option = answer
+            need = needs.get(number) or needs.setdefault(number, self._need(number, state, pending))
+            if need.is_kept or (use < 0 and need.marks_stem):
+                kept.append((number, use, need.like[option]) if need.like else answer)
         return tuple(kept)
+
+    def _need(self, number: int, state: State, pending: Pending | None) -> _Need:
+        """Return how the answers for a point are needed in a state with the questions ``pending``."""
+        unit, point = (state.kind, state.stage), self._points[number]
+        like: tuple[int, ...] = ()
+        if point not in self.exact[unit]:
+            if point in self._answered_once:
+                return _Need(False, False, ())
+            like = tuple(self._questions.like(point, option) for option in range(len(point.options)))
+        within: Points = self._shortcuts[state.stage - 1] if state.kind in ("first", "block") else frozenset()
+        reached = point in within or (pending is not None and point in pending.reach)
+        is_kept = (reached and point.scope != "use") or point in self.here[unit] or point in self.later[unit]
+        return _Need(is_kept, True, like)

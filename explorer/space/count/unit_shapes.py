@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from explorer.networks.ops.base import TensorShape
 from explorer.networks.ops.nested.nesting import op_count
 from explorer.networks.ops.window import Size
 from explorer.space.choices import Lookup
-from explorer.space.count.questions import Answers, Points, Question, State, Unit, UnitQuestions, merged
-from explorer.space.derive.architecture import Deriver, StageNumbers, stage_blocks, stage_numbers, stage_resolver
+from explorer.space.count.questions import Answers, Points, Question, State, Unit, UnitQuestions, merged, reach
+from explorer.space.derive.architecture import (
+    Deriver,
+    StageNumbers,
+    stage_blocks,
+    stage_dilation,
+    stage_numbers,
+    stage_resolver,
+    stage_stride,
+    stage_width,
+)
 from explorer.space.derive.binding import Bound, bind
 from explorer.space.derive.blocks import (
     BlockInputs,
@@ -25,11 +34,31 @@ from explorer.space.derive.layer import Layer
 from explorer.space.derive.layers import Resolver
 from explorer.space.derive.outer_parts import bind_head, copied
 from explorer.space.derive.relevance import Relevance
-from explorer.space.grammar import Fault, Grammar, Node, Place, Point
+from explorer.space.grammar import Fault, Grammar, Node, Place, Point, StageRule
 
 BINDING = 5  # the work of binding a layer, if reading a node is 1
 NUMBERS = 8  # likewise, of reading the numbers of a stage
 Key = tuple[Any, ...]
+
+
+class _StageNumber:
+    """One of the numbers of a stage.
+
+    Args:
+        read: Reads it, given the stage and a resolver.
+        points: The numbers of its choice points in the grammar.
+    """
+
+    def __init__(self, read: Callable[[StageRule, Resolver, int], Any], points: set[int]):
+        self._read, self._points = read, points
+        self._known: dict[Answers, Any] = {}
+
+    def of(self, answers: Answers, rule: StageRule, resolver: Resolver, stage: int) -> Any:
+        """Return the number with some answers. Raises Fault."""
+        key = tuple([answer for answer in answers if answer[0] in self._points])
+        if key not in self._known:
+            self._known[key] = self._read(rule, resolver, stage)
+        return self._known[key]
 
 
 class UnitShapes:
@@ -49,9 +78,9 @@ class UnitShapes:
     def __init__(self, grammar: Grammar, questions: UnitQuestions, relevance: Relevance, here: Mapping[Unit, Points]):
         self._grammar = grammar
         self._questions = questions
-        self._here = here
         self._deriver = Deriver(grammar, relevance)
         self._number = {point: index for index, point in enumerate(grammar.points)}
+        self._needed = {unit: {self._number[point] for point in points} for unit, points in here.items()}
         self.total = self._total_blocks()
         self.work = 0
         self.forget()
@@ -59,6 +88,7 @@ class UnitShapes:
     def forget(self) -> None:
         """Drop the shapes that are known so far."""
         self._numbers: dict[Key, StageNumbers] = {}
+        self._parts = [self._parts_of(stage) for stage in range(1, len(self._grammar.stages) + 1)]
         self._shapes: dict[Key, TensorShape] = {}
         self._faults: dict[Key, tuple[Place, str]] = {}  # not the exceptions: their tracebacks would keep every frame
         self._shortcuts: dict[Key, tuple[Question, ...]] = {}
@@ -67,13 +97,34 @@ class UnitShapes:
 
     def numbers(self, stage: int, answers: Answers) -> StageNumbers:
         """Return the numbers of a stage. Raises Fault."""
-        read = self._here["numbers", stage]
-        key = stage, tuple(a for a in answers if self._grammar.points[a[0]] in read)
+        read = self._needed["numbers", stage]
+        key = stage, tuple([a for a in answers if a[0] in read])
         if key not in self._numbers:
-            resolver = stage_resolver(self._deriver.program, self._lookup(answers), stage)
-            self._numbers[key] = stage_numbers(self._grammar.stages[stage - 1], resolver, stage)
+            self._numbers[key] = self._stage_numbers(stage, answers)
             self.work += NUMBERS
         return self._numbers[key]
+
+    def _stage_numbers(self, stage: int, answers: Answers) -> StageNumbers:
+        """Return the numbers of a stage, each of which is read once for all states with the same choices in it."""
+        rule, program = self._grammar.stages[stage - 1], self._deriver.program
+        resolver = stage_resolver(program, self._lookup(answers), stage)
+        if self._parts[stage - 1]:
+            try:
+                return StageNumbers(*(part.of(answers, rule, resolver, stage) for part in self._parts[stage - 1]))
+            except Fault:  # raised below, with the choices in the other numbers
+                resolver = stage_resolver(program, self._lookup(answers), stage)
+        return stage_numbers(rule, resolver, stage)
+
+    def _parts_of(self, stage: int) -> list[_StageNumber]:
+        """Return the numbers of a stage; none if they cannot be read one by one."""
+        rule = self._grammar.stages[stage - 1]
+        asked = {node: reach(self._questions.of(node, (stage, 0))) for node in rule.numbers}
+        is_used_twice = any(point.scope == "use" for points in asked.values() for point in points)
+        if is_used_twice or self._deriver.program.differs_between_blocks(rule, stage):
+            return []
+        nodes = {stage_blocks: rule.blocks, stage_width: rule.width, stage_stride: rule.stride,
+                 stage_dilation: rule.dilation}  # fmt: skip
+        return [_StageNumber(read, {self._number[point] for point in asked[node]}) for read, node in nodes.items()]
 
     def blocks(self, stage: int, answers: Answers) -> int:
         """Return the number of blocks of a stage. Raises Fault."""
@@ -146,8 +197,8 @@ class UnitShapes:
 
     def _key(self, state: State) -> Key:
         """Return the key of a unit: everything that its shapes depend on."""
-        here = self._here[state.kind, state.stage]
-        answers = tuple(a for a in state.answers if a[1] < 0 or self._grammar.points[a[0]] in here)
+        here = self._needed[state.kind, state.stage]
+        answers = tuple([a for a in state.answers if a[1] < 0 or a[0] in here])
         return state.kind, state.stage, state.place, state.block, state.shape, state.numbers, answers
 
     def _derived(self, state: State) -> TensorShape:

@@ -66,23 +66,14 @@ def stage_numbers(rule: StageRule, resolver: Resolver, k: int) -> StageNumbers:
     Raises:
         Fault: If one is not a whole number in its range.
     """
-    of = f"of stage {k}"
     blocks = stage_blocks(rule, resolver, k)
-    stride = resolver.stride(rule.stride, of, MAX_STRIDE, rule.place)
-
-    def of_block() -> tuple[int, int]:
-        return (
-            resolver.whole(rule.width, "width", of, 1, MAX_CHANNELS, rule.place),
-            resolver.whole(rule.dilation, "dilation", of, 1, MAX_DILATION, rule.place),
-        )
-
+    stride = stage_stride(rule, resolver, k)
     if not resolver.program.differs_between_blocks(rule, k):
-        width, dilation = of_block()
-        return StageNumbers(blocks, width, stride, dilation)
+        return StageNumbers(blocks, stage_width(rule, resolver, k), stride, stage_dilation(rule, resolver, k))
     variables, found = resolver.variables, []
     for j in range(1, blocks + 1):
         resolver.variables = {**variables, "j": j, "m": blocks}
-        found.append(of_block())
+        found.append((stage_width(rule, resolver, k), stage_dilation(rule, resolver, k)))
     return StageNumbers(blocks, found[0][0], stride, found[0][1], tuple(found))
 
 
@@ -98,6 +89,21 @@ def stage_blocks(rule: StageRule, resolver: Resolver, k: int) -> int:
         Fault: If it is not a whole number in its range.
     """
     return resolver.whole(rule.blocks, "number of blocks", f"of stage {k}", 1, MAX_BLOCKS, rule.place)
+
+
+def stage_width(rule: StageRule, resolver: Resolver, k: int) -> int:
+    """Return the width of stage ``k``. Raises Fault as ``stage_blocks``."""
+    return resolver.whole(rule.width, "width", f"of stage {k}", 1, MAX_CHANNELS, rule.place)
+
+
+def stage_stride(rule: StageRule, resolver: Resolver, k: int) -> Size:
+    """Return the stride of stage ``k``. Raises Fault as ``stage_blocks``."""
+    return resolver.stride(rule.stride, f"of stage {k}", MAX_STRIDE, rule.place)
+
+
+def stage_dilation(rule: StageRule, resolver: Resolver, k: int) -> int:
+    """Return the dilation of stage ``k``. Raises Fault as ``stage_blocks``."""
+    return resolver.whole(rule.dilation, "dilation", f"of stage {k}", 1, MAX_DILATION, rule.place)
 
 
 class BlockReads(NamedTuple):

@@ -75,7 +75,7 @@ class Part(Op):
         size, rest = divmod(x.channels, self.shares)
         if not size:
             raise ArchitectureError(f"{self} needs at least {self.shares} channels, its input has {x.channels}")
-        return x._replace(channels=size + rest if self.number == 1 else size)
+        return TensorShape(size + rest if self.number == 1 else size, x.height, x.width)
 
     def canonical(self, x: TensorShape) -> Op | None:
         return None if self.shares == 1 else self
@@ -315,7 +315,7 @@ class Cat(Fork):
         channels = sum(shape.channels for shape in shapes)
         if channels > MAX_CHANNELS:
             raise ArchitectureError(f"'cat' gives {channels:,} channels; a layer has at most {MAX_CHANNELS:,}")
-        return shapes[0]._replace(channels=channels)
+        return TensorShape(channels, *shapes[0][1:])
 
     def joined_values(self, values: list[tuple[float, float]]) -> tuple[float, float]:
         return min(low for low, _ in values), max(high for _, high in values)

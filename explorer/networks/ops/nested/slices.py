@@ -58,7 +58,7 @@ class Slice(Op):
     def output_shape(self, x: TensorShape) -> TensorShape:
         if not self.start < self.stop <= x.channels:
             raise ArchitectureError(f"{self} does not fit an input of {x.channels} channels: 0 <= a < b <= channels")
-        return x._replace(channels=self.stop - self.start)
+        return TensorShape(self.stop - self.start, x.height, x.width)
 
     def canonical(self, x: TensorShape) -> Op | None:
         size = self.stop - self.start
