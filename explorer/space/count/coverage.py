@@ -110,15 +110,17 @@ class Coverage:
             after = following(finished)
             self._arrive(after, {after.left: arrivals[0]})
             return
-        for state, several in self._inputs(finished, arrivals):
-            assert state.shape is not None
-            for left in ({1, 2} & {min(each, 2) for each in several}) or {0}:  # the last block, one that others follow
-                after = following(state._replace(left=left))
+        for channels, several in self._inputs(finished, arrivals):
+            more = several - {0, 1}
+            # The last block, one that others follow, and what is outside of stages.
+            for left in [left for left in (0, 1) if left in several] + ([2] if more else []):
+                state = _at(finished, left, channels)
+                after = following(state)
                 assert after.shape is not None or after.kind == "end"
                 made = {after.shape.channels} if after.shape is not None else set()
                 if after.kind == "block":
-                    most = max(several) if self._is_loop(begun, state, after) else 0
-                    fewer = range(1, most) if most else [each - 1 for each in several if each > 1]
+                    is_loop = self._is_loop(begun, state, after)
+                    fewer = range(1, max(more)) if is_loop else [each - 1 for each in more]
                     self._arrive(after, dict.fromkeys(fewer, made))
                 elif finished.kind == "numbers":
                     self._arrive(after, {after.left: made})
@@ -126,27 +128,24 @@ class Coverage:
                     self._arrive(after, {0: made})
                 elif after.kind != "end":
                     if after.kind == "block's shortcut":
-                        self._shortcut_of.setdefault((_merged(after), state.shape.channels), set()).add(begun)
-                    self._arrive(after, dict.fromkeys([each for each in several if min(each, 2) == left], made))
+                        self._shortcut_of.setdefault((_merged(after), channels), set()).add(begun)
+                    self._arrive(after, dict.fromkeys(more if left == 2 else [left], made))
 
-    def _inputs(self, finished: State, arrivals: Arrivals) -> Iterator[tuple[State, set[int]]]:
-        """Yield the state with numbers of input channels that stand for all arrivals, and the blocks left with each."""
-        shape = finished.shape
-        assert shape is not None
+    def _inputs(self, finished: State, arrivals: Arrivals) -> Iterator[tuple[int, Set[int]]]:
+        """Yield numbers of input channels that stand for all arrivals, and the blocks left with each."""
         channels = set().union(*arrivals.values())
-
-        def with_channels(number: int) -> State:
-            return finished._replace(shape=shape._replace(channels=number))
-
-        if len(channels) == 1 or not self._automaton.forgets_channels(finished.kind, finished.stage):
+        if len(channels) == 1:
+            yield from ((each, arrivals.keys()) for each in channels)
+            return
+        if not self._automaton.forgets_channels(finished.kind, finished.stage):
             for each in sorted(channels):
-                yield with_channels(each), {left for left, several in arrivals.items() if each in several}
+                yield each, {left for left, several in arrivals.items() if each in several}
             return
         # All that matters is whether the block keeps the number of channels.
-        made = self._automaton.output(with_channels(min(channels))).channels
+        made = self._automaton.output(_at(finished, finished.left, min(channels))).channels
         if made in channels:
-            yield with_channels(made), {left for left, several in arrivals.items() if made in several}
-        yield with_channels(min(channels - {made})), {left for left, several in arrivals.items() if several - {made}}
+            yield made, {left for left, several in arrivals.items() if made in several}
+        yield min(channels - {made}), {left for left, several in arrivals.items() if several - {made}}
 
     def _is_loop(self, begun: State, state: State, after: State) -> bool:
         """Whether a block leads to its own state, so that any smaller number of blocks can be left in it.
@@ -180,6 +179,11 @@ class Coverage:
 
 def _merged(state: State) -> State:
     """Return the state without what ``Arrivals`` collects."""
+    return _at(state, 0, 0)
+
+
+def _at(state: State, left: int, channels: int) -> State:
+    """Return the state with other numbers of blocks left and of input channels."""
     kind, stage, _, place, shape, numbers, pending, answers, block = state
     assert shape is not None
-    return State(kind, stage, 0, place, TensorShape(0, *shape[1:]), numbers, pending, answers, block)
+    return State(kind, stage, left, place, TensorShape(channels, *shape[1:]), numbers, pending, answers, block)
