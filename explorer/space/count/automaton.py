@@ -203,14 +203,14 @@ class Automaton:
                 if stage == 1:
                     shape = shapes.after(state._replace(kind="stem", stage=0, numbers=numbers._replace(blocks=0)))
             elif any(of_shortcut := self._asked.get((kind, stage), ((),))[0]):
-                kind, asked = f"{kind}'s shortcut", listed(of_shortcut)
-                return State(kind, stage, left, place, shape, numbers, asked, own, block)
+                kind = f"{kind}'s shortcut"
+                return State(kind, stage, left, place, shape, numbers, listed(of_shortcut), own, block)
             elif self.carries_shapes and kind == "stem":
                 shape = shapes.input(own)
             elif self.carries_shapes:
                 if kind in ("first", "block") and (of_shortcut := shapes.shortcut_questions(state)):
-                    kind, asked = f"{kind}'s shortcut", listed(of_shortcut)
-                    return State(kind, stage, left, place, shape, numbers, asked, own, block)
+                    kind = f"{kind}'s shortcut"
+                    return State(kind, stage, left, place, shape, numbers, listed(of_shortcut), own, block)
                 shape = shapes.after(state)
                 if kind == "transition" and numbers is not None:
                     numbers = numbers._replace(stride=shapes.stride_after(state))
