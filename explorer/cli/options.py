@@ -8,6 +8,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -222,8 +223,7 @@ def format_whole(number: int) -> str:
     """Format a whole number: in full below a billion, else as a power of ten."""
     if number < 10**9:
         return f"{number:,}"
-    digits = str(number)
-    return f"{digits[0]}.{digits[1:3]}e{len(digits) - 1}"
+    return f"{Decimal(number):.2e}".replace("+", "")  # of a whole number of any size, rounded
 
 
 def choices_line(choices: Mapping[str, str]) -> str:

@@ -84,6 +84,7 @@ def space(space: str, exact: bool, as_json: bool, override: Input | None) -> Non
                 "networks": networks.networks,
                 "networks_exact": networks.exact,
                 "networks_ci95": networks.ci95,
+                "networks_upper_bound": networks.is_upper_bound,
                 "validated": read.validated,
                 "choices": choices,
                 "costs": ranges.costs,
@@ -105,11 +106,13 @@ def space(space: str, exact: bool, as_json: bool, override: Input | None) -> Non
     out.print(f"{read.name}: {read.about}" if read.about else read.name, markup=False)
     out.print(f"input {read.input_text}, {read.classes} classes", markup=False)
     about = ""
-    if networks.ci95 is not None:
+    if networks.is_upper_bound:
+        about = " (estimate of an upper bound: derivations that differ in several choices can be one network)"
+    elif networks.ci95 is not None:
         about = f" (estimated; 95% interval {' to '.join(map(format_whole, networks.ci95))})"
     checked = "every block was built" if read.validated == "all" else "sampled networks were built"
     out.print(
-        f"{_derivations(size)}, {format_whole(networks.networks)} distinct"
+        f"{_derivations(size)}, {'at most ' * networks.is_upper_bound}{format_whole(networks.networks)} distinct"
         f" network{'s' * (networks.networks != 1)}{about}; {checked}\n",
         markup=False,
     )

@@ -88,12 +88,15 @@ def pair_by_order(
         ExportError: The shapes differ from the network's, or ``ordered`` is False and the names leave the order open.
     """
     floating = {key: value for key, value in weights.items() if value.is_floating_point()}  # no counters, no indices
+    if weights and not floating:
+        kind = next(iter(weights.values())).dtype
+        raise ExportError(f"the weights are {kind}, expected floating-point numbers; dequantise them")
     has_statistics = any(key.endswith(STATISTICS) for key in floating)
     ours = group_layers(expected, has_statistics, [], _shortcut_modules(architecture))
     theirs = group_layers(floating, has_statistics, [shape for layer in ours for _, shape in layer.signature])
     if Counter(layer.signature for layer in ours) != Counter(layer.signature for layer in theirs):
         difference = _first_difference if ordered else _surplus
-        raise ExportError(f"{difference(ours, theirs, expected, floating)}; they are of another network")
+        raise ExportError(f"{difference(ours, theirs, expected, floating)}; {_reason(ours, theirs)}")
     segments = _segments(architecture, ours)
     if ordered:
         partners = _match(segments, ours, theirs, by_place)
@@ -191,7 +194,8 @@ def _match_layers(
 ) -> dict[str, WeightLayer]:
     """Pair layers of equal shapes in order, those of shortcuts with each other if their number agrees.
 
-    Without a registration order, a layer that stands beside the partner of the previous layer comes first.
+    A layer that stands beside the partner of the previous layer comes first: without a registration order in any
+    module, else in a module of two layers, as of a convolution and its norm.
 
     Args:
         ours: Layers of the network in order.
@@ -206,6 +210,7 @@ def _match_layers(
     wanted: dict[Signature, list[WeightLayer]] = defaultdict(list)
     for layer in ours:
         wanted[layer.signature].append(layer)
+    sizes = Counter(map(_parent, theirs))
     previous = {after.path: before.path for before, after in pairwise(ours)}
     for signature, own in sorted(wanted.items(), key=lambda item: len(item[1])):  # the unique ones first
         others = given[signature]
@@ -215,7 +220,9 @@ def _match_layers(
         apart = next((each for each in (named, inside) if len(each) == count), set())
         others = [layer for layer in others if layer.path not in apart] + [x for x in others if x.path in apart]
         for layer in sorted(own, key=lambda layer: layer.shortcut):  # sorted() keeps the order of equal keys
-            beside = None if order is by_place else _parent(partners.get(previous.get(layer.path, "")))
+            beside = _parent(partners.get(previous.get(layer.path, "")))
+            if order is by_place and sizes[beside] != 2:
+                beside = None
             chosen = next((other for other in others if beside is not None and _parent(other) == beside), others[0])
             partners[layer.path] = chosen
             others.remove(chosen)
@@ -246,6 +253,42 @@ def _first_difference(
     here = describe_layer(ours[since], expected)
     there = describe_layer(waiting[0], given) if waiting else "no layer more"
     return f"the shapes differ at step {since + 1} of the computation: the network has {here}, the weights have {there}"
+
+
+def _reason(ours: Sequence[WeightLayer], theirs: Sequence[WeightLayer]) -> str:
+    """Return why the shapes of two networks differ, and what to do."""
+    of_ours, of_theirs = (Counter(layer.signature for layer in layers) for layers in (ours, theirs))
+    lacking, extra = of_ours - of_theirs, of_theirs - of_ours
+    if not lacking:
+        return "leave out the keys of what the network does not have, such as an auxiliary head or a second copy"
+    if not extra:
+        return "they lack layers of the network, or are of another network"
+    if _without_axes(lacking) == _without_axes(extra):
+        return "their axes are in another order, as in TensorFlow; permute them to (outputs, inputs, height, width)"
+    if _without_biases(lacking) == _without_biases(extra):
+        return "they differ in biases, which bias=1 adds to a layer and bias=0 leaves out"
+    (own, *others), (other, *more) = lacking, extra
+    shapes, found = dict(own), dict(other)
+    is_linear = not others and not more and shapes.keys() == found.keys() and len(shapes.get("weight", ())) == 2
+    if is_linear and shapes["weight"][1:] == found["weight"][1:]:
+        return f"they have {found['weight'][0]} outputs in place of {shapes['weight'][0]}: set the number of classes"
+    return "they are of another network"
+
+
+def _without_axes(layers: Counter[Signature]) -> Counter[Signature]:
+    """Return the shapes without the order of their axes, and without axes of 1."""
+    found: Counter[Signature] = Counter()
+    for signature, count in layers.items():
+        found[tuple((field, tuple(sorted(side for side in shape if side != 1))) for field, shape in signature)] += count
+    return found
+
+
+def _without_biases(layers: Counter[Signature]) -> Counter[Signature]:
+    """Return the shapes of all parameters but biases."""
+    found: Counter[Signature] = Counter()
+    for signature, count in layers.items():
+        found[tuple((field, shape) for field, shape in signature if field != "bias")] += count
+    return found
 
 
 def _surplus(

@@ -30,7 +30,7 @@ MAX_HEADER_BYTES = 1 << 20  # of a safetensors file, which takes about 100 bytes
 MAX_FILE_BYTES = 1 << 34  # 16 GiB, when the network is not known
 CHECKPOINT_KEYS = (
     *("state_dict", "model_state_dict", "state_dict_ema", "model", "net", "network"),
-    *("ema", "model_ema", "ema_state_dict", "module"),
+    *("ema", "model_ema", "ema_state_dict", "module", "weights"),
 )
 BUFFERS = (BATCH_COUNTER, *STATISTICS)
 PREFIXES = ("module.", "model.", "net.", "network.")  # of DataParallel, and of the attributes of Lightning modules
@@ -73,7 +73,7 @@ def load_weights(
         state = {**{key: value for key, value in expected.items() if key.endswith(BUFFERS)}, **state}
         _require_keys(state, expected)
     else:
-        given = weights if isinstance(weights, Mapping) else read_weights(weights, largest_file(expected))
+        given = _given(weights, expected)
         try:
             state = convert_keys(find_state_dict(given), architecture, expected)
             _require_keys(state, expected)
@@ -110,14 +110,25 @@ def _paired(
     architecture: Architecture, weights: Mapping[str, Tensor] | str | os.PathLike[str], expected: Mapping[str, Tensor]
 ) -> Pairing:
     """Pair weights with the network's state dict ``expected``."""
-    given = weights if isinstance(weights, Mapping) else read_weights(weights, largest_file(expected))
-    state = find_state_dict(given)
+    state = find_state_dict(_given(weights, expected))
     for key, value in state.items():
         if not isinstance(value, Tensor):
             raise ExportError(f"the weights' {key!r} is a {type(value).__name__}, expected a tensor")
     # ``safetensors.torch.load_file`` returns the names in ascending order, whatever the order of the modules.
     ordered = isinstance(weights, Mapping) and list(state) != sorted(state)
     return pair_by_order(state, architecture, expected, ordered=ordered)
+
+
+def _given(
+    weights: Mapping[str, Tensor] | str | os.PathLike[str], expected: Mapping[str, Tensor]
+) -> Mapping[str, Tensor]:
+    """Return weights that are a mapping, or in a file. Raises ExportError for anything else."""
+    if isinstance(weights, Mapping):
+        return weights
+    if not isinstance(weights, (str, os.PathLike)):
+        found = type(weights).__name__
+        raise ExportError(f"weights is a {found}, expected module.state_dict() or the path of a safetensors file")
+    return read_weights(weights, largest_file(expected))
 
 
 def _suggest_order(

@@ -142,6 +142,31 @@ def test_skip_and_skipbn_are_a_shortcut():
     assert_equal(explorer.load_weights(architecture, weights, by_order=True), wanted)
 
 
+def test_a_norm_is_paired_beside_its_convolution():
+    """Parallel paths may be registered in another order: a module of a convolution and a norm is paired as a whole."""
+    wanted = randomised(made("sum(conv3x3 bn, conv1x1 bn) + relu"), seed=4).state_dict()
+    names = {"branch.0.0.0": "wide.conv", "branch.0.0.1": "wide.norm", "branch.0.1.0": "thin.conv"}
+    names |= {"branch.0.1.1": "thin.norm"}
+    weights = {}
+    for key in sorted(wanted, key=lambda key: "branch.0.0" in key):  # the 1x1 convolution is registered first
+        for own, other in names.items():
+            key_of_library = key.replace(own, other)
+            if key_of_library != key:
+                break
+        weights[key_of_library] = wanted[key]
+    with pytest.warns(UserWarning, match="Compare the outputs of both networks"):
+        network = explorer.load_weights(made("sum(conv3x3 bn, conv1x1 bn) + relu"), weights, by_order=True)
+    assert_equal(network, wanted)
+
+
+@pytest.mark.parametrize("weights", [None, [1], torch.nn.Linear(2, 2)])
+@pytest.mark.parametrize("by_order", [False, True])
+def test_anything_but_a_state_dict_or_a_path_is_refused(weights, by_order):
+    """The error says what is expected, such as the state dict of a module."""
+    with pytest.raises(ExportError, match=r"expected module.state_dict\(\) or the path of a safetensors file"):
+        explorer.load_weights(made(), weights, by_order=by_order)
+
+
 def test_missing_statistics_are_reported(state):
     """Without running means and variances the initial ones are kept, and a warning says so."""
     weights = {key: value for key, value in foreign(state).items() if "running" not in key}
@@ -167,6 +192,20 @@ def without(key):
         (without("answer"), r"'head\.1' \(weight \(5, 16\), bias \(5,\)\), the weights have no layer more"),
         (lambda w: {**w, "more.weight": torch.zeros(3, 3)}, r"hold 'more' \(weight \(3, 3\)\), for which the network"),
         (without("body.a.unit1.first.normal.running_mean"), "step 2 |step 4 "),
+        (
+            lambda w: {key: value.permute([*range(value.dim())][::-1]) for key, value in w.items()},
+            r"their axes are in another order, as in TensorFlow; permute them to \(outputs, inputs, height, width\)",
+        ),
+        (lambda w: {**w, "begin.bias": torch.zeros(8)}, "they differ in biases, which bias=1 adds"),
+        (
+            lambda w: {**w, "answer.weight": torch.zeros(1000, 16), "answer.bias": torch.zeros(1000)},
+            "they have 1000 outputs in place of 5: set the number of classes",
+        ),
+        (
+            lambda w: {**w, "ema.begin.weight": w["begin.weight"]},
+            "leave out the keys of what the network does not have",
+        ),
+        (lambda w: {key: value.to(torch.int8) for key, value in w.items()}, "are torch.int8, expected floating-point"),
         (lambda w: {**w, "begin.weight": 3}, "'begin.weight' is a int, expected a tensor"),
         (lambda w: {key: v.double() for key, v in w.items()}, r"convert it with \.float\(\)"),
         (lambda w: {**w, "answer.bias": w["answer.bias"] * float("nan")}, "not finite"),

@@ -34,6 +34,7 @@ def state():
         lambda state: {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")},
         lambda state: {"epoch": 3, "state_dict": state, "optimizer": {}},
         lambda state: {"model": {f"module.{key}": value for key, value in state.items()}},
+        lambda state: {"weights": state, "meta": {"epoch": 3}},
     ],
 )
 def test_weights_of_wrapped_networks_are_read(state, changed):

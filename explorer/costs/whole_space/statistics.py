@@ -20,10 +20,11 @@ from explorer.costs.whole_space.choices import ChoiceColumns
 from explorer.costs.whole_space.costs import NetworkCosts, TooManyUnits
 from explorer.costs.whole_space.identities import count_distinct
 from explorer.costs.whole_space.table import rank_batches
+from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import OpCost
-from explorer.space.choices import Derivation
+from explorer.space.choices import Choice, Derivation
 from explorer.space.count.size import MAX_WORK
-from explorer.space.edits import current_choices, network_at
+from explorer.space.edits import current_choices, neighbour_at, network_at
 from explorer.space.search_space import SearchSpace
 
 Z_95 = 1.96  # standard deviations on either side of a 95% interval
@@ -37,6 +38,7 @@ ESTIMATION_WORK = 120_000  # layers of the networks derived for it, some 0.2 s
 WORK_PER_NETWORK = 100
 TESTED_CHOICES = 12  # of a derivation with more, so many drawn ones are tested
 TESTED_OPTIONS = 4  # of a choice with more other options, two drawn ones are tested
+TESTED_EXCHANGES = 3  # pairs of places of one rule whose alternatives are exchanged, for each derivation
 
 MAX_LOGARITHM = 700.0  # the largest that ``exp`` takes
 
@@ -67,11 +69,14 @@ class NetworkCount(NamedTuple):
         networks: The number.
         exact: Whether it is exact, not an estimate.
         ci95: The 95% interval of an estimate; None if the number is exact.
+        is_upper_bound: Whether the estimate is that of an upper bound. The lower end of its interval is then the number
+            of distinct networks that were drawn.
     """
 
     networks: int
     exact: bool
     ci95: tuple[int, int] | None = None
+    is_upper_bound: bool = False
 
 
 def count_networks(space: SearchSpace, bounds: Bounds = QUICK, progress: Progress = lambda rows: None) -> NetworkCount:
@@ -79,7 +84,9 @@ def count_networks(space: SearchSpace, bounds: Bounds = QUICK, progress: Progres
 
     The estimate is the number of derivations times the mean, over up to 100 uniform derivations, of
     1 / (derivations of the same network). That number is estimated by changing one choice at a time: the numbers of
-    options that keep the digest are multiplied.
+    options that keep the digest are multiplied. This misses derivations that differ in two choices at least, such as
+    blocks that are their input at another place: if an exchange of two alternatives keeps a digest, the estimate is an
+    upper bound.
 
     Args:
         space: The space.
@@ -95,7 +102,7 @@ def count_networks(space: SearchSpace, bounds: Bounds = QUICK, progress: Progres
             return NetworkCount(count_distinct(np.concatenate(hashes, axis=1)), True)
         except TooManyUnits:
             pass
-    shares = _estimated_shares(space)
+    shares, seen, is_upper_bound = _estimated_shares(space)
     mean, number = statistics.fmean(shares), len(shares)
     half = Z_95 * statistics.stdev(shares) / math.sqrt(number)
     # With equal draws the deviation is 0. What has not occurred in n draws has a probability of at most 3 / n.
@@ -104,25 +111,68 @@ def count_networks(space: SearchSpace, bounds: Bounds = QUICK, progress: Progres
     size = space.size
     parts = zip((size.low, total, size.high), (low, mean, high))
     networks_low, networks_mean, networks_high = (max(1, _scaled(*part)) for part in parts)
-    return NetworkCount(networks_mean, False, (networks_low, networks_high))
+    if is_upper_bound:
+        networks_low = seen
+    return NetworkCount(networks_mean, False, (networks_low, networks_high), is_upper_bound)
 
 
 def _scaled(total: int, share: float) -> int:
     return round(total * Fraction(share))  # exact, since the total can exceed the precision of floats
 
 
-def _estimated_shares(space: SearchSpace) -> list[float]:
-    """Return for uniform derivations 1 / (derivations of the same network), estimated."""
+def _estimated_shares(space: SearchSpace) -> tuple[list[float], int, bool]:
+    """Estimate for uniform derivations 1 / (derivations of the same network).
+
+    Returns:
+        The shares, the number of distinct networks among the derivations, and whether derivations of one network differ
+        in two choices.
+    """
     draws = random.Random(0)
     shares: list[float] = []
-    work = 0
+    seen: set[str] = set()
+    work, exchanged = 0, False
     for derivation in _sample(space):
-        spellings, own_work = _spellings(space, derivation, draws)
+        own = space.architecture(derivation)
+        choices = current_choices(space, derivation)
+        spellings, own_work = _spellings(space, derivation, own, choices, draws)
         shares.append(1 / spellings)
+        seen.add(own.digest)
         work += own_work
+        if not exchanged:
+            pairs = list(_exchangeable(derivation, choices))
+            pairs = draws.sample(pairs, min(len(pairs), TESTED_EXCHANGES))
+            exchanged = any(_keeps_network(space, derivation, own, pair) for pair in pairs)
+            work += len(pairs) * (WORK_PER_NETWORK + own.layer_count)
         if work > ESTIMATION_WORK and len(shares) >= MIN_ESTIMATION_SAMPLE:
             break
-    return shares
+    return shares, len(seen), exchanged
+
+
+def _exchangeable(derivation: Derivation, choices: list[Choice]) -> Iterator[tuple[Choice, Choice]]:
+    """Yield neighbouring places of a rule that have different alternatives, which both places allow."""
+    last: dict[str, Choice] = {}
+    for choice in choices:
+        rule = choice.name.partition("@")[0]
+        before = last.get(rule)
+        last[rule] = choice
+        if before is not None:
+            options = {derivation.choices[before.name], derivation.choices[choice.name]}
+            if len(options) == 2 and options <= set(before.allowed) and options <= set(choice.allowed):
+                yield before, choice
+
+
+def _keeps_network(space: SearchSpace, derivation: Derivation, own: Architecture, pair: tuple[Choice, Choice]) -> bool:
+    """Whether an exchange of the alternatives of two choices gives the same network, by no change of one of them."""
+    one, other = pair
+    options = derivation.choices[other.name], derivation.choices[one.name]
+    single = [network_at(space, derivation, choice.name, option) for choice, option in zip(pair, options)]
+    if any(changed is None or changed.digest == own.digest for changed in single):
+        return False
+    exchanged = neighbour_at(space, derivation, one.name, options[0])
+    if exchanged is None or other.name not in exchanged.choices:
+        return False
+    changed = network_at(space, exchanged, other.name, options[1])
+    return changed is not None and changed.digest == own.digest
 
 
 def _sample(space: SearchSpace) -> list[Derivation]:
@@ -133,10 +183,10 @@ def _sample(space: SearchSpace) -> list[Derivation]:
     return [found.derivation for found in walks.up_to(ESTIMATION_SAMPLE, MAX_WORK)]
 
 
-def _spellings(space: SearchSpace, derivation: Derivation, draws: random.Random) -> tuple[float, int]:
+def _spellings(
+    space: SearchSpace, derivation: Derivation, own: Architecture, choices: list[Choice], draws: random.Random
+) -> tuple[float, int]:
     """Estimate how many derivations give the network of this derivation; return this and the work."""
-    own = space.architecture(derivation)
-    choices = current_choices(space, derivation)
     tested = choices if len(choices) <= TESTED_CHOICES else draws.sample(choices, TESTED_CHOICES)
     logarithm, work = 0.0, 0
     for choice in tested:

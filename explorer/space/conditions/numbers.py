@@ -5,7 +5,7 @@ Equal numbers are one object, so that conditions that are equal after some choic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from fractions import Fraction
 from typing import TypeVar
 
@@ -123,8 +123,19 @@ class Numbers:
         if operator in "*/" and not right.terms and (right.constant or operator == "*"):
             factor = right.constant if operator == "*" else 1 / Fraction(right.constant)
             return self.added(self.constant(0), left, factor)
+        if len(names := left.names | right.names) == 1:
+            return self._applied_to_options(operator, left, right, *names)
         key = operator, left, right
         return self.sum(0, {self._once(key, lambda: Applied(operator, left, right)): 1})
+
+    def _applied_to_options(self, operator: str, left: Sum, right: Sum, name: str) -> Sum:
+        """Return the result of an operation on numbers of one choice: computed once for each alternative."""
+        picks = (term for term, _ in (*left.terms, *right.terms) if isinstance(term, Pick))
+        options = range(len(next(picks).options))  # an operation on one choice is a pick too
+        return self.pick(
+            name,
+            tuple(self.apply(operator, self.put(left, name, n), self.put(right, name, n)) for n in options),
+        )
 
     def added(self, left: Sum, right: Sum, factor: Exact) -> Sum:
         """Return ``left`` + ``factor`` * ``right``."""
@@ -161,6 +172,22 @@ class Numbers:
             for each, own in inner.terms:
                 terms[each] = terms.get(each, 0) + factor * own
         return self.sum(constant, terms)
+
+    def values(self, number: Sum, name: str, options: Iterable[int]) -> list[Exact | None]:
+        """Return a number that depends on one choice for some of its alternatives; None where it cannot be computed."""
+        if all(isinstance(term, Pick) and not any(each.terms for each in term.options) for term, _ in number.terms):
+            return [self._value(number, option) for option in options]
+        return [self.put(number, name, option).constant for option in options]
+
+    def _value(self, number: Sum, option: int) -> Exact | None:
+        value = number.constant
+        for term, factor in number.terms:
+            assert isinstance(term, Pick)
+            own = term.options[option].constant
+            if value is None or own is None:
+                return None
+            value += factor * own
+        return value
 
     def _put_in(self, term: Pick | Applied, name: str, option: int) -> Sum:
         """Return a term that has a choice, in which that is known."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from fractions import Fraction
 
-from explorer.space.conditions.numbers import NOTHING, Names, Numbers, Sum
+from explorer.space.conditions.numbers import NOTHING, Exact, Names, Numbers, Sum
 
 
 class Open:
@@ -187,7 +187,21 @@ class Truths:
         if isinstance(truth, Among) or len(truth.names) > 1:
             return truth
         (name,) = truth.names
-        return self.among(name, [n for n in range(self.counts[name]) if self._substituted(truth, name, n) is True])
+        options = range(self.counts[name])
+        if isinstance(truth, Compared):
+            self.work += len(options)
+            left, right = (self.numbers.values(side, name, options) for side in (truth.left, truth.right))
+            return self.among(name, [n for n in options if _holds_of(truth.relation, left[n], right[n])])
+        return self.among(name, [n for n in options if self._substituted(truth, name, n) is True])
+
+
+def _holds_of(relation: str, left: Exact | None, right: Exact | None) -> bool:
+    """Whether a relation holds. It does not if one of the numbers cannot be computed."""
+    if left is None or right is None:
+        return False
+    if "divides" in relation:
+        return _holds(relation, Fraction(left), Fraction(right))
+    return _holds_within(relation, left - right, left - right)
 
 
 def _holds(relation: str, left: Fraction, right: Fraction) -> bool:

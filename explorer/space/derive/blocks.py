@@ -236,6 +236,10 @@ def _origins(branch: Branch, of_shortcut: Sequence[Layer], x: TensorShape, short
         shortcut: The output shape of the shortcut.
     """
     y = branch.output
+    if reduced := [layer for layer in branch.layers if _leaves_one_pixel(layer)]:
+        line, column = reduced[-1].place
+        gate = "a gate is product(identity, gap conv1x1(c) sigmoid)"
+        return f"the layer at {line}:{column} leaves one pixel; {gate}, a classifier belongs into the head"
     changing = [layer for layer in branch.layers if _changes(layer, channels=y.channels != shortcut.channels)]
     from_branch = _spelled(changing[-1]) if changing else f"the input {x} of the block"
     key = "changed" if branch.is_changed else "same"
@@ -248,6 +252,12 @@ def _origins(branch: Branch, of_shortcut: Sequence[Layer], x: TensorShape, short
         return f"{found}; {why}, or shrink the shortcut alike"
     expected = f"give the last conv of the branch {shortcut.channels} channels, or that of the shortcut {y.channels}"
     return f"{found}; {expected}"
+
+
+def _leaves_one_pixel(layer: Layer) -> bool:
+    """Whether a layer, not one in a path of a fork, puts out a single pixel."""
+    what = layer.what if isinstance(layer.what, type) else type(layer.what)
+    return issubclass(what, Op) and (what.spelling in ("gap", "gmp") or what.role == "linear")
 
 
 def _changes(layer: Layer, channels: bool) -> bool:

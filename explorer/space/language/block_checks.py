@@ -29,7 +29,7 @@ from explorer.space.grammar import (
     reachable,
     walk,
 )
-from explorer.space.language.foreign.residual import one_choice, one_merge
+from explorer.space.language.foreign.residual import one_choice, one_end, one_merge
 from explorer.space.language.sections import Sections
 from explorer.space.language.yaml import Entry, Mapping, Scalar, edit_of
 
@@ -134,7 +134,8 @@ class BlockChecks:
         """Return the edits that make alternatives a choice of one layer, and that give each of them one merge."""
         if ";" in scalar.text:
             return []
-        texts = [one_choice(scalar.text, self.rules), one_merge(scalar.text, self.rules)]
+        makers = (one_choice, one_end) if one_end(scalar.text, self.rules) else (one_choice, one_merge)
+        texts = [make(scalar.text, self.rules) for make in makers]
         return [edit_of(self.problems.text, scalar, text) for text in texts if text and text != scalar.text]
 
     def _runs_of(self, tree: Node) -> Runs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 
 from explorer.analysis.quantities import BEFORE_TRAINING
 from explorer.errors import Edit, did_you_mean, similar_names
@@ -30,6 +31,9 @@ def resolve(meanings: Meanings, name: str, offset: int) -> Meaning:
                 f"{name!r} is a cost, which no condition knows; write a bound under 'limits', as in {cost}: <= 2M",
             )
         known = meanings.known()
+        if placed := _with_place(name, known, len(meanings.grammar.stages)):
+            edit = Edit(offset, offset + len(name), placed)
+            raise ExpressionError(offset, f"unknown name {name[:64]!r} in a condition; write {placed!r}", edit)
         near = similar_names(name, known)
         edits = [Edit(offset, offset + len(name), near[0])] if near else []
         hint = did_you_mean(name, known) or f"; the names here: {', '.join(known[:20])}"
@@ -37,6 +41,15 @@ def resolve(meanings: Meanings, name: str, offset: int) -> Meaning:
     if means.scope == "use":
         raise ExpressionError(offset, f"{name!r} varies by use, and a condition cannot name a use; vary it by block")
     return means
+
+
+def _with_place(name: str, known: Container[str], last: int) -> str:
+    """Return ``width@stage2`` for ``width2``, ``width_2`` and ``stage2.width``; "" for another name."""
+    found = re.fullmatch(r"([A-Za-z][\w-]*?)_?([1-9][0-9]?)", name)
+    base, stage = (found[1], found[2]) if found else ("", "")
+    if found := re.fullmatch(r"stages?_?([1-9][0-9]?)[._]([A-Za-z][\w-]*)", name):
+        stage, base = found[1], found[2]
+    return f"{base}@stage{stage}" if base in known and int(stage or 0) <= last else ""
 
 
 def check_place(meanings: Meanings, means: Meaning, text: str, at: str, offset: int) -> None:

@@ -31,7 +31,7 @@ _COMPARED = re.compile(r"[=!<>]=|[<>]|\b(?:divides|in)\b")
 _TOKEN = re.compile(
     r"(?P<number>\d+(?:\.\d+)?(?![\w.]))"
     r"|(?P<name>[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*(?:@[A-Za-z0-9.]*)?)"
-    r"|(?P<sign>==|!=|<=|>=|=<|=>|&&|\|\||->|\*\*|//|[-<>+*/(),=≤≥≠!&|])",
+    r"|(?P<sign>==|!=|<=|>=|=<|=>|<>|&&|\|\||->|\*\*|//|[-<>+*/(),=≤≥≠!&|])",
     re.ASCII,
 )
 
@@ -54,6 +54,8 @@ class ValueParser:
             found = self.text[start]
             raise self._no_sign(found, start)
         kind, text = match.lastgroup or "", match[0]
+        if text in ("|", "or", "<>") and (meant := self._other_sign(text, start)):
+            raise meant
         if kind == "sign" and text in _FOREIGN:
             new = "implies" if text == "=>" and self._is_compared(start) else _FOREIGN[text]
             blank = "" if self.text[match.end() : match.end() + 1] == " " else " "
@@ -65,6 +67,8 @@ class ValueParser:
                 edit = Edit(start, start + len(text), text.lower())
                 raise ExpressionError(start, f"found {text!r}; write {text.lower()!r}", edit)
             kind = "word"
+        if text == "is" and (negated := re.match(r"is\s+not\b", self.text[start:])):
+            raise ExpressionError(start, "found 'is not'; write '!='", Edit(start, start + negated.end(), "!="))
         if kind == "name" and text in _EQUAL and text not in self.meanings.grammar.rules:
             raise ExpressionError(start, f"found {text!r}; write '=='", Edit(start, match.end(), "=="))
         name = text.split("@")[0]
@@ -73,6 +77,22 @@ class ValueParser:
         if kind == "name" and "-" in text and name not in {**self.meanings.points, **self.meanings.grammar.rules}:
             text = text[: text.index("-")]  # a difference, unless it is the name of a rule
         return kind, text, start
+
+    def _other_sign(self, text: str, start: int) -> ExpressionError | None:
+        """Return the error for ``a == x | y``, ``a == x or y`` with alternatives, ``16 | w`` and ``a <> b``."""
+        if text == "<>":
+            return ExpressionError(start, "found '<>'; write '!='", Edit(start, start + 2, "!="))
+        if listed := re.search(r"([\w@.-]+)\s*==\s*([\w-]+(?:\s*(?:\||\bor\b)\s*[\w-]+)+)\s*$", self.text):
+            options = re.split(r"\s*(?:\||\bor\b)\s*", listed[2])
+            names = {**self.meanings.points, **self.meanings.grammar.rules}
+            if listed.start(2) < start and not any(option in names for option in options):
+                new = f"{listed[1]} in ({', '.join(options)})"
+                message = f"found {text!r} between alternatives; write {new!r}"
+                return ExpressionError(start, message, Edit(listed.start(), listed.end(), new))
+        divides = re.match(r"\s*(\d+)\s*$", self.text[:start])
+        if text == "|" and divides:
+            return ExpressionError(start, "found '|'; write 'divides'", Edit(start, start + 1, "divides"))
+        return None
 
     def _no_sign(self, found: str, start: int) -> ExpressionError:
         """Return the error for a sign that conditions do not have: ``a % b == 0``, ``width[0]``."""

@@ -207,7 +207,10 @@ class _Reader:
         if node is None:
             return {}
         if not isinstance(node, Mapping):
-            self.sections.gap(node, "grammar must be a mapping: rule name to expression")
+            edits = foreign_sections.rules(node, self.problems.text)
+            self.sections.gap(node, "grammar must be a mapping: rule name to expression", *edits)
+            if edits:
+                self.problems.check()  # the rest of the file names these rules
             return {}
         if len(node.items) > MAX_RULES:
             self.problems.add(node, f"{len(node.items):,} rules; at most {MAX_RULES:,} are allowed")

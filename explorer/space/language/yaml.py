@@ -29,8 +29,15 @@ from ruamel.yaml.events import (
 from explorer.errors import Edit, Problem, SpaceError
 from explorer.space.grammar import Place
 from explorer.space.language.names import is_known
-from explorer.space.language.source_text import in_yaml, line_column, line_of, with_plain_line_ends
-from explorer.space.language.yaml_faults import quoted_whole, unambiguous, yaml_fault
+from explorer.space.language.source_text import (
+    in_yaml,
+    line_column,
+    line_of,
+    quoted_whole,
+    unambiguous,
+    with_plain_line_ends,
+)
+from explorer.space.language.yaml_faults import yaml_fault
 
 MAX_BYTES = 1 << 20
 MAX_EVENTS = 20_000

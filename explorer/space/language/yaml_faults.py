@@ -17,13 +17,12 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from explorer.errors import Edit, similar_names
 from explorer.space.grammar import Place
 from explorer.space.language.names import KEYS, is_known
-from explorer.space.language.source_text import applied, in_yaml, line_of
+from explorer.space.language.source_text import BRACKETS, applied, in_yaml, line_of
 
 MAX_CHARACTERS = 100_000  # of a text whose repairs are tried
 MAX_TRIALS = 60
 MAX_BRACKETS = 8
 _ENTRY = re.compile(r"(?P<key>\s*(?:- )?[\w.-]+\s*):\s+(?P<value>\S.*?)\s*$")
-_PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
 class YamlFault(NamedTuple):
@@ -158,6 +157,24 @@ def _repeated_list(line: str) -> Repair | None:
     return _in_place_of(found, new, f"{found[0]!r}: a list has all its entries, {new}")
 
 
+def _wide_signs(line: str) -> Repair | None:
+    """Signs of the width of Chinese characters in a list or a mapping; a colon after a key has a repair of its own."""
+    found = re.search("[，｛｝［］]|(?<=\\w)：", line) if re.search("[{\\[｛［]", line) else None
+    if found is None:
+        return None
+    new = line.translate(str.maketrans({"，": ", ", "：": ": ", "｛": "{", "｝": "}", "［": "[", "］": "]"}))
+    message = f"the sign {found[0]!r}; YAML uses {new[found.start()]!r}"
+    return Repair(found.start(), re.sub(r"(?<=\S) {2,}", " ", new), message)
+
+
+def _comparison(line: str) -> Repair | None:
+    found = re.search(r"(?<=:)\s+(>=?\s*\d[\w.]*)(?=\s*(?:[,}]|$))", line)
+    if not found:
+        return None
+    new = f"{line[: found.start(1)]}'{found[1]}'{line[found.end(1) :]}"
+    return Repair(found.start(1), new, "'>' at the start of a value; YAML uses this sign itself, so quote the value")
+
+
 def _fork(line: str) -> Repair | None:
     found = re.search(r"\[([^\[\]]*)\]:(sum|cat|product)\b", line)
     if not found:
@@ -180,8 +197,16 @@ def _no_blank_after_colon(line: str) -> Repair | None:
     return Repair(found.end() - 1, f"{found[0]} {line[found.end() :]}", "no blank after ':'; write 'key: expression'")
 
 
+def _no_blank_in_mapping(line: str) -> Repair | None:
+    found = re.search(r"(?<=[{,])\s*[A-Za-z_]+:(?=[\[{'\"\w])", line)
+    if not found:
+        return None
+    new = re.sub(r"(?<=[{,])(\s*[A-Za-z_]+):(?=[\[{'\"\w])", r"\1: ", line)
+    return Repair(found.end() - 1, new, "no blank after ':'; write {key: expression, key: expression}")
+
+
 def _other_sign_for_colon(line: str) -> Repair | None:
-    found = re.match(r"(\s*(?:- )?[A-Za-z_][\w-]*)\s*(::?=|=>|->|=|→)\s*(?=\S)", line)
+    found = re.match(r"(\s*(?:- )?[A-Za-z_][\w-]*)\s*(::?=|=>|->|=|→|：)\s*(?=\S)", line)
     if not found:
         return None
     message = f"{found[2]!r} after a key; write 'key: expression'"
@@ -231,16 +256,16 @@ def _brackets(line: str) -> Repair | None:
 def _bracket(line: str) -> Repair | None:
     open_at: list[int] = []
     for at, sign in enumerate(line):
-        if sign in _PAIRS:
+        if sign in BRACKETS:
             open_at.append(at)
-        elif sign in _PAIRS.values():
+        elif sign in BRACKETS.values():
             if not open_at:
                 return Repair(at, line[:at] + line[at + 1 :], f"{sign!r} closes nothing")
             opened = open_at.pop()
-            expected = _PAIRS[line[opened]]
+            expected = BRACKETS[line[opened]]
             if sign != expected:
                 # The expected one is missing if one further out fits, else it is another one.
-                is_missing = any(_PAIRS[line[outer]] == sign for outer in open_at)
+                is_missing = any(BRACKETS[line[outer]] == sign for outer in open_at)
                 # A list in braces ends before the next key.
                 if is_missing and expected == "]" and (key := re.search(r"\s*,\s*[A-Za-z_]+\s*:\s", line[opened:at])):
                     end = opened + key.start()
@@ -249,7 +274,7 @@ def _bracket(line: str) -> Repair | None:
                 return Repair(at, f"{line[:at]}{expected}{rest}", f"found {sign!r}, expected {expected!r}")
     if not open_at:
         return None
-    closing = "".join(_PAIRS[line[at]] for at in reversed(open_at))
+    closing = "".join(BRACKETS[line[at]] for at in reversed(open_at))
     return Repair(open_at[-1], f"{line.rstrip().rstrip(',')}{closing}", f"{line[open_at[-1]]!r} is not closed")
 
 
@@ -279,6 +304,9 @@ def _two_keys(line: str) -> Repair | None:
         value = re.sub(r"\s*:\s+", " ", re.sub(r":\s+(\d+),?", r"(\1)", entry["value"]))
         message = "':' in an expression; layers are separated by blanks, and arguments follow in brackets"
         return Repair(column, f"{entry['key']}: {value}", message)
+    if entry["key"].strip() in ("name", "about"):
+        message = "a second ':' in one line; quote the text"
+        return Repair(column, f"{entry['key']}: {in_yaml(entry['value'], True)}", message)
     message = "a second ':' in one line; write several keys as {key: expression, key: expression}"
     value = entry["value"].rstrip(",")
     value = value.removesuffix("}") if value.count("}") > value.count("{") else value
@@ -299,6 +327,8 @@ def _sign_of_yaml(line: str) -> Repair | None:
         return None
     value, sign = entry["value"].lstrip("|>*&!@`%, "), entry["value"][0]
     message = f"{sign!r} at the start of an expression; YAML uses this sign itself"
+    if sign == "|":
+        message += "; an alternative without layers is none"
     return _with_value(entry, value.rstrip("`"), message) if value else None
 
 
@@ -318,6 +348,8 @@ _REPAIRS: tuple[Callable[[str], Repair | None], ...] = (
     _other_blank,
     _comment,
     _repeated_list,
+    _wide_signs,
+    _comparison,
     _fork,
     _continuation,
     _comma_in_flow,
@@ -328,6 +360,7 @@ _REPAIRS: tuple[Callable[[str], Repair | None], ...] = (
     _no_comma,
     _sign_of_yaml,
     _no_blank_after_colon,
+    _no_blank_in_mapping,
     _other_sign_for_colon,
     _two_keys,
     _no_colon,
@@ -347,37 +380,3 @@ def _indented_otherwise(text: str, number: int) -> Iterator[Repair]:
         elif depth != own:
             message = f"indented by {own} blanks, keys beside it by {depth}; keys of one mapping have one indentation"
             yield Repair(own, " " * depth + line.lstrip(), message)
-
-
-def quoted_whole(text: str, start: int) -> tuple[Edit, ...]:
-    """Return the edit that quotes the expression at ``start``, which YAML split at a comma inside its brackets."""
-    depth, at = 0, start
-    while at < len(text) and text[at] != "\n":
-        if text[at] in _PAIRS:
-            depth += 1
-        elif text[at] in _PAIRS.values() or text[at] == ",":
-            if depth == 0:
-                break
-            depth -= text[at] != ","
-        at += 1
-    value = text[start:at].rstrip()
-    return (Edit(start, start + len(value), in_yaml(value, True)),) if depth == 0 else ()
-
-
-def unambiguous(value: str, start: int, text: str) -> tuple[Edit, ...]:
-    """Return the edit that writes an ambiguous value of ``text`` otherwise; nothing for a word that has no equal."""
-    new = ""
-    before = text[text.rfind("\n", 0, start) + 1 : start]
-    if re.search(r"\b(strides?|downsampl\w*|subsample)\s*:\s*\[?[^\]{}:]*$", before):
-        new = {"true": "2", "yes": "2", "on": "2", "false": "1", "no": "1", "off": "1"}.get(value.lower(), "")
-    elif re.fullmatch(r"0[0-9]+", value):
-        new = value.lstrip("0") or "0"
-    elif re.fullmatch(r"[0-9.]+e[0-9]+", value):
-        new = f"{float(value):.12g}"
-    elif ":" in value:
-        new = f"'{value}'"
-    elif value.lower() in ("~", "null", "no", "off", "false"):
-        new = "none"
-    elif value.lower() in ("true", "yes", "on"):
-        new = f"'{value}'"
-    return (Edit(start, start + len(value), new),) if new else ()

@@ -26,7 +26,7 @@ def agree(made: SearchSpace) -> None:
     digests = [made.architecture(derivation).digest for derivation in made]
     pairs = set(zip(digests, map(tuple, hashes)))
     assert len(pairs) == len(set(digests)) == len(set(map(tuple, hashes)))
-    assert count_networks(made) == (len(set(digests)), True, None)
+    assert count_networks(made) == (len(set(digests)), True, None, False)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,17 @@ def test_a_small_share_of_many_derivations_is_not_rounded_to_one_network():
     assert found.networks > 1 and found.ci95[0] <= found.networks <= found.ci95[1]
 
 
+def test_blocks_that_are_their_input_give_an_upper_bound():
+    """Where a block that is its input can be at several places, the estimate is stated as an upper bound."""
+    grammar = {"op": "conv3x3 bn relu + | conv1x1 bn relu + | zero +", "depth": "1 | 2 | 3 | 4 | 5 | 6"}
+    made = space(grammar, {"op": "block"}, block="op", stages="{blocks: depth, width: [8], stride: [1]}")
+    exact, estimate = count_networks(made), count_networks(made, Bounds(1, None))
+    assert exact == (2**7 - 1, True, None, False)
+    assert estimate.is_upper_bound and estimate.ci95 is not None
+    assert estimate.ci95[0] <= exact.networks <= estimate.ci95[1]
+    assert not count_networks(load_space("published/mobilenet_v2.yaml"), Bounds(1, None)).is_upper_bound
+
+
 def test_sampled_ranges_have_intervals_with_the_exact_values():
     """Beyond the bounds, the median and the feasible share have intervals, which contain the exact values."""
     made = load_space("preact_variants.yaml")
@@ -111,6 +122,7 @@ def test_exact_computes_what_is_estimated_otherwise(capsys, monkeypatch):
     estimated = json.loads(out)
     assert (estimated["networks_exact"], estimated["costs_exact"]) == (False, False)
     low, high = estimated["networks_ci95"]
+    assert not estimated["networks_upper_bound"]
     status, out, err = run(capsys, "space", "he2016_orders.yaml", "--json", "--exact")
     exact = json.loads(out)
     assert (status, err) == (0, "")

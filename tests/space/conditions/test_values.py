@@ -5,6 +5,7 @@ import math
 import pytest
 
 from explorer.errors import SpaceError
+from explorer.space.conditions import numbers
 from explorer.space.search_space import parse_space
 
 SPACE = """input: 3x8x8
@@ -24,6 +25,12 @@ where:
 CASES = {
     "wide@stage2 // 3 == wide@stage1 // 4": lambda a, b, **_: b // 3 == a // 4,
     "wide@stage2 == wide@stage1 ** 2 / 8": lambda a, b, **_: b == a**2 / 8,
+    "depth@stage1 * wide@stage1 ** 2 + depth@stage2 * wide@stage2 ** 2 <= 1000": (
+        lambda a, b, m, n, **_: m * a**2 + n * b**2 <= 1000
+    ),
+    "depth@stage1 / (wide@stage1 - 8) + wide@stage2 // 16 == 17 / 16": (
+        lambda a, b, m, **_: a > 8 and m / (a - 8) + b // 16 == 17 / 16
+    ),
     "-wide@stage1 ** 2 < 0 - 2 ** 2 ** 3": lambda a, **_: -(a**2) < -256,
     "max(wide@stage1, wide@stage2, 16) == 24": lambda a, b, **_: max(a, b, 16) == 24,
     "min(wide@stage1, 2*wide@stage2) > 8": lambda a, b, **_: min(a, 2 * b) > 8,
@@ -78,3 +85,18 @@ def test_mistakes_in_functions_and_lists(condition, message):
     with pytest.raises(SpaceError) as found:
         parse_space(f"{SPACE}  - '{condition}'\n")
     assert message in str(found.value)
+
+
+def test_an_operation_on_one_choice_is_computed_once_for_each_option(monkeypatch):
+    """A sum of products is counted with a power for each option of a width, not for each combination of options."""
+    powers = []
+    compute = numbers.compute
+
+    def recorded(operator, left, right):
+        powers.extend([(left, right)] * (operator == "**"))
+        return compute(operator, left, right)
+
+    monkeypatch.setattr(numbers, "compute", recorded)
+    condition = "depth@stage1 * wide@stage1 ** 2 + depth@stage2 * wide@stage2 ** 2 <= 1000"
+    assert parse_space(f"{SPACE}  - {condition}\n").count() > 0
+    assert sorted(powers) == sorted([(width, 2) for width in (8, 16, 24, 32)] * 2)

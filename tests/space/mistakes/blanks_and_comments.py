@@ -95,4 +95,22 @@ MISTAKES = [
         {"block": "conv3x3 bn ?act conv3x3 +", "grammar": {"act": "relu | silu"}},
     ),
     Mistake("15:13", "the sign '∣'; the language writes '|'", "  act: relu | silu", ("act", "act: relu ∣ silu")),
+    Mistake(
+        "5:8",
+        "'\uff43' (U+FF43); the language writes 'c'",
+        "block: conv3x3 bn relu +",
+        {"block": "\uff43onv3x3 bn relu +"},
+    ),
+    Mistake(
+        "5:13",
+        "'\u0445' (U+0445); the language writes 'x'",
+        "block: conv3x3 bn relu +",
+        {"block": "conv3\u04453 bn relu +"},
+    ),
+    Mistake(
+        "5:15",
+        "an invisible sign (U+200B); the language writes nothing",
+        "block: conv3x3 bn relu +",
+        {"block": "conv3x3\u200b bn relu +"},
+    ),
 ]

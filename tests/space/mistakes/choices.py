@@ -177,7 +177,7 @@ MISTAKES = [
     Mistake(
         "5:19",
         "'or' between alternatives; an alternative is separated by '|'",
-        "block: conv3x3 bn + | conv5x5 bn +",
+        "block: (conv3x3 bn | conv5x5 bn) +",
         {"block": "conv3x3 bn or conv5x5 bn +"},
     ),
     Mistake(
@@ -288,5 +288,17 @@ MISTAKES = [
         "an empty alternative; leave out its '|', or write 'zero +' for a block that is its shortcut",
         "block: a | b",
         {"block": "a | b |", "grammar": {"a": "conv3x3 bn relu +", "b": "bn conv3x3 +"}},
+    ),
+    Mistake(
+        "8:8",
+        "\"Categorical('relu', 'silu')\": the language writes",
+        "  act: relu | silu",
+        {"block": "conv3x3 bn act conv3x3 bn + act", "grammar": {"act": "Categorical('relu', 'silu')"}},
+    ),
+    Mistake(
+        "5:8",
+        "'block' gives a block with no merge",
+        "block: (conv3x3 bn relu | conv5x5 bn relu) +",
+        {"block": "conv3x3 bn relu | conv5x5 bn relu +"},
     ),
 ]

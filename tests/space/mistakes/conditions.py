@@ -91,4 +91,61 @@ MISTAKES = [
             "where": "act == relu => w <= 16",
         },
     ),
+    Mistake(
+        "7:8",
+        "unknown name 'wide2' in a condition; write 'wide@stage2'",
+        "where: wide@stage2 >= wide@stage1",
+        {
+            "stages": "{blocks: 2, width: wide, stride: [1, 2]}",
+            "grammar": {"wide": "8 | 16"},
+            "vary": {"wide": "stage"},
+            "where": "wide2 >= wide1",
+        },
+    ),
+    Mistake(
+        "7:8",
+        "unknown name 'stage2.wide' in a condition; write 'wide@stage2'",
+        "where: wide@stage2 >= wide@stage1",
+        {
+            "stages": "{blocks: 2, width: wide, stride: [1, 2]}",
+            "grammar": {"wide": "8 | 16"},
+            "vary": {"wide": "stage"},
+            "where": "stage2.wide >= stage1.wide",
+        },
+    ),
+    Mistake(
+        "7:20",
+        "found 'or' between alternatives; write 'act in (relu, silu)'",
+        "where: act in (relu, silu)",
+        {"block": "conv3x3 bn act +", "grammar": {"act": "relu | silu | gelu"}, "where": "act == relu or silu"},
+    ),
+    Mistake(
+        "7:20",
+        "found '|' between alternatives; write 'act in (relu, silu)'",
+        "where: act in (relu, silu)",
+        {"block": "conv3x3 bn act +", "grammar": {"act": "relu | silu | gelu"}, "where": "act == relu | silu"},
+    ),
+    Mistake(
+        "7:12",
+        "found 'is not'; write '!='",
+        "where: act != relu",
+        {"block": "conv3x3 bn act +", "grammar": {"act": "relu | silu | gelu"}, "where": "act is not relu"},
+    ),
+    Mistake(
+        "7:12",
+        "found '<>'; write '!='",
+        "where: act != relu",
+        {"block": "conv3x3 bn act +", "grammar": {"act": "relu | silu | gelu"}, "where": "act <> relu"},
+    ),
+    Mistake(
+        "7:11",
+        "found '|'; write 'divides'",
+        "where: 16 divides wide@stage2",
+        {
+            "stages": "{blocks: 2, width: wide, stride: [1, 2]}",
+            "grammar": {"wide": "8 | 16"},
+            "vary": {"wide": "stage"},
+            "where": "16 | wide@stage2",
+        },
+    ),
 ]

@@ -157,4 +157,10 @@ MISTAKES = [
         "stages: {width: [8, 16, 32], blocks: 2}",
         {"stages": "{width: 8, 16, 32, blocks: 2}"},
     ),
+    Mistake(
+        "7:1",
+        "unknown key 'constraints' in a space",
+        "where: [width@stage2 >= width@stage1]",
+        {"constraints": "[width@stage2 >= width@stage1]"},
+    ),
 ]

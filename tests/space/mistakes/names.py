@@ -290,4 +290,7 @@ MISTAKES = [
         {"block": "conv3x3 norm_1 +", "grammar": {"norm": "bn"}},
     ),
     Mistake("5:8", "unknown name 'foo'; an op of your own is loaded by --import", "", {"block": "foo foo +"}),
+    Mistake(
+        "5:8", "'conv3*3': a kernel size is written conv3x3", "block: conv3x3 bn relu +", {"block": "conv3*3 bn relu +"}
+    ),
 ]

@@ -270,4 +270,28 @@ MISTAKES = [
         "block: conv3x3 bn se(r=8) +",
         {"block": "conv3x3 bn se(r=12.5%) +"},
     ),
+    Mistake(
+        "5:17",
+        "'\u00b7' (U+00B7); the language writes '*'",
+        "block: conv1x1(4*w) bn relu conv3x3 bn +",
+        {"block": "conv1x1(4\u00b7w) bn relu conv3x3 bn +"},
+    ),
+    Mistake(
+        "5:18",
+        "'x' between numbers: a product is written *",
+        "block: conv1x1(4 * w) bn relu conv3x3 bn +",
+        {"block": "conv1x1(4 x w) bn relu conv3x3 bn +"},
+    ),
+    Mistake(
+        "5:16",
+        "unknown name 'make_divisible'; did you mean 'round(w/3, 8)'?",
+        "block: conv1x1(round(w/3, 8)) bn relu conv3x3 bn +",
+        {"block": "conv1x1(make_divisible(w/3, 8)) bn relu conv3x3 bn +"},
+    ),
+    Mistake(
+        "3:15",
+        "'1_024': a number is written in digits alone, 1024",
+        "stem: conv3x3(1024) bn relu",
+        {"stem": "conv3x3(1_024) bn relu"},
+    ),
 ]

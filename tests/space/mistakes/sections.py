@@ -161,4 +161,5 @@ MISTAKES = [
         "allow: share-ratio",
         ("vary", "vary: {attn: stage}\nallow: share_ratio"),
     ),
+    Mistake("2:10", "classes must be a whole number", "classes: 10", {"classes": "10,"}),
 ]

@@ -83,4 +83,10 @@ MISTAKES = [
         "block: conv3x3 bn + | zero +",
         {"block": "conv3x3 bn + | scale(0) +", "stages": "{blocks: 2, width: [16, 32], stride: [1, 2]}"},
     ),
+    Mistake(
+        "5:20",
+        "stage 1: the merge '+' needs equal shapes: the branch has 8x1x1, the shortcut 8x16x16; the layer at 5:16",
+        "",
+        {"block": "conv3x3 gap +"},
+    ),
 ]

@@ -113,4 +113,33 @@ MISTAKES = [
         "stages: {blocks: depth, width: [16, 32, 64], stride: [1, 2, 2]}",
         ("stages", "stages: {blocks: depth, width: [16, 32, 64], stride: [1, 2, 2]"),
     ),
+    Mistake(
+        "4:16",
+        "not YAML: no blank after ':'",
+        "stages: {blocks: 2, width: [8, 16], stride: [1, 2]}",
+        {"stages": "{blocks:2, width:[8, 16], stride:[1, 2]}"},
+    ),
+    Mistake(
+        "4:9",
+        "not YAML: the sign '\uff5b'; YAML uses '{'",
+        "stages: {blocks: 2, width: [8, 16], stride: [1, 2]}",
+        {"stages": "\uff5bblocks: 2\uff0c width: [8, 16], stride: [1, 2]\uff5d"},
+    ),
+    Mistake(
+        "9:6",
+        "not YAML: '\uff1a' after a key; write 'key: expression'",
+        "block: conv1x1(w*ratio) norm act conv3x3(w*ratio) norm act conv1x1 norm attn + act",
+        ("block: conv1x1", "block\uff1aconv1x1"),
+    ),
+    Mistake("7:18", "not YAML: '>' at the start of a value", "limits: {params: '> 1k'}", {"limits": "{params: > 1k}"}),
+    Mistake(
+        "7:23", "'000' means different things", "limits: {params: <= 2000000}", {"limits": "{params: <= 2,000,000}"}
+    ),
+    Mistake(
+        "7:14",
+        "not YAML: a second ':' in one line; quote the text",
+        "about: 'my net: the best'",
+        {"about": "my net: the best"},
+    ),
+    Mistake("14:8", "not YAML: '=' after a key", "  norm: bn", ("  norm: bn\n", "  norm = bn\n")),
 ]

@@ -142,38 +142,12 @@ def _short(found: str) -> str:
     return repr(found if len(found) <= 60 else f"{found[:57]}...")
 
 
-def split_sizes(scan: Scan) -> Iterator[Finding]:
-    """conv 3x3 and 3x3 conv."""
-    for index, lexeme in enumerate(scan.lexemes):
-        after = scan.at(index + 2 if scan.at(index + 1).text == "-" else index + 1)
-        pair = (lexeme.text, after.text)
-        size = next((text for text in pair if re.fullmatch(r"\d{1,2}x\d{1,2}", text)), "")
-        name = next((text for text in pair if base_layer(text) in ("conv", "dwconv", "maxpool", "avgpool")), "")
-        if size and name and not any(map(str.isdigit, name.replace("2d", ""))) and lexeme.kind == after.kind == "name":
-            new = f"{base_layer(name)}{size}"
-            message = f"'{lexeme.text} {after.text}': the kernel size is part of the name, {new}"
-            yield Finding(lexeme.start, message, (Edit(lexeme.start, after.end, new),))
-
-
-def kernel_choices(scan: Scan) -> Iterator[Finding]:
-    """conv(3|5), conv{3,5}, conv[3x3, 5x5] and conv(3|5)x(3|5)."""
-    sizes_of = r"\d+(?:x\d+)?(?:\s*[,|/]\s*\d+(?:x\d+)?)+"
-    pattern = rf"\b((?:dw_?)?conv(?:2d)?_?)[\[({{]\s*({sizes_of})\s*[\])}}](?:x[\[({{][^\])}}]*[\])}}])?"
-    for match in re.finditer(pattern, scan.text, re.IGNORECASE):
-        sizes = [part.split("x")[0] for part in re.split(r"\s*[,|/]\s*", match[2])]
-        base = base_layer(match[1])
-        if base and all(int(size) <= 11 and int(size) % 2 for size in sizes):
-            new = f"({' | '.join(f'{base}{size}x{size}' for size in sizes)})"
-            message = f"{match[0]!r}: kernel sizes as a choice are written {new}"
-            yield Finding(match.start(), message, (Edit(match.start(), match.end(), new),))
-
-
 # Structure: calls that stand for choices, repetitions, sequences and merges
 
 
 def _structure(scan: Scan, word: str, arguments: list[str]) -> str | None:
     values = positional_parts(arguments)
-    if values and re.fullmatch(r"[\"'].*[\"']", values[0]) and len(values) > 1:
+    if len(values) > 1 and re.fullmatch(r"[\"'].*[\"']", values[0]) and not _is_quoted_option(word, values[1]):
         values = values[1:]  # the name of the choice, as in Optuna
     named = dict(part.split("=", 1) for part in arguments if re.match(r"\w+\s*=[^=]", part))
     named = {words.plain(key): value.strip() for key, value in named.items()}
@@ -206,6 +180,11 @@ def _structure(scan: Scan, word: str, arguments: list[str]) -> str | None:
     if word in ("int", "trunc") and len(listed) == 1 and scan.home != "layers":
         return f"floor({listed[0]})"
     return None
+
+
+def _is_quoted_option(word: str, second: str) -> bool:
+    """Whether a quoted first value of a call is an option, as in Categorical('relu', 'silu'), not the choice's name."""
+    return word in words.CHOICES and second[:1] not in ("[", "(", "{")
 
 
 def _joined_paths(word: str, values: list[str]) -> str | None:
@@ -275,6 +254,8 @@ def _value(scan: Scan, index: int, end: int, word: str, arguments: list[str], ca
     name = lexeme.text
     if called and word in ("int", "trunc") and len(arguments) == 1:
         new = f"floor({arguments[0]})"
+    elif called and word in words.ROUNDED and 1 <= len(arguments) <= 2:
+        new = f"round({arguments[0]}, {arguments[1].split('=')[-1].strip() if len(arguments) == 2 else 8})"
     elif called:
         return None
     else:

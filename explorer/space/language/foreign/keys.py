@@ -27,8 +27,8 @@ _SPACE = {
     "grammar": "rules choices ops definitions define defs productions options variables searchspace parameters params"
     " hyperparameters knobs let macros alternatives symbols space vars hparams",
     "vary": "varies scope scopes vary_by per sharing share variation granularity",
-    "where": "conditions condition require requires subjectto suchthat forbid",
-    "limits": "limit constraints constraint budget budgets bounds maximum restrictions caps",
+    "where": "conditions condition require requires subjectto suchthat forbid constraints constraint restrictions",
+    "limits": "limit budget budgets bounds maximum caps",
 }
 _STAGES = {
     "blocks": "depth depths numblocks nblocks layers numlayers n repeats repeat stageblocks numrepeats nlayers layer"

@@ -174,6 +174,9 @@ def products(scan: Scan) -> Iterator[Finding]:
                 new = str(Fraction(lexeme.text) * _SUFFIXES[after.text])
                 message = f"'{lexeme.text}{after.text}': a number is written in digits, {new}"
                 yield Finding(lexeme.start, message, (Edit(lexeme.start, after.end, new),))
+        elif lexeme.text in ("x", "X") and _is_factor(scan, index):
+            message = f"{lexeme.text!r} between numbers: a product is written *"
+            yield Finding(lexeme.start, message, (Edit(lexeme.start, lexeme.end, "*"),))
         elif lexeme.text == "^" and after.kind in ("number", "name") and is_value and scan.at(index - 1).text != ")":
             message = f"'^': a power is written {scan.at(index - 1).text}**{after.text}"
             yield Finding(lexeme.start, message, (Edit(lexeme.start, lexeme.end, "**"),))
@@ -183,6 +186,13 @@ def products(scan: Scan) -> Iterator[Finding]:
             new = f"0.{after.text}"
             message = f"'.{after.text}': a number begins with a digit, {new}"
             yield Finding(lexeme.start, message, (Edit(lexeme.start, after.end, new),))
+
+
+def _is_factor(scan: Scan, index: int) -> bool:
+    """Whether a name is between two numbers of an argument, as in conv1x1(4 x w)."""
+    beside = (scan.at(index - 1), scan.at(index + 1))
+    are_numbers = all(each.kind == "number" or each.text in VARIABLES or each.text in scan.rules for each in beside)
+    return are_numbers and scan.in_arguments(index)
 
 
 def _ends_number(scan: Scan, index: int) -> bool:
@@ -199,6 +209,10 @@ def thousands(scan: Scan) -> Iterator[Finding]:
         new = f"0.{decimal[1]}"
         message = f"{decimal[0]!r}: a number has a decimal point, {new}"
         yield Finding(decimal.start(), message, (Edit(decimal.start(), decimal.end(), new),))
+    for match in re.finditer(r"(?<=\()\s*(\d{1,3}(?:_\d{3})+)(?=\s*[,)])", scan.text):
+        new = match[1].replace("_", "")
+        message = f"{match[1]!r}: a number is written in digits alone, {new}"
+        yield Finding(match.start(1), message, (Edit(match.start(1), match.end(1), new),))
     if match := re.fullmatch(r"\s*(\d,\d{3}|\d{1,3}(?:[_']\d{3})+)\s*", scan.text):
         new = re.sub(r"\D", "", match[1])
         yield Finding(0, f"{match[1]!r}: a number is written in digits alone, {new}", (Edit(0, len(scan.text), new),))

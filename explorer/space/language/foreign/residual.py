@@ -242,6 +242,25 @@ def one_choice(text: str, rules: Container[str]) -> str:
     return " ".join([*before[:-1], choice, *others[-1][1:]])
 
 
+def one_end(text: str, rules: Container[str]) -> str:
+    """Return ``(conv3x3 bn | conv5x5 bn) +`` for ``conv3x3 bn | conv5x5 bn +``; "" for any other text.
+
+    Only the last alternative has a merge, and each has a convolution.
+    """
+    scan = Scan(text, "layers", rules)
+    merges = [k for k, lexeme in enumerate(scan.lexemes) if lexeme.text in ("+", "cat", "gate", "sum")]
+    bars = [k for k, lexeme in enumerate(scan.lexemes) if lexeme.text == "|"]
+    at_top = all(scan.outer[k] < 0 for k in (*merges, *bars))
+    if len(merges) != 1 or not bars or not at_top or scan.at(merges[0]).text != "+" or merges[0] < bars[-1]:
+        return ""
+    merge = scan.at(merges[0])
+    row = text[: merge.start].strip()
+    parts = scan.parts(0, merges[0] - 1, ("|",))
+    if not all(any(role(word, rules) == "conv" for word in part.split()) for part in parts):
+        return ""
+    return f"({row}) {text[merge.start :].strip()}"
+
+
 def _one_of_two(scan: Scan, first: int, second: int, rules: Container[str]) -> Edit:
     """Return the edit that ends a unit after a merge and its activations, or leaves the merge out.
 

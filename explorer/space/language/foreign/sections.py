@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from explorer.errors import Edit
 from explorer.space.language.foreign.words import NUMBERS, plain
 from explorer.space.language.yaml import Entry, Mapping, Scalar, Sequence
 
@@ -61,10 +62,32 @@ def classes(entry: Entry) -> str:
     if text.lower() in _NUMBERS:
         return _NUMBERS[text.lower()]
     if found := re.fullmatch(
-        r"\s*(\d{1,3}(?:[,_' ]?\d{3})*|\d+)(?:\.0+)?(k?)\s*(?:classes|labels|categories)?\s*", text
+        r"\s*(\d{1,3}(?:[,_' ]?\d{3})*|\d+)(?:\.0+)?(k?)\s*(?:classes|labels|categories)?\s*[,;.]?\s*", text
     ):
         return str(int(re.sub(r"\D", "", found[1])) * (1000 if found[2] else 1))
     return str(len(texts)) if len(texts) > 1 and not all(t.isdigit() for t in texts) else ""
+
+
+def rules(entry: Entry, text: str) -> tuple[Edit, ...]:
+    """Return the edits of rules that are written ``act = relu | silu``, ``act -> relu | silu`` or as a list.
+
+    Args:
+        entry: The section, which is no mapping.
+        text: The text of the file.
+    """
+    edits = []
+    at = text.rfind("\n", 0, entry.span[0]) + 1
+    for line in text[at : entry.span[1]].rstrip().split("\n"):
+        found = re.match(r"(?:grammar:)?\s*((?:- )?[A-Za-z][\w-]*\s*(?:::?=|=>|->|=|→|:)\s*)\S", line)
+        if found is None:
+            return ()
+        name = re.match(r"(?:- )?([\w-]+)", found[1])
+        assert name is not None
+        if line.startswith("grammar:"):
+            return (Edit(at + found.start(1), at + len(line), f"{{{name[1]}: {line[found.end(1) :].strip()}}}"),)
+        edits.append(Edit(at + found.start(1), at + found.end(1), f"{name[1]}: "))
+        at += len(line) + 1
+    return tuple(edits)
 
 
 def stages(entry: Entry, text: str) -> str:

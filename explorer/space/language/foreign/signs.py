@@ -6,6 +6,7 @@ Each detector is a function of a ``Scan`` that yields findings.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 from explorer.errors import Edit
@@ -15,7 +16,7 @@ from explorer.space.language.names import VARIABLES, is_known
 _ARROWS = ("->", "=>", ">>", "|>", "→", "⇒", ">", "&", "&&", "–", "—", "·", "•", "⟶", "…")
 _THEN = ("then", "and", "before", "andthen", "either", "followed", "by")
 _OR = ("or", "||", "xor", "OR", "Or", "vs", "∨", "¦", "│")
-_QUOTES = "'\"`“”‘’«»"
+_QUOTES = "'\"`“”„‘’‚«»"
 _PLAIN_SIGNS = {"⊕": "+", "＋": "+", "×": "*", "✕": "*", "⋅": "*", "∗": "*", "÷": "/", "−": "-", "½": "1/2", "¼": "1/4"}
 _PLAIN_SIGNS |= {
     "∣": "|",
@@ -42,6 +43,34 @@ def plain_signs(scan: Scan) -> Iterator[Finding]:
                 word = f"{size[0]}x{after[0]}"
                 edit = Edit(lexeme.start - len(size[0]), lexeme.end + after.end(), word)
             yield Finding(lexeme.start, f"the sign {lexeme.text!r}; the language writes {new!r}", (edit,))
+
+
+_SUPERSCRIPTS = {"²": "**2", "³": "**3"}
+# Letters of other alphabets that look like those of ASCII.
+_LOOK_ALIKE = str.maketrans("авсеікмнорѕтухАВСЕІКМНОРЅТУХαικνορυχ", "abceikmhopstyxABCEIKMHOPSTYXaiknopux")
+
+
+def foreign_letters(scan: Scan) -> Iterator[Finding]:
+    """Letters and digits outside of ASCII that look like those of ASCII, signs of their width, and invisible ones."""
+    edits = []
+    for at, sign in enumerate(scan.text):
+        if sign.isascii() or sign.isspace() or sign in _PLAIN_SIGNS or sign in _QUOTES:
+            continue
+        if sign == "·" and scan.text[at - 1 : at].isalnum() and scan.text[at + 1 : at + 2].isalnum():
+            new = "*"
+        elif unicodedata.category(sign) == "Cf":
+            new = ""
+        else:
+            new = _SUPERSCRIPTS.get(sign) or unicodedata.normalize("NFKC", sign).translate(_LOOK_ALIKE)
+        if new.isascii() and not (new == "..." and scan.text.strip() != sign):
+            edits.append(Edit(at, at + 1, new))
+    if edits:
+        first = edits[0]
+        sign = scan.text[first.start]
+        written = repr(first.text) if first.text else "nothing"
+        name = repr(sign) if first.text else "an invisible sign"
+        message = f"{name} (U+{ord(sign):04X}); the language writes {written}"
+        yield Finding(first.start, message, tuple(edits))
 
 
 def comments(scan: Scan) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator
 from typing import NamedTuple
 
-from explorer.space.language.foreign import calls, numbers, residual, signs
+from explorer.space.language.foreign import calls, kernels, numbers, residual, signs
 from explorer.space.language.foreign.scan import Finding, Scan
 from explorer.space.language.source_text import applied
 
@@ -16,6 +16,7 @@ Detector = Callable[[Scan], Iterator[Finding]]
 # In each round the first of these that finds something is applied. Those before others make a text that they can read.
 DETECTORS: tuple[Detector, ...] = (
     signs.plain_signs,
+    signs.foreign_letters,
     signs.comments,
     signs.resolvers,
     signs.references,
@@ -24,8 +25,8 @@ DETECTORS: tuple[Detector, ...] = (
     residual.idle_blocks,
     residual.zero_ops,
     numbers.thousands,
-    calls.split_sizes,
-    calls.kernel_choices,
+    kernels.split_sizes,
+    kernels.kernel_choices,
     calls.calls,
     calls.arguments,
     numbers.joined_numbers,

@@ -88,6 +88,7 @@ _LAYERS = {
     "pos_embed": "posembed positionembedding positionalembedding positionalencoding posenc",
     "token_mix": "tokenmix tokenmixing tokenmixer spatialmlp",
     "zero": "zero zeroize zeros zeroop",
+    "zeropad": "zeropad2d zeropadding zeropadding2d",
     "subsample": "subsample zeropad pad zeropadshortcut lambdalayer optiona",
     "none": "none skip skipconnect skipconnection noop nop identity nothing empty passthrough null identitymapping",
     "+": "add plus sum residualadd elementwiseadd eltwise addition skipadd merge addlayer",
@@ -218,6 +219,7 @@ RESIDUALS = word_set("residual resblock skip skipconnection shortcut residualcon
 SUMS = word_set("add residualadd addinput addition")
 PARALLELS = word_set("parallel branch branches multibranch parallelbranches paths multipath")
 REPEATS = word_set("repeat rep times stackn replicate repeatn")
+ROUNDED = word_set("makedivisible roundchannels roundfilters roundwidth")
 OPTIONALS = word_set("optional maybe opt bernoulli")
 
 
