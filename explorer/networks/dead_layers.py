@@ -94,7 +94,10 @@ def _live_inside(op: Op, x: TensorShape) -> tuple[Op, ...]:
     """Return the ops in place of an op without the dead layers that it holds."""
     if isinstance(op, Fork):
         return live_paths(op, [live_ops(path, x) for path in op.paths], op.outputs(x))
-    return with_taps(_LiveTaps().row(op.ops, x, (-math.inf, math.inf))[0]) if isinstance(op, Tapped) else (op,)
+    if not isinstance(op, Tapped):
+        return (op,)
+    live = with_taps(_LiveTaps().row(op.ops, x, (-math.inf, math.inf))[0])
+    return live if live == (op,) else live_ops(live, x)  # a tap that nothing reads any more held other dead layers
 
 
 def live_paths(fork: Fork, paths: list[tuple[Op, ...]], shapes: list[TensorShape]) -> tuple[Op, ...]:
@@ -137,22 +140,28 @@ class _LiveTaps:
             before = x
             x = op.output_shape(before)
             if isinstance(op, Fork):
-                rows = [self.row(path, before, bounds) for path in op.paths]
-                shapes, values = [shape for _, shape, _ in rows], [each for _, _, each in rows]
-                paths = [self._zero_or(path, shape, each) for path, shape, each in rows]
-                live += live_paths(op, paths, shapes)
-                bounds = op.joined_values(values)
-                continue
-            if isinstance(op, Tap):
-                self.bounds[op.number] = bounds
-            bounds = self.bounds[op.number] if isinstance(op, From) else op.values(*bounds)
-            live.append(op)
+                paths, shapes, values = zip(*(self.row(path, before, bounds) for path in op.paths))
+                live += live_paths(op, list(paths), list(shapes))
+                bounds = op.joined_values(list(values))
+            else:
+                if isinstance(op, Tap):
+                    self.bounds[op.number] = bounds
+                bounds = self.bounds[op.number] if isinstance(op, From) else op.values(*bounds)
+                live.append(op)
+            if bounds == (0, 0):
+                live = _zero_after_taps(live, x)
+        if not live and bounds == (0, 0):
+            live = _zero_after_taps(live, x)
         return tuple(live), x, bounds
 
-    def _zero_or(self, path: tuple[Op, ...], y: TensorShape, bounds: _Bounds) -> tuple[Op, ...]:
-        """Return a path, or ``Zero`` if it puts out zeros and later ops read no tensor of it."""
-        has_taps = any(isinstance(op, Tap) for op in leaves(path))
-        return path if has_taps or bounds != (0, 0) else (Zero(receptive_of(path)[1], *y),)
+
+def _zero_after_taps(live: list[Op], y: TensorShape) -> list[Op]:
+    """Return the ops of a row that puts out zeros with one ``Zero`` in place of those after its last tap."""
+    end = len(live)
+    while end and not any(isinstance(op, Tap) for op in leaves((live[end - 1],))):
+        end -= 1
+    ends_with_tap = 0 < end == len(live)
+    return live if ends_with_tap else [*live[:end], Zero(receptive_of(live[end:])[1], *y)]
 
 
 def is_zero(live: tuple[Op, ...]) -> bool:

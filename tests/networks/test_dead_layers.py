@@ -61,6 +61,18 @@ SAME_NETWORK = {
         {"block": '"tap(a) conv5x5 tap(b) relu zero sum(identity, from(a) conv3x3, from(b) scale(0)) + relu"'},
         {"block": "conv3x3 + relu"},
     ),
+    "dead layers after a tap that only dead layers read": (
+        {"block": '"cat(zero tap(a) conv1x1(4), conv1x1(4)) sum(conv3x3, from(a)) +"'},
+        {"block": '"cat(zero(out=4), conv1x1(4)) conv3x3 +"'},
+    ),
+    "a product with zeros that reads a tap": (
+        {"block": '"sum(tap(a) in_ product(from(a), scale(0)), tanh) conv3x3 +"'},
+        {"block": '"tanh conv3x3 +"'},
+    ),
+    "dead layers after a tap that others read": (
+        {"block": '"sum(conv5x5 tap(a) conv1x1 zero, from(a) conv3x3) sum(from(a), conv3x3) +"'},
+        {"block": '"sum(conv5x5 tap(a) zero, from(a) conv3x3) sum(from(a), conv3x3) +"'},
+    ),
     "zeros in a concatenation with taps": (
         {"block": '"tap(a) conv1x1(4) tap(b) relu cat(from(b), conv3x3(4) zero(out=4)) sum(conv3x3, from(a)) +"'},
         {"block": '"tap(a) conv1x1(4) cat(identity, zero(out=4)) sum(conv3x3, from(a)) +"'},

@@ -36,6 +36,7 @@ from explorer.space.grammar import (
     reachable,
     walk,
 )
+from explorer.space.lint.blocks import CHECKS as BLOCK_CHECKS
 from explorer.space.lint.conditions import MAX_SHOWN, place_of, unused_alternatives, without_effect
 from explorer.space.lint.expressions import CHECKS as EXPRESSION_CHECKS
 from explorer.space.lint.expressions import Found
@@ -118,6 +119,7 @@ class _Finder:
             "default-identity": self.default_identity,
             "layers-after-merge": self.layers_after_merge,
             **{name: partial(check, grammar) for name, check in EXPRESSION_CHECKS.items()},
+            **{name: partial(check, grammar, lambda: self.sample.examples) for name, check in BLOCK_CHECKS.items()},
             "default-stride": self.default_stride,
             "share-ratio": self.share_ratios,
             "condition-without-effect": lambda: self.of_conditions(without_effect),
