@@ -149,11 +149,16 @@ class CandidatePool:
     def worth_training(self, rows: Rows) -> NDArray[np.bool_]:
         """Return whether the output depends on the input, and the limits are satisfied, measured ones as expected.
 
-        During a proposal with a ``required`` level a network also has to have this level, and may ignore its input.
+        During a proposal with a ``required`` level a network also has to have this level. If the output of all rows
+        with it is independent of the input, they are kept: some levels occur in such networks only.
         """
-        facts, level = self.table.facts, self.required
+        facts = self.table.facts
         kept = np.asarray(facts.of("refusal", rows) == REFUSALS.index(""))
-        kept &= facts.of("is_cut", rows) == 0 if level is None else self.table.has_level(level, rows)
+        if self.required is not None:
+            kept &= self.table.has_level(self.required, rows)
+        connected = kept & (facts.of("is_cut", rows) == 0)
+        if self.required is None or connected.any():
+            kept = connected
         may_satisfy = self.candidates.may_satisfy_limits
         if may_satisfy is not None:
             places = np.flatnonzero(kept)

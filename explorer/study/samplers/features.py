@@ -11,12 +11,15 @@ from explorer.analysis.expected_hypervolume import Array
 from explorer.study.samplers.gaussian_process import Features
 from explorer.study.samplers.network_table import ABSENT, NetworkTable, Rows
 
+MAX_CORRELATION = 0.99  # of two numbers over the networks; above, one of them is left out
+
 
 class FeatureMap:
     """Encodes networks as features, standardised over the networks it is made from.
 
     Numbers (costs of the network and of its stages) become logarithms if none is negative. Numbers that are equal for
-    all networks are left out.
+    all networks are left out, and those that are nearly a linear function of another one. Often the cost of a stage is
+    such a function of the network's cost; a quantity with many copies would dominate the distances of networks.
 
     Args:
         table: The networks.
@@ -26,7 +29,14 @@ class FeatureMap:
     def __init__(self, table: NetworkTable, rows: Rows):
         self._table = table
         columns = [_Column(name, table.numbers.of(name, rows)) for name in table.numbers.names()]
-        self._columns = [column for column in columns if column.spread > 1e-9]
+        self._columns: list[_Column] = []
+        kept: list[Array] = []
+        for column in columns:  # sorted by name: the cost of a network comes before those of its stages
+            if column.spread > 1e-9:
+                encoded = column.encode(table.numbers.of(column.name, rows))
+                if all(abs(encoded @ other) <= MAX_CORRELATION * len(rows) for other in kept):
+                    self._columns.append(column)
+                    kept.append(encoded)
         self._codes = []
         for name in table.choices.names():
             if (table.choices.of(name, rows) != ABSENT).any():

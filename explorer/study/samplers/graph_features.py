@@ -22,29 +22,37 @@ class _Flow(NamedTuple):
     Attributes:
         paths: The number of paths from the block's input that are not zero.
         shortest: Conv and linear layers on the shortest of them.
+        total: Conv and linear layers on each of them, summed.
+        identities: The number of those without a counted layer.
+        pooled: The number of those with a pooling layer.
         layers: The layers on them: number in the block -> kind.
     """
 
     paths: int
     shortest: int
+    total: int
+    identities: int
+    pooled: int
     layers: Mapping[int, str]
 
 
+SUMS = ("paths", "shortest_path", "path_layers", "identity_paths", "pooled_paths", "cut_blocks")
 COUNTED = ("conv", "linear", "attention", "pool")  # roles; norms and activations go with convs
-NOTHING = _Flow(0, 0, {})
+INPUT, NOTHING = _Flow(1, 0, 0, 1, 0, {}), _Flow(0, 0, 0, 0, 0, {})
 
 
 def graph_numbers(architecture: Architecture) -> dict[str, float]:
     """Return the numbers of paths and of layers that connect the input of each block with its output.
 
-    These are ``paths`` and ``shortest_path``, summed over the blocks, ``cut_blocks``, the number of blocks without a
-    path, and ``live KIND``, the number of live layers. The output of a network with a cut block does not depend on its
-    input.
+    These are sums over the blocks: ``paths``; ``shortest_path``, the weight layers on the shortest path, and
+    ``path_layers``, those on each path; ``identity_paths``, paths without layers, and ``pooled_paths``, those with a
+    pooling layer; ``cut_blocks``, blocks without a path; ``live KIND``, live layers. The output of a network with a cut
+    block does not depend on its input.
 
     A layer of a block is live if the input reaches it and its output reaches the end of the branch or the shortcut. A
     layer on an edge of a cell that leads nowhere is not, though it has its cost.
     """
-    totals: Counter[str] = Counter(paths=0, shortest_path=0, cut_blocks=0)
+    totals: Counter[str] = Counter(dict.fromkeys(SUMS, 0))
     for segment in architecture.segments:
         if isinstance(segment, PlacedBlock):
             totals.update(block_numbers(segment.block))
@@ -66,6 +74,9 @@ def _count(block: Block) -> Mapping[str, int]:
     return {
         "paths": sum(flow.paths for flow in arriving),
         "shortest_path": min((flow.shortest for flow in arriving), default=0),
+        "path_layers": sum(flow.total for flow in arriving),
+        "identity_paths": sum(flow.identities for flow in arriving),
+        "pooled_paths": sum(flow.pooled for flow in arriving),
         "cut_blocks": int(not arriving),
         **{f"live {kind}": number for kind, number in kinds.items()},
     }
@@ -78,17 +89,31 @@ def _flow(ops: Sequence[Op]) -> _Flow:
     def follow(op: Op, before: _Flow) -> _Flow:
         if not before.paths or makes_zeros(op):
             return NOTHING
-        own = {next(places): _kind(op)} if op.role in COUNTED else {}
-        return _Flow(before.paths, before.shortest + depth_of(op), {**before.layers, **own})
+        if op.role not in COUNTED:
+            return before
+        return _Flow(
+            paths=before.paths,
+            shortest=before.shortest + depth_of(op),
+            total=before.total + before.paths * depth_of(op),
+            identities=0,
+            pooled=before.paths if op.role == "pool" else before.pooled,
+            layers={**before.layers, next(places): _kind(op)},
+        )
 
     def join(fork: Any, flows: list[_Flow]) -> _Flow:
         arriving = [flow for flow in flows if flow.paths]
         if not arriving:
             return NOTHING
-        layers = {place: kind for flow in arriving for place, kind in flow.layers.items()}
-        return _Flow(sum(flow.paths for flow in arriving), min(flow.shortest for flow in arriving), layers)
+        return _Flow(
+            paths=sum(flow.paths for flow in arriving),
+            shortest=min(flow.shortest for flow in arriving),
+            total=sum(flow.total for flow in arriving),
+            identities=sum(flow.identities for flow in arriving),
+            pooled=sum(flow.pooled for flow in arriving),
+            layers={place: kind for flow in arriving for place, kind in flow.layers.items()},
+        )
 
-    return fold(ops, _Flow(1, 0, {}), follow, join)
+    return fold(ops, INPUT, follow, join)
 
 
 def _kind(op: Op) -> str:

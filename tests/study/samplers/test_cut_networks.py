@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from explorer.space.levels import levels_of
 from explorer.space.search_space import parse_space
 from explorer.study.candidates import Candidates
 from explorer.study.samplers.candidate_pool import CandidatePool
@@ -43,3 +45,15 @@ def test_a_sampler_trains_networks_that_ignore_their_input_last(sampler):
     trained = [trial.digest for trial in study.trials() if trial.same_as is None and trial.state == "complete"]
     assert set(trained) == digests
     assert not cut & set(trained[: len(digests) - len(cut)])
+
+
+def test_a_level_is_covered_by_a_network_that_uses_its_input():
+    """Networks that ignore their input are kept for a required level only if all networks with it ignore theirs."""
+    space = parse_space(CELL, "cell.yaml")
+    pool = CandidatePool(Candidates(space, {}, ()), 0)
+    rows = pool.rows(space)
+    is_cut = pool.table.facts.of("is_cut", rows).astype(bool)
+    for level in levels_of(space):
+        pool.required = level
+        kept, having = pool.worth_training(rows), pool.table.has_level(level, rows)
+        assert kept.any() and np.array_equal(kept, having if level.option == "zero" else having & ~is_cut)

@@ -18,6 +18,7 @@ from explorer.study.samplers.evolution import by_rank
 from explorer.study.samplers.features import FeatureMap
 from explorer.study.samplers.gaussian_process import Features, GaussianProcess
 from explorer.study.samplers.mutation import mutate, shuffled_neighbours
+from explorer.study.samplers.network_table import NetworkTable
 from explorer.study.search import run_search
 from tests.study.evaluations import good
 
@@ -73,6 +74,17 @@ def test_the_distance_of_choices_is_the_share_that_differs(space):
     rows = FeatureMap(pool.table, networks).encode(networks).choices
     half = [0.5 * float(((rows[0] - row) ** 2).sum()) for row in rows]
     assert half == pytest.approx([0.0, 2 / 4, 1 / 4])  # of depth, act, attn and ratio
+
+
+def test_a_number_that_repeats_another_is_left_out():
+    """Of numbers that are nearly linear functions of each other on the encoded axis, one is a feature."""
+    table, draw = NetworkTable(), np.random.default_rng(0)
+    for macs, act in np.exp(draw.standard_normal((60, 2))):
+        numbers = {"act": act, "macs": macs, "macs@stage1": 0.3 * macs, "same": 4.0, "sum": macs * act}
+        table.add(numbers, choices={}, costs={}, predicted={}, facts={})
+    features = FeatureMap(table, np.arange(60)).encode(np.arange(60)).numbers
+    logs = np.log([table.numbers.of(name, np.arange(60)) for name in ("act", "macs", "sum")]).T
+    assert np.allclose(features, (logs - logs.mean(axis=0)) / logs.std(axis=0))
 
 
 def test_posterior_intervals_are_calibrated():

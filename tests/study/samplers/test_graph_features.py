@@ -22,32 +22,45 @@ grammar:
 """
 
 
+NONE = {"cut_blocks": 0, "shortest_path": 0, "path_layers": 0, "pooled_paths": 0}
+
+
 @pytest.mark.parametrize(
     ("choices", "expected"),
     [
-        ("e01=conv3x3 bn, e12=zero, e02=identity", {"paths": 4, "shortest_path": 0, "cut_blocks": 0}),
+        ("e01=conv3x3 bn, e12=zero, e02=identity", {"paths": 4, "identity_paths": 4}),
         (
             "e01=zero, e12=conv3x3 bn, e02=conv1x1 bn",
-            {"paths": 4, "shortest_path": 0, "cut_blocks": 0, "live conv1x1": 2},
+            {"paths": 4, "identity_paths": 2, "path_layers": 2, "live conv1x1": 2},
         ),
         (
             "e01=conv3x3 bn, e12=avgpool3x3, e02=conv1x1 bn",
             {
                 "paths": 6,
-                "shortest_path": 0,
-                "cut_blocks": 0,
+                "identity_paths": 2,
+                "path_layers": 4,
+                "pooled_paths": 2,
                 "live conv1x1": 2,
                 "live conv3x3": 2,
                 "live avgpool3x3": 2,
             },
         ),
-        ("e01=identity, e12=identity, e02=identity", {"paths": 6, "shortest_path": 0, "cut_blocks": 0}),
+        ("e01=identity, e12=identity, e02=identity", {"paths": 6, "identity_paths": 6}),
     ],
 )
 def test_layers_that_lead_nowhere_are_not_counted(choices, expected):
     """Of a cell in two blocks with identity shortcuts, the paths that are not zero and the layers on them count."""
     space = parse_space(CELL, "cell.yaml")
-    assert graph_numbers(space.architecture(space.derivation(choices))) == expected
+    assert graph_numbers(space.architecture(space.derivation(choices))) == NONE | expected
+
+
+def test_the_layers_of_each_path_count_behind_a_fork():
+    """A conv behind two paths is on both, and a path with a conv is no identity."""
+    text = "name: n\ninput: 3x8x8\nclasses: 10\nstem: conv3x3(8)\nstages: {blocks: 1, width: 8}\nhead: gap fc\n"
+    text += "block: sum(conv3x3 conv3x3, avgpool3x3) conv1x1 +\nshortcut: {same: none, changed: none}\n"
+    found = graph_numbers(parse_space(text, "forked.yaml").architecture(0))
+    assert (found["paths"], found["path_layers"], found["shortest_path"]) == (2, 4, 1)
+    assert (found["identity_paths"], found["pooled_paths"]) == (0, 1)
 
 
 def test_the_shortest_path_of_plain_blocks_has_all_their_weight_layers():
@@ -55,7 +68,8 @@ def test_the_shortest_path_of_plain_blocks_has_all_their_weight_layers():
     text = "name: n\ninput: 3x8x8\nclasses: 10\nstem: conv3x3(8)\nstages: {blocks: 2, width: 8}\nhead: gap fc\n"
     text += "block: conv3x3 conv3x3 +\n"
     plain = parse_space(text + "shortcut: {same: none, changed: none}\n", "plain.yaml").architecture(0)
-    assert graph_numbers(plain) == {"paths": 2, "shortest_path": 4, "cut_blocks": 0, "live conv3x3": 4}
+    found = {"paths": 2, "shortest_path": 4, "path_layers": 4, "identity_paths": 0, "live conv3x3": 4}
+    assert graph_numbers(plain) == NONE | found
     assert graph_numbers(parse_space(text, "residual.yaml").architecture(0))["shortest_path"] == 0
 
 
