@@ -57,7 +57,12 @@ def test_a_command_that_prints_json_imports_no_tables():
 
 
 def test_the_commands_that_export_import_no_database():
-    """An export of a network that is not a trial imports sqlalchemy in none of the modules of its command."""
-    check = "import explorer.cli.sharing, explorer.export.package, sys; print('sqlalchemy' in sys.modules)"
+    """The modules of an export, and its note on untrained weights, import no sqlalchemy for a network of a space."""
+    check = (
+        "import explorer.export.package, sys; from explorer.cli import sharing\n"
+        "found = sharing.find_architecture('preact_variants.yaml#0', 'sqlite:///absent.db')\n"
+        "sharing._note_untrained(found, sharing.Request(frozenset(), (), None, None, False), 'sqlite:///absent.db')\n"
+        "print('sqlalchemy' in sys.modules)"
+    )
     child = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert child.stdout.strip() == "False"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +12,7 @@ from explorer.cli.address import find_architecture
 from explorer.cli.amounts import Whole
 from explorer.cli.measuring import Listed
 from explorer.cli.options import as_json, data_dir, input_override, input_shape, print_json, print_table, storage
+from explorer.cli.progress import show_progress
 from explorer.errors import ExplorerError
 from explorer.space.search_space import SearchSpace
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:  # the functions import them when they are called
     from explorer.analysis.ranking import Correlation
     from explorer.scoring.parallel import Scored
     from explorer.store import Study
-
-LINE_SECONDS = 10.0  # between two lines of progress where standard error is no terminal
 
 
 class ScoreAll(Protocol):
@@ -94,7 +92,7 @@ def scores(
 
     def score(wanted: Sequence[Scored]) -> Iterator[dict[str, float | None]]:
         chosen = wanted if seed is None else [each._replace(seed=seed) for each in wanted]
-        return _with_progress(score_all(chosen, data=dataset, batch=batch or BATCH), len(chosen), as_json)
+        return _with_progress(score_all(chosen, data=dataset, batch=batch or BATCH), len(chosen))
 
     if study:
         if dataset is None and opened.fingerprint.get("recipe"):
@@ -211,23 +209,13 @@ def _explain_blanks(found: Iterable[Correlation]) -> None:
         )
 
 
-def _with_progress(
-    scored: Iterator[dict[str, float | None]], total: int, as_json: bool
-) -> Iterator[dict[str, float | None]]:
-    """Yield the scores and show the progress on standard error: a bar on a terminal, a line every 10 s elsewhere."""
-    from rich.console import Console
-    from rich.progress import track
-
-    err = Console(stderr=True)
-    if err.is_terminal:
-        yield from track(scored, "scoring", total=total, transient=True, console=err)
-        return
-    said = time.monotonic()
-    for number, each in enumerate(scored, 1):
-        if not as_json and time.monotonic() - said >= LINE_SECONDS:
-            click.echo(f"scored {number} of {total} networks", err=True)
-            said = time.monotonic()
-        yield each
+def _with_progress(scored: Iterator[dict[str, float | None]], total: int) -> Iterator[dict[str, float | None]]:
+    """Yield the scores and show the progress."""
+    with show_progress() as begin:
+        show = begin("scoring", "networks", total)
+        for number, each in enumerate(scored, 1):
+            show(number)
+            yield each
 
 
 def _format_value(value: float | None) -> str:

@@ -198,11 +198,11 @@ def _check(found: list[Addressed], places: list[Path], request: Request, overrid
 
 def _note_untrained(found: Addressed, request: Request, storage: str) -> None:
     """Print a note if the network is a trial of a study that has no trained weights, and none are given."""
-    from explorer.store import open_study
-    from explorer.study.recorded_training import is_trained
-
     if found.study is None or request.weights is not None:
         return
+    from explorer.store import open_study  # a network that is no trial needs no database
+    from explorer.study.recorded_training import is_trained
+
     if not is_trained(open_study(storage, found.study)):
         click.echo(
             f"{found.study}: a function evaluated its networks, so there are no trained weights: they are"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,7 +23,6 @@ from explorer.networks.ops import registry
 from explorer.networks.ops.activation import Activation
 from explorer.networks.ops.base import Op, TensorShape
 from explorer.networks.ops.norm import Norm
-from explorer.training.convolutions import replace_faulty_convolutions
 
 
 def _modules_of(kind: type[Op]) -> tuple[type[nn.Module], ...]:
@@ -58,21 +59,30 @@ class Passes:
         architecture: The network.
         sample: The input.
         has_gradients: Whether gradients are wanted; without them the forward pass is cheaper.
+
+    Attributes:
+        sample: The input.
+        network: The initialised network. A score that needs other weights replaces them while it computes.
+        modules: All modules of the network, in the order of ``network.modules()``, which takes long to find them.
     """
 
     def __init__(self, architecture: Architecture, sample: Batch, has_gradients: bool = True):
         self.sample = sample
-        self._architecture, self._has_gradients = architecture, has_gradients
-        self._kernel = torch.zeros(len(sample.images), len(sample.images), dtype=torch.float64)
-
-    def network(self) -> Network:
-        """Return a new initialised network, which the caller may change: batch norms use batch statistics."""
-        return initialised(self._architecture, self.sample.seed)
+        self._has_gradients = has_gradients
+        self.network = initialised(architecture, sample.seed)
+        self.modules = tuple(self.network.modules())
+        self._positive = torch.zeros(len(sample.images), len(sample.images), dtype=torch.float64)
+        self._units = 0
 
     @cached_property
+    def weighted(self) -> list[nn.Module]:
+        """The convolutions and linear layers: ``weight`` is not that of a norm or a position table."""
+        return [module for module in self.modules if isinstance(module, (_ConvNd, nn.Linear))]
+
+    @property
     def weights(self) -> list[Tensor]:
-        """The weights of convolutions and linear layers of the network of the passes."""
-        return weights_of(self._net)
+        """The weights of convolutions and linear layers."""
+        return [module.get_parameter("weight") for module in self.weighted]
 
     @cached_property
     def sign_kernel(self) -> Tensor | None:
@@ -81,7 +91,10 @@ class Passes:
         None for a network without activations.
         """
         _ = self._logits  # the forward pass counts them
-        return self._kernel if any(isinstance(module, ACTIVATIONS) for module in self._net.modules()) else None
+        if not any(isinstance(module, ACTIVATIONS) for module in self.modules):
+            return None
+        each = self._positive.diag()
+        return 2 * self._positive + self._units - each[:, None] - each[None, :]
 
     @cached_property
     def loss_gradients(self) -> list[Tensor | None]:
@@ -95,28 +108,27 @@ class Passes:
         return torch.autograd.grad(self._logits.sum(), self._images, retain_graph=True)[0]
 
     @cached_property
-    def _net(self) -> Network:
-        return channels_last(self.network())
-
-    @cached_property
     def _images(self) -> Tensor:
         return self.sample.images.clone().requires_grad_(self._has_gradients)
 
     @cached_property
     def _logits(self) -> Tensor:
-        activations = [module for module in self._net.modules() if isinstance(module, ACTIVATIONS)]
+        activations = [module for module in self.modules if isinstance(module, ACTIVATIONS)]
         hooks = [module.register_forward_pre_hook(self._count) for module in activations]
-        with torch.set_grad_enabled(self._has_gradients), replace_faulty_convolutions(self._net):
-            logits: Tensor = self._net(self._images)
+        with torch.set_grad_enabled(self._has_gradients):
+            logits: Tensor = self.network(self._images)
         for hook in hooks:
             hook.remove()
         return logits
 
     def _count(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Add the units that have the same sign in both images: both positive, or neither."""
-        positive = (inputs[0].detach() > 0).flatten(1).float()
-        both, each = (positive @ positive.T).double(), positive.sum(1, dtype=torch.float64)
-        self._kernel += 2 * both + positive.shape[1] - each[:, None] - each[None, :]
+        """Add the numbers of units that are positive in both images."""
+        x = inputs[0].detach()
+        if x.is_contiguous(memory_format=torch.channels_last):
+            x = x.permute(0, 2, 3, 1)  # in the order of the memory, which is then not copied
+        positive = (x > 0).flatten(1).float()
+        self._positive += positive @ positive.T  # exact: a float32 holds every whole number up to 2^24
+        self._units += positive.shape[1]
 
 
 def draw_batch(architecture: Architecture, data: Dataset | None, size: int, seed: int) -> Batch:
@@ -144,19 +156,35 @@ def draw_batch(architecture: Architecture, data: Dataset | None, size: int, seed
 
 
 def initialised(architecture: Architecture, seed: int) -> Network:
-    """Return the initialised network: batch norms use batch statistics, dropout and stochastic depth are off."""
+    """Return the initialised network in channels last, in which a CPU computes faster.
+
+    Batch norms use batch statistics and keep those of the last batch; dropout and stochastic depth are off.
+    """
     net = build_network(architecture, seed).eval()
     for module in net.modules():
         if hasattr(module, "running_var"):
             module.train()
-    return net
-
-
-def weights_of(net: nn.Module) -> list[Tensor]:
-    """Return the weights of convolutions and linear layers, without norm scales and position tables."""
-    return [module.weight for module in net.modules() if isinstance(module, (_ConvNd, nn.Linear))]
-
-
-def channels_last(net: Network) -> Network:
-    """Return the network with its weights in channels last, in which a CPU computes faster."""
+        if isinstance(module, _BatchNorm):
+            module.momentum = 1.0  # the running variance is then that of the last batch
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]  # torch annotates no memory_format
+
+
+@contextmanager
+def replace_tensors(replaced: Iterable[tuple[nn.Module, str, Tensor]]) -> Iterator[None]:
+    """Replace parameters and buffers of modules in the ``with`` block.
+
+    Building a network again takes longer. The tensors themselves do not change, so that passes of before stay valid.
+
+    Args:
+        replaced: Module, name of its parameter or buffer, and the new value of each.
+    """
+    before = []
+    for module, name, value in replaced:
+        own = getattr(module, name)
+        before.append((module, name, own))
+        setattr(module, name, nn.Parameter(value) if isinstance(own, nn.Parameter) else value)
+    try:
+        yield
+    finally:
+        for module, name, own in before:
+            setattr(module, name, own)

@@ -21,7 +21,13 @@ from explorer.errors import ExplorerError
 from explorer.networks.architecture import Architecture
 from explorer.networks.build import Network, ResidualBlock
 from explorer.scoring.names import NAMES, check_scores
-from explorer.scoring.passes import ACTIVATIONS, NORMS, Passes, channels_last, draw_batch, weights_of
+from explorer.scoring.passes import (
+    ACTIVATIONS,
+    NORMS,
+    Passes,
+    draw_batch,
+    replace_tensors,
+)
 from explorer.training.convolutions import replace_faulty_convolutions
 
 BATCH = 32  # images per score by default
@@ -61,7 +67,8 @@ def score_architecture(
     names = check_scores(NAMES if names is None else names)
     with torch.inference_mode(False), torch.enable_grad():
         passes = Passes(architecture, draw_batch(architecture, data, batch, seed), has_gradients={*names} != {"naswot"})
-        found = {name: SCORES[name](passes) for name in names}
+        with replace_faulty_convolutions(passes.network):
+            found = {name: SCORES[name](passes) for name in names}
     return {name: score if score is not None and math.isfinite(score) else None for name, score in found.items()}
 
 
@@ -127,18 +134,15 @@ def synflow(passes: Passes) -> float:
     such as ReLU6 saturates and has gradient 0. The sigmoids of gates stay.
 
     Args:
-        passes: The passes through the network, of which this score uses a network of its own.
+        passes: The passes through the network, of which this score uses only the network.
     """
-    net = passes.network().double()
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.abs_()
-    weights = weights_of(net)
-    removed = (m for m in net.modules() if isinstance(m, (*NORMS, *ACTIVATIONS)) and not isinstance(m, GATES))
-    with replace_faulty_convolutions(net):
-        plain = _replace_forward(_standardised(net), nn.Conv2d.forward)
-        with plain, _replace_forward(removed, lambda module, x: x):
-            flow = net(torch.ones_like(passes.sample.images[:1], dtype=torch.float64)).sum()
+    removed = [m for m in passes.modules if isinstance(m, (*NORMS, *ACTIVATIONS)) and not isinstance(m, GATES)]
+    kept = set(passes.modules).difference(removed)
+    plain = _replace_forward(_standardised(passes), nn.Conv2d.forward)
+    without = _replace_forward(removed, lambda module, x: x)
+    with replace_tensors(_absolute_doubles(kept)), plain, without:
+        weights = passes.weights
+        flow = passes.network(torch.ones_like(passes.sample.images[:1], dtype=torch.float64)).sum()
     gradients = torch.autograd.grad(flow, weights, allow_unused=True)
     return _log(_total_sensitivity(weights, gradients))
 
@@ -187,20 +191,18 @@ def zen(passes: Passes) -> float | None:
     and grows with depth and width.
 
     Args:
-        passes: The passes through the network, of which this score uses a network of its own.
+        passes: The passes through the network, of which this score uses only the network.
 
     Returns:
         The score; None unless all norms are batch norms, because the scaling of other norms and of standardised weights
         is not undone.
     """
-    net = passes.network()
-    norms = [module for module in net.modules() if isinstance(module, NORMS)]
-    if _standardised(net) or not all(isinstance(norm, _BatchNorm) for norm in norms):
+    norms = [module for module in passes.modules if isinstance(module, NORMS)]
+    if _standardised(passes) or not all(isinstance(norm, _BatchNorm) for norm in norms):
         return None
     random = torch.Generator().manual_seed(passes.sample.seed)
-    for weight in weights_of(net):
-        nn.init.normal_(weight, generator=random)  # the values depend on the layout, which changes afterwards
-    net = channels_last(net)
+    drawn = [_normal_like(weight, random) for weight in passes.weights]
+    weights = [(module, "weight", weight) for module, weight in zip(passes.weighted, drawn, strict=True)]
     spreads: list[float] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> None:
@@ -208,19 +210,16 @@ def zen(passes: Passes) -> float | None:
         variance = module.running_var.double().mean() * (values - 1) / values  # type: ignore[operator]
         spreads.append(0.5 * _log(float(variance)))
 
-    x = torch.empty_like(passes.sample.images, memory_format=torch.contiguous_format).normal_(generator=random)
-    near = x + ZEN_ALPHA * torch.empty_like(x).normal_(generator=random)
-    x, near = (images.contiguous(memory_format=torch.channels_last) for images in (x, near))
-    blocks = (m for m in net.modules() if isinstance(m, ResidualBlock) and m.merge is None and len(m.branch))
-    for norm in norms:
-        norm.momentum = 1.0  # type: ignore[assignment]  # the running variance is then that of the batch
+    x = _normal_like(passes.sample.images, random)
+    near = x + ZEN_ALPHA * _normal_like(x, random)
+    blocks = (m for m in passes.modules if isinstance(m, ResidualBlock) and m.merge is None and len(m.branch))
     without_shortcuts = _replace_forward(blocks, lambda block, x: block.after(block.branch(block.pre(x))))
-    with torch.no_grad(), replace_faulty_convolutions(net), without_shortcuts:
+    with torch.no_grad(), replace_tensors(weights), without_shortcuts:
         hooks = [norm.register_forward_hook(note) for norm in norms]
-        before = _features(net, x)
+        before = _features(passes.network, x)
         for hook in hooks:
             hook.remove()
-        change = (before - _features(net, near)).flatten(1).norm(dim=1).mean()
+        change = (before - _features(passes.network, near)).flatten(1).norm(dim=1).mean()
     return _log(float(change)) + sum(spreads) if spreads else None
 
 
@@ -229,9 +228,32 @@ SCORES: dict[str, Callable[[Passes], float | None]] = {
 }  # fmt: skip
 
 
-def _standardised(net: nn.Module) -> list[nn.Module]:
+def _absolute_doubles(modules: Iterable[nn.Module]) -> Iterator[tuple[nn.Module, str, Tensor]]:
+    """Yield all parameters, as absolute values, and buffers of real numbers in double precision."""
+    for module in modules:
+        for name, parameter in module.named_parameters(recurse=False):
+            yield module, name, _contiguous_double(parameter.detach()).abs_()
+        for name, buffer in module.named_buffers(recurse=False):
+            if buffer.is_floating_point():
+                yield module, name, _contiguous_double(buffer)
+
+
+def _contiguous_double(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.float64, memory_format=torch.contiguous_format)
+
+
+def _normal_like(tensor: Tensor, random: torch.Generator) -> Tensor:
+    """Return standard normal numbers in the layout of a tensor.
+
+    They are drawn in contiguous order, so that the layout does not change the values.
+    """
+    drawn = torch.empty_like(tensor, memory_format=torch.contiguous_format).normal_(generator=random)
+    return torch.empty_like(tensor).copy_(drawn)
+
+
+def _standardised(passes: Passes) -> list[nn.Module]:
     """Return the convolutions with standardised weights."""
-    return [module for module in net.modules() if hasattr(module, "standardised_weight")]
+    return [module for module in passes.modules if hasattr(module, "standardised_weight")]
 
 
 def _total_sensitivity(weights: Iterable[Tensor], gradients: Iterable[Tensor | None]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from explorer.analysis.ranking import rank_correlations
 
@@ -18,6 +19,13 @@ def test_equal_and_reversed_orders():
     for each in found.values():
         low, high = each.ci95
         assert -1 <= low <= each.rho + 1e-9 and each.rho - 1e-9 <= high <= 1
+
+
+def test_ties_share_their_mean_rank():
+    """The correlation of values with ties is that of scipy."""
+    random = np.random.default_rng(3)
+    x, y = random.integers(0, 6, 40).astype(float), random.integers(0, 9, 40).astype(float)
+    assert rank_correlations({"x": x}, y, y)[0].rho == pytest.approx(spearmanr(x, y).statistic, rel=1e-12)
 
 
 def test_size_alone_explains_nothing_at_equal_macs():

@@ -54,6 +54,13 @@ def test_shared_passes_change_no_score(wanted, data, names):
     }
 
 
+def test_the_order_of_the_scores_changes_none(wanted, data):
+    """Scores that replace weights of the shared network leave it as it was: every order gives the same bits."""
+    network = wanted[0].architecture
+    whole = score_architecture(network, data=data, batch=8)
+    assert score_architecture(network, NAMES[::-1], data=data, batch=8) == whole
+
+
 def test_large_networks_are_not_computed_in_parallel(wanted, monkeypatch):
     """As many networks are computed in parallel as fit in memory with their activations, and at least one."""
     monkeypatch.setattr(parallel, "usable_cores", lambda: 4)

@@ -16,8 +16,8 @@ SEARCH = ["search", "--data", "digits", "--subset", "60", "--epochs", "1", "--wo
 def test_scores_as_json(capsys):
     """There is one row per network, in order, with its digest and each requested score."""
     archs = ["preact_variants.yaml#3", "preact_variants.yaml#4"]
-    status, out, err = run(capsys, "scores", *archs, "--data", "digits", "--score", "naswot,synflow", "--json")
-    assert (status, err) == (0, "")
+    status, out, _ = run(capsys, "scores", *archs, "--data", "digits", "--score", "naswot,synflow", "--json")
+    assert status == 0
     rows = json.loads(out)
     assert [set(row) for row in rows] == [{"digest", "naswot", "synflow"}] * 2
     assert all(isinstance(row["naswot"], float) for row in rows)
@@ -30,9 +30,9 @@ def test_scores_of_a_space(capsys):
     without data on noise."""
     command = ["scores", "preact_variants.yaml", "-n", "6", "--score", "naswot,snip", "--seed", "3"]
     shape = ["--input", "1x8x8", "--classes", "7"]
-    status, out, err = run(capsys, *command, *shape, "--json")
+    status, out, _ = run(capsys, *command, *shape, "--json")
     found = json.loads(out)
-    assert (status, err) == (0, "") and len({row["digest"] for row in found["rows"]}) == 6
+    assert status == 0 and len({row["digest"] for row in found["rows"]}) == 6
     for row in found["rows"][:2]:
         alone = json.loads(
             run(capsys, "scores", f"preact_variants.yaml#{row['index']}", *command[4:], *shape, "--json")[1]
@@ -57,13 +57,16 @@ def test_a_correlation_of_few_networks_is_blank_with_a_reason(capsys):
     assert err.splitlines()[-1] == "blank: fewer than 4 networks have both values, or one of the two is constant"
 
 
-def test_progress_without_a_terminal(capsys, monkeypatch):
-    """Where standard error is no terminal, lines say how many networks have been scored."""
-    monkeypatch.setattr("explorer.cli.scoring.LINE_SECONDS", 0.0)
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_progress_without_a_terminal(form, capsys, monkeypatch):
+    """Where standard error is no terminal, lines say how many networks have been scored, also beside JSON."""
+    monkeypatch.setattr("explorer.cli.progress.FIRST_SECONDS", 0.0)
+    monkeypatch.setattr("explorer.cli.progress.LINE_SECONDS", 0.0)
     shape = ["--input", "1x8x8", "--classes", "7", "--score", "synflow"]
-    status, _, err = run(capsys, "scores", "preact_variants.yaml", "-n", "3", *shape)
+    status, _, err = run(capsys, "scores", "preact_variants.yaml", "-n", "3", *shape, *form)
     assert status == 0
-    assert err.splitlines()[:3] == [f"scored {number} of 3 networks" for number in (1, 2, 3)]
+    shares = [(1, 33), (2, 66), (3, 100)]
+    assert err.splitlines()[:3] == [f"scoring: {number} of 3 networks ({share}%)" for number, share in shares]
 
 
 @pytest.mark.parametrize(
