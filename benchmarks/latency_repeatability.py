@@ -89,11 +89,11 @@ def read_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def one_repeat(options: argparse.Namespace, device: str) -> list[dict[str, float]]:
-    """Return for each case: method -> milliseconds."""
+def one_repeat(options: argparse.Namespace, device: str, time_scale: float = 1.0) -> list[dict[str, float]]:
+    """Return for each case: method -> milliseconds. ``time_scale`` is a factor on the time of this project's own."""
     architectures = [find_architecture(name, "").architecture for name in options.networks]
     settings = make_settings(device, options.batches, ["float32"], ["nchw"], [default_mode(device)])
-    ours = measure_in_child(architectures, settings, device)
+    ours = measure_in_child(architectures, settings, device, time_scale=time_scale)
     command = [sys.executable, __file__, "--others", "--device", device]
     command += ["--networks", *options.networks, "--batches", *map(str, options.batches)]
     # The same allocator for all methods, so that only the timing differs.

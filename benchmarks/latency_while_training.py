@@ -25,8 +25,7 @@ from functools import partial
 from explorer.cli.address import find_architecture
 from explorer.measure.child import measure_in_child
 from explorer.measure.result import Latency
-from explorer.measure.settings import Setting, default_mode, make_settings
-from explorer.networks.architecture import Architecture
+from explorer.measure.settings import default_mode, make_settings
 from explorer.system.device_lock import measuring
 from explorer.system.environment import describe_environment, find_device
 
@@ -52,7 +51,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         os.environ["XDG_CACHE_HOME"] = cache  # a lock that no other search on this machine waits for
         with trainers(options.workers, device) as training:
-            report(cases, answers(architectures, settings, device, options.repeats, training))
+            measure = partial(measure_in_child, architectures, settings, device, time_scale=options.time_scale)
+            report(cases, answers(measure, device, options.repeats, training))
 
 
 def read_options() -> argparse.Namespace:
@@ -62,6 +62,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 32], metavar="N")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2, help="trainings beside the measurements")
+    parser.add_argument("--time-scale", type=float, default=1.0, help="factor on the measuring time")
     return parser.parse_args()
 
 
@@ -93,11 +94,7 @@ def stopped(processes: Trainers) -> Iterator[None]:
 
 
 def answers(
-    architectures: Sequence[Architecture],
-    settings: Sequence[Setting],
-    device: str,
-    repeats: int,
-    training: Trainers,
+    measure: Callable[[], list[Latency]], device: str, repeats: int, training: Trainers
 ) -> dict[str, list[list[Latency]]]:
     """Return for each way a list of cases for each repeat."""
     ways: dict[str, Callable] = {
@@ -110,7 +107,7 @@ def answers(
         order = [*ways, *ways][repeat % len(ways) :][: len(ways)]
         for way in order:
             with ways[way]():
-                found[way].append(measure_in_child(architectures, settings, device))
+                found[way].append(measure())
         print(f"repeat {repeat + 1}: load average {os.getloadavg()[0]:.1f}", flush=True)
     return found
 

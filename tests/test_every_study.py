@@ -18,6 +18,7 @@ from explorer.store import open_study
 from explorer.store.database import open_for_writing
 from tests.command_line import run
 from tests.every_study import CONFIRMED_SEEDS, KINDS, SEARCHED, SPACE, write_every_study
+from tests.polling import PATIENCE
 
 WITHOUT_POINTS = ("all failed", "empty", "only rejected", "only running")
 EVALUATED = tuple(kind for kind in KINDS if kind not in ("trained", "confirmed"))
@@ -237,7 +238,7 @@ def test_every_page_is_drawn(storage, monkeypatch, kind):
     """No page of the dashboard raises an error, and a page with complete trials draws them."""
     monkeypatch.setenv(STORAGE_VARIABLE, storage)
     for page in PAGES:
-        at = AppTest.from_file(pages_folder() / "views" / f"{page}.py", default_timeout=60)
+        at = AppTest.from_file(pages_folder() / "views" / f"{page}.py", default_timeout=PATIENCE)
         at.session_state["study"] = kind
         at.run()
         assert not at.exception, (page, at.exception)

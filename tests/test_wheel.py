@@ -16,6 +16,8 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.polling import PATIENCE
+
 pytest.importorskip("hatchling", reason="hatchling, which builds the wheel, is not installed")
 pytest.importorskip("hatch_vcs", reason="hatch-vcs, which gives the wheel its version, is not installed")
 
@@ -117,14 +119,14 @@ def test_the_installed_wheel_runs_a_search(command, tmp_path):
                 assert b"<title>" in answer(f"{address}{page}")
         finally:
             server.send_signal(signal.SIGTERM)
-            assert server.wait(60) == 0
+            assert server.wait(PATIENCE) == 0
 
 
 def answer(address: str) -> bytes:
     """Return a server's answer once it listens."""
     for _ in range(600):
         try:
-            return urlopen(address, timeout=30).read()
+            return urlopen(address, timeout=PATIENCE).read()
         except URLError:
             time.sleep(0.1)
     raise AssertionError(f"no answer from {address}")

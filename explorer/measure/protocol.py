@@ -48,8 +48,8 @@ class Workload(Protocol):
 class StoppingRule:
     """When the measurement of a workload ends.
 
-    A workload is done after ``max_ms``, or earlier once it has ``min_runs`` runs that have converged. It always gets
-    at least ``required_runs``.
+    A workload is done after ``max_ms`` or ``max_runs``, or earlier once it has ``min_runs`` runs that have converged.
+    It always gets at least ``required_runs``.
 
     Attributes:
         has_converged: Returns whether the runs so far are enough for the reported statistic.
@@ -59,6 +59,8 @@ class StoppingRule:
         max_warm_up_ms: Most wall time for the warm-up of one workload, in milliseconds.
         required_runs: Fewest runs, whatever their time. The extremes of six values are the smallest sample that
             encloses the median with 95% confidence.
+        max_runs: Most runs. All of them are kept and are read after each round, so that a million runs of a network of
+            some microseconds would take minutes to evaluate.
     """
 
     has_converged: Callable[[Sequence[Run]], bool]
@@ -67,6 +69,7 @@ class StoppingRule:
     max_ms: float
     max_warm_up_ms: float
     required_runs: int = 6
+    max_runs: int = 100_000
 
 
 @dataclass(slots=True)
@@ -150,7 +153,7 @@ def _is_done(runs: Sequence[Run], rule: StoppingRule) -> bool:
     """Return whether the workload needs no more runs."""
     if len(runs) < rule.required_runs:
         return False
-    if sum(run.ms for run in runs) >= rule.max_ms:
+    if len(runs) >= rule.max_runs or sum(run.ms for run in runs) >= rule.max_ms:
         return True
     return len(runs) >= rule.min_runs and rule.has_converged(runs)
 

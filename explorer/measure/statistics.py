@@ -31,9 +31,9 @@ def median(values: Sequence[float]) -> float:
 def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
     """Return a confidence interval of the median from order statistics, without an assumption on the distribution.
 
-    The r-th smallest and the r-th largest value enclose the median with probability
-    ``1 - 2 P(B < r)``, B binomial(n, 1/2) (David and Nagaraja, Order Statistics, 7.1). The function uses the largest r
-    that gives at least ``confidence``.
+    The r-th smallest and the r-th largest value enclose the median with probability ``P(r <= B <= n - r)``, B
+    binomial(n, 1/2) (David and Nagaraja, Order Statistics, 7.1). The function uses the largest r that gives at least
+    ``confidence``. It sums the probabilities from the middle, which takes about ``sqrt(n)`` steps.
 
     Args:
         values: The values, in any order. Fewer than six do not reach 95% confidence even with their extremes, which
@@ -44,14 +44,17 @@ def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[
         The lower and upper bound.
     """
     n = len(values)
-    allowed = 2**n * round((1 - confidence) * 1000) // 2000  # of the 2^n equally likely patterns, on each side
-    outside, patterns, rank = 0, 1, 0
-    while rank < n // 2 and outside + patterns <= allowed:
-        outside += patterns  # now 2^n P(B < rank + 1)
-        patterns = patterns * (n - rank) // (rank + 1)
-        rank += 1
+
+    def probability(count: int) -> float:
+        log = math.lgamma(n + 1) - math.lgamma(count + 1) - math.lgamma(n - count + 1) - n * math.log(2)
+        return math.exp(log)
+
+    rank = (n + 1) // 2
+    enclosed = probability(rank) if n % 2 == 0 else 0.0
+    while enclosed < confidence and rank > 1:
+        rank -= 1
+        enclosed += 2 * probability(rank)
     ordered = sorted(values)
-    rank = max(rank, 1)
     return ordered[rank - 1], ordered[n - rank]
 
 

@@ -33,6 +33,7 @@ from explorer.store.rows import Ending, Proposal
 from explorer.store.studies import create_study
 from explorer.store.study import Study
 from explorer.store.writer import StudyWriter
+from tests.polling import PATIENCE
 
 ENVIRONMENT = Environment("cpu", "a processor", 1, "Linux", "3.11", {"torch": "2.13.0"})
 OBJECTIVES = {"accuracy": "max", "macs": "min"}
@@ -148,7 +149,7 @@ def serving(url: str, *options: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.send_signal(signal.SIGTERM)
-        assert server.wait(30) == 0
+        assert server.wait(PATIENCE) == 0
     assert not answers(port), "the server outlived what started it"
 
 

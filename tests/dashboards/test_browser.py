@@ -14,9 +14,10 @@ from explorer.store import open_study
 from tests.dashboards.chromium import CHROMIUM, FLAGS
 from tests.dashboards.conftest import COMPLETE, RUNNING, begin_study, ending, proposal, serving, write_study
 from tests.dashboards.payloads import HOSTILE
+from tests.polling import PATIENCE
 
 HOSTILE_NAME = HOSTILE[0] + HOSTILE[3]
-TIMEOUT_MS = 60_000  # milliseconds, generous for a loaded machine
+TIMEOUT_MS = 1000 * PATIENCE
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium or google-chrome on PATH")
 
@@ -128,7 +129,8 @@ def test_a_click_on_a_point_shows_its_network(browser, storage, address):
         drawing = page.locator(".explorer-drawing img").first
         drawing.wait_for()
         assert drawing.get_attribute("alt").startswith("stage 1, block")
-        assert drawing.evaluate("image => image.complete && image.naturalHeight") > 100
+        loaded = "image => image.complete && image.naturalHeight > 100"
+        page.wait_for_function(loaded, arg=drawing.element_handle())
         page.get_by_role("tab", name="Training").click()
         page.get_by_text("validation loss").first.wait_for()
         page.get_by_text("8 epochs in 4.0 s").wait_for()

@@ -21,6 +21,7 @@ from explorer.networks.ops.base import TensorShape
 from explorer.networks.ops.conv import Conv
 from explorer.space.search_space import load_space
 from tests.dashboards.payloads import HOSTILE
+from tests.polling import PATIENCE
 from tests.space.spaces import only
 
 ORDERS = {  # He et al. 2016, Fig. 4: the branch, and what follows the addition
@@ -198,7 +199,7 @@ def test_tikz_is_a_document(make, tmp_path):
     if latex := shutil.which("pdflatex"):
         (tmp_path / "drawing.tex").write_text(text, encoding="utf-8")
         done = subprocess.run(
-            [latex, "-interaction=nonstopmode", "drawing.tex"], cwd=tmp_path, capture_output=True, timeout=120
+            [latex, "-interaction=nonstopmode", "drawing.tex"], cwd=tmp_path, capture_output=True, timeout=PATIENCE
         )
         assert done.returncode == 0, done.stdout[-2_000:]
 

@@ -95,8 +95,10 @@ def test_the_first_screen_answers(context, address):
         rest(page)
         page.get_by_text("digits, 8 epochs, seed 0").wait_for()
         page.get_by_text("Best: trial 17").wait_for()
-        plot = page.locator(".js-plotly-plot").first.bounding_box()
-        assert plot["height"] >= 400 and plot["y"] + plot["height"] <= 800
+        page.wait_for_function("""() => {  // plotly follows the size of the window after a while
+            const box = document.querySelector('.js-plotly-plot').getBoundingClientRect();
+            return box.height >= 400 && box.bottom <= 800;
+        }""")
         controls = [page.get_by_test_id("stSelectbox").filter(has_text=text) for text in ("x axis", "Colour by")]
         buttons = page.get_by_role("button", name="Budget").bounding_box()
         lows = [control.bounding_box()["y"] + control.bounding_box()["height"] for control in controls]
@@ -121,6 +123,7 @@ def test_a_box_selects_networks_for_all_pages(context, address):
         page.mouse.move(plot["x"] + plot["width"] / 2, plot["y"] + plot["height"] - 5, steps=8)
         page.mouse.up()
         page.get_by_text(re.compile(r"Only the \d+ networks in the selection box")).wait_for()
+        rest(page)
         after = page.evaluate(LOOKS)
         assert after.keys() == before.keys() and len(after) == COMPLETE
         dimmed = [number for number in after if after[number][0] < before[number][0]]
@@ -166,9 +169,8 @@ def test_a_budget_changes_the_result(context, storage, address):
         for _ in range(3):
             page.keyboard.press("ArrowLeft")
         page.get_by_text("Best under").wait_for()
-        rest(page)
-        assert page.evaluate("document.querySelector('.js-plotly-plot')._fullLayout.shapes.length") == 1
-        assert "under=" in page.url
+        page.wait_for_function("() => document.querySelector('.js-plotly-plot')?._fullLayout?.shapes.length === 1")
+        page.wait_for_url("**under=*")
 
 
 def test_the_list_of_trials_sorts_and_turns(context, storage, address):
@@ -262,8 +264,7 @@ def test_a_phone_shows_navigation_and_cards(context, address):
             link.wait_for()
             box = link.bounding_box()
             assert box["x"] >= 0 and box["x"] + box["width"] <= 400 and box["y"] < 120
-        wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
-        assert wide <= 400
+        page.wait_for_function("() => document.querySelector('[data-testid=stMain]').scrollWidth <= 400")
         row = page.locator(".explorer-table tbody tr").first
         row.wait_for()
         assert row.evaluate("row => getComputedStyle(row).display") == "flex"

@@ -13,6 +13,7 @@ import pytest
 from explorer.dashboard.launch import TOKEN_VARIABLE
 from tests.dashboards.conftest import serving, write_study
 from tests.dashboards.test_server import PATHS, UPGRADE, ask, status
+from tests.polling import PATIENCE
 
 TOKEN = "a canary & a token"
 
@@ -87,7 +88,7 @@ def test_a_link_survives_the_login(port):
     for form in (None, b"token=wrong&place=" + quote(link, safe="").encode()):
         path = link if form is None else "/login"
         with pytest.raises(HTTPError) as refused:
-            urlopen(f"http://localhost:{port}{path}", form, timeout=20)
+            urlopen(f"http://localhost:{port}{path}", form, timeout=PATIENCE)
         assert refused.value.code == 401 and shown in refused.value.read().decode()
     assert location(log_in(port, TOKEN, place=link)) == link
 

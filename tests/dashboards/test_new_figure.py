@@ -30,7 +30,7 @@ from streamlit.testing.v1 import AppTest
 
 from explorer.dashboard.launch import pages_folder
 
-at = AppTest.from_file(pages_folder() / "app.py", default_timeout=60).run().switch_page("views/runs.py").run()
+at = AppTest.from_file(pages_folder() / "app.py", default_timeout=300).run().switch_page("views/runs.py").run()
 assert not at.exception, at.exception
 traces = [trace for chart in at.get("plotly_chart") for trace in json.loads(chart.proto.spec)["data"]]
 print(pages_folder())

@@ -34,6 +34,7 @@ from tests.dashboards.conftest import (
     write_study,
 )
 from tests.dashboards.views.contents import drawings, plain, table_with
+from tests.polling import PATIENCE
 
 APP = pages_folder() / "app.py"
 
@@ -44,7 +45,7 @@ def page(url, monkeypatch):
 
     def draw(storage: str = url) -> AppTest:
         monkeypatch.setenv(STORAGE_VARIABLE, storage)
-        return AppTest.from_file(str(APP), default_timeout=60).run()
+        return AppTest.from_file(str(APP), default_timeout=PATIENCE).run()
 
     return draw
 
@@ -329,7 +330,7 @@ def test_the_page_starts_without_torch(url, study):
     lines = [
         "import sys",
         "from streamlit.testing.v1 import AppTest",
-        f"at = AppTest.from_file({str(APP)!r}, default_timeout=60).run()",
+        f"at = AppTest.from_file({str(APP)!r}, default_timeout={PATIENCE}).run()",
         "assert at.tabs and not at.exception",
         "print(sorted({'torch', 'optuna', 'sklearn', 'explorer.study', 'explorer.training'} & set(sys.modules)))",
     ]
@@ -348,7 +349,7 @@ def test_an_address_may_name_a_study(url, monkeypatch):
     for name in ("one", "two"):
         write_study(url, name)
     for asked in ("one", "two", "<b>three"):
-        at = AppTest.from_file(str(APP), default_timeout=60)
+        at = AppTest.from_file(str(APP), default_timeout=PATIENCE)
         at.query_params["study"] = asked
         at.run()
         shown = asked if asked in ("one", "two") else "two"

@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from tests.dashboards.conftest import serving, write_study
+from tests.polling import PATIENCE
 
 PATHS = (
     "/",
@@ -34,7 +35,7 @@ def port(tmp_path_factory):
 
 def ask(port: int, lines: str) -> str:
     """Send a request line and headers, and return the head of the answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall(f"{lines}\r\n".encode())
         answer = b""
         while b"\r\n\r\n" not in answer and (part := connection.recv(65536)):

@@ -22,6 +22,7 @@ from explorer.data.formats.mnist import MNIST
 from explorer.data.sources import Download
 from explorer.errors import DataError
 from tests.data.layouts import archive, idx_files
+from tests.polling import PATIENCE
 
 
 class Server:
@@ -50,7 +51,7 @@ class Server:
                 if name in server.stuck:
                     self.wfile.flush()
                     server.half_sent.set()
-                    server.go_on.wait(30)
+                    server.go_on.wait(PATIENCE)
                 if name not in server.cut:
                     self.wfile.write(content[len(content) // 2 :])
 
@@ -173,7 +174,7 @@ def test_a_killed_download_resumes(mnist, server, tmp_path):
     )
     first = mnist.downloads[0]
     process = subprocess.Popen([sys.executable, "-c", code, first.url, first.sha256, tmp_path])
-    assert server.half_sent.wait(30)
+    assert server.half_sent.wait(PATIENCE)
     process.kill()
     process.wait()
     server.go_on.set()

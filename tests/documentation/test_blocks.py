@@ -21,6 +21,7 @@ from explorer.measure.child import measure_in_child
 from explorer.measure.predictor import calibration
 from tests.command_line import run
 from tests.documentation.blocks import Block, blocks_of, commands, pages
+from tests.polling import PATIENCE
 
 STUDY = "preact_variants-cluttered-digits"  # that of the README's main command
 # Added to the commands that train or measure, so that a page takes seconds. A later option replaces an earlier one.
@@ -40,8 +41,17 @@ SHORTER = {  # added to any command with this option
     "-n": ("-n", "5"),
 }
 TIME_SCALE = 0.02  # of measurements of latencies
-# What pages leave to the reader, and the value that it has here.
-PLACEHOLDERS = {"STUDY_A": STUDY, "STUDY_B": "second", "STUDY": STUDY, "DIR": ".", "FILE": "report", "THEIRS": STUDY}
+# What pages leave to the reader, and the value that it has here. A busy machine keeps the longer latency: with the
+# page's own a search measured up to 200 networks and refused them.
+PLACEHOLDERS = {
+    "latency_ms<=2": "latency_ms<=200",
+    "STUDY_A": STUDY,
+    "STUDY_B": "second",
+    "STUDY": STUDY,
+    "DIR": ".",
+    "FILE": "report",
+    "THEIRS": STUDY,
+}
 REST_OF_A_SPACE = """
 input: 3x32x32
 classes: 10
@@ -140,7 +150,7 @@ def python(block: Block, folder: Path, monkeypatch) -> None:
     if "__main__" in text:  # a script, whose workers import it
         script = folder / "script.py"
         script.write_text(re.sub(r"(trials|workers)=\d+", r"\1=2", text))
-        done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, timeout=300)
+        done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
         return
     space, study = explorer.load_space("preact_variants.yaml"), explorer.open_study("explorer.db", STUDY)

@@ -108,7 +108,7 @@ import sys
 from streamlit.testing.v1 import AppTest
 from explorer.dashboard.launch import pages_folder
 for page in ("frontier", "architecture", "effects", "space", "runs"):
-    at = AppTest.from_file(pages_folder() / "views" / f"{page}.py", default_timeout=120)
+    at = AppTest.from_file(pages_folder() / "views" / f"{page}.py", default_timeout=300)
     at.session_state["study"] = "parts-stripes"
     at.run()
     print(page, [error.value for error in at.exception], [text.value for text in at.text])

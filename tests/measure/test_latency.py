@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 
 import explorer
 from explorer.errors import MeasurementError
-from explorer.measure import child
+from explorer.measure import child, latency
 from explorer.measure.protocol import MeasurementFailed
 from explorer.measure.result import Latency, LatencyEnvironment
 from explorer.measure.settings import make_settings
@@ -41,8 +42,14 @@ def test_an_architecture_in_a_separate_process():
     assert "peak_memory_bytes" not in found.to_dict() and "joules_per_image" not in found.to_dict()
 
 
+@pytest.fixture
+def hurried(monkeypatch):
+    """A module is measured for a fraction of the usual time, which a busy machine uses up."""
+    monkeypatch.setattr(latency, "measure", partial(latency.measure, time_scale=0.02))
+
+
 @pytest.mark.slow
-def test_a_module_in_this_process():
+def test_a_module_in_this_process(hurried):
     """A built network knows its input and digest, another module needs an input, and the random state is unchanged."""
     network = explorer.build(SPACE.architecture(0)).train()
     torch.manual_seed(3)
@@ -115,7 +122,7 @@ def test_errors_of_the_child_process(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["compile", "onnxruntime"])
-def test_other_modes(mode):
+def test_other_modes(mode, hurried):
     """Compiled and exported networks are measured too, each mode in its own environment."""
     pytest.importorskip("onnxruntime")
     small = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())

@@ -67,6 +67,14 @@ def test_each_workload_stops_by_itself():
     assert [len(timing.runs) for timing in timings] == [20, 30, 6]
 
 
+def test_a_short_network_has_a_limited_number_of_runs():
+    """A network of some microseconds whose times do not converge ends long before its time is used up."""
+    clock = Clock()
+    rule = stopping_rule(has_converged=lambda runs: False, max_runs=1_000)
+    (timing,), _ = time_interleaved([Timed("A", clock, constant(0.01))], Timed("R", clock, constant(1)), rule)
+    assert len(timing.runs) == 1_200  # three turns of 400 runs
+
+
 def test_warm_up_until_the_running_median_is_stable():
     """A device that speeds up is warmed up longer, a stable one takes ten runs, and an unstable one stops at the time
     limit."""

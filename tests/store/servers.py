@@ -18,8 +18,11 @@ from shutil import which
 import pytest
 import sqlalchemy
 
+from tests.polling import PATIENCE
+
 # The server does not wait for the disk: no database of a test has to survive a power cut, but an immediate restart.
 QUICK = ("fsync=off", "full_page_writes=off")
+CONTROL = ("pg_ctl", "-w", "-t", f"{PATIENCE:.0f}")  # by default it gives up after a minute
 
 
 class Server:
@@ -54,13 +57,13 @@ class Server:
         return f"postgresql+psycopg://{user}@127.0.0.1:{port or self.port}/{database}"
 
     def start(self) -> None:
-        self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", self._options, "start")
+        self._run(*CONTROL, "-l", str(self._folder / "log"), "-o", self._options, "start")
 
     def stop(self, mode: str = "immediate") -> None:
-        self._run("pg_ctl", "-w", "-m", mode, "stop")
+        self._run(*CONTROL, "-m", mode, "stop")
 
     def restart(self, mode: str = "immediate") -> None:
-        self._run("pg_ctl", "-w", "-l", str(self._folder / "log"), "-o", self._options, "-m", mode, "restart")
+        self._run(*CONTROL, "-l", str(self._folder / "log"), "-o", self._options, "-m", mode, "restart")
 
     def execute(self, *statements: str, database: str = "postgres") -> list[tuple]:
         """Run statements as superuser, each committed at once; return the rows of the last."""

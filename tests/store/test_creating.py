@@ -11,6 +11,7 @@ from explorer.store.database import open_for_writing
 from explorer.store.lease import new_worker
 from explorer.store.studies import check_name, find_study
 from explorer.store.writer import StudyWriter
+from tests.polling import PATIENCE
 from tests.store.conftest import OBJECTIVES, make_study, proposal
 
 
@@ -47,7 +48,7 @@ def test_printable_names_are_accepted(name):
 def make_another(storage: str, begun, names) -> None:
     """Create a study beside the existing ones, in one of several concurrent processes."""
     database = open_for_writing(storage)
-    begun.wait(60)
+    begun.wait(PATIENCE)
     names.put(make_study(storage, always_new=True).name)
     database.close()
 
@@ -62,7 +63,7 @@ def test_eight_concurrent_creators_get_one_study_each(storage):
     processes = [context.Process(target=make_another, args=(storage, begun, names)) for _ in range(8)]
     for process in processes:
         process.start()
-    found = {names.get(timeout=60) for _ in processes}
+    found = {names.get(timeout=PATIENCE) for _ in processes}
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE)
     assert found == {"one", *(f"one-{number}" for number in range(2, 9))}

@@ -26,6 +26,7 @@ from explorer.store.rows import Ending
 from explorer.store.sqlite_file import has_locks, make_durable
 from explorer.store.studies import list_studies, open_study
 from explorer.store.writer import NumberTaken, StudyWriter
+from tests.polling import PATIENCE
 from tests.store.conftest import make_study, proposal
 
 
@@ -51,9 +52,9 @@ def test_eight_creators_of_one_file_all_succeed(tmp_path):
         processes = [context.Process(target=create_and_begin, args=(url, barrier, answers)) for _ in range(8)]
         for process in processes:
             process.start()
-        assert [answers.get(timeout=60) for _ in processes] == ["ok"] * 8
+        assert [answers.get(timeout=PATIENCE) for _ in processes] == ["ok"] * 8
         for process in processes:
-            process.join(60)
+            process.join(PATIENCE)
         assert [summary.name for summary in list_studies(url)] == ["one"]
 
 
@@ -81,9 +82,9 @@ def test_sixteen_writers_lose_nothing(tmp_path):
     processes = [context.Process(target=write_six, args=(url, answers)) for _ in range(16)]
     for process in processes:
         process.start()
-    acknowledged = dict(answers.get(timeout=120) for _ in range(96))
+    acknowledged = dict(answers.get(timeout=PATIENCE) for _ in range(96))
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE)
     records = open_study(url, "one").trials()
     assert [record.number for record in records] == list(range(96))
     assert {record.number: record.objectives["accuracy"] for record in records} == acknowledged

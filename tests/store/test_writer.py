@@ -19,7 +19,7 @@ from explorer.store.studies import create_study
 from explorer.store.writer import NumberTaken, StudyWriter
 from explorer.system.plain_text import printable
 from explorer.system.processes import process_start
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.store.conftest import (
     ELSEWHERE,
     ENVIRONMENT,
@@ -346,7 +346,7 @@ def test_a_duration_is_measured_and_never_negative(writer, monkeypatch):
 def resume_all(storage: str, number: int, begun) -> None:
     """Resume all interrupted trials in one of several concurrent processes, and report which ones it got."""
     writer = StudyWriter(make_study(storage), new_worker())
-    begun.wait(60)
+    begun.wait(PATIENCE)
     while (record := writer.resume()) is not None:
         writer.finish(record.number, dataclasses.replace(COMPLETE, objectives={"accuracy": float(number), "macs": 1.0}))
 
@@ -364,6 +364,6 @@ def test_processes_that_take_trials_up_at_once_get_each_once(writer, storage):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE)
     assert [process.exitcode for process in processes] == [0] * 4
     assert [(record.state, record.attempt) for record in writer.study.trials()] == [("complete", 1)] * 20

@@ -15,6 +15,7 @@ import pytest
 from explorer.space.search_space import parse_space
 from explorer.study import loop
 from explorer.study.latency import objective
+from tests.polling import PATIENCE
 from tests.study.evaluations import SPACE_TEXT
 from tests.study.fake_clock import Clock
 from tests.study.faults import starter
@@ -105,4 +106,4 @@ def ray_nodes():
                 yield RayNodes(address, tuple(map(int, pids)), dict(os.environ))
             finally:
                 cluster.stdin.close()
-                cluster.wait(timeout=60)
+                cluster.wait(timeout=PATIENCE)

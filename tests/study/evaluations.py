@@ -184,10 +184,11 @@ def leaks(architecture, *, choices, epochs, seed):
     return gives_pid(architecture, choices=choices, epochs=epochs, seed=seed)
 
 
-def epochs_until_stopped(job, report):
-    """Work that reports up to ten empty epochs and returns how many it reported."""
+def epochs_until_stopped(job, report, most=10, pause=0.0):
+    """Work that reports up to ``most`` empty epochs, ``pause`` seconds apart, and returns how many it reported."""
     curve = []
-    for number in range(1, 11):
+    for number in range(1, most + 1):
+        time.sleep(pause)
         curve.append(Epoch(number, 1.0, 1.0, 0.1 * number, 1.0, 0.1, 0.0))
         if report(curve[-1]):
             break

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.polling import PATIENCE
 from tests.study.evaluations import SPACE_TEXT
 
 SCRIPT = f"""
@@ -28,10 +29,10 @@ def computes(x):
 def main(how):
     if how in ("spawn", "forkserver"):
         with multiprocessing.get_context(how).Pool(1) as pool:
-            return pool.apply_async(searches).get(timeout=120)
+            return pool.apply_async(searches).get(timeout={PATIENCE})
     if how == "fork after a search":
         with multiprocessing.get_context("fork").Pool(1) as pool:
-            return searches() and pool.apply_async(searches).get(timeout=120) and searches()
+            return searches() and pool.apply_async(searches).get(timeout={PATIENCE}) and searches()
     if how == "thread":
         found = []
         thread = threading.Thread(target=lambda: found.append(searches()))
@@ -41,7 +42,7 @@ def main(how):
     if how == "fork after a training":
         explorer.train(SPACE.architecture(0), "digits", epochs=1, threads=2)
         with multiprocessing.get_context("fork").Pool(2) as pool:
-            return len(pool.map_async(computes, range(2)).get(timeout=120))
+            return len(pool.map_async(computes, range(2)).get(timeout={PATIENCE}))
     return searches()
 """
 GUARDED = SCRIPT + "\nif __name__ == '__main__':\n    print('result', main(sys.argv[1]))\n"
@@ -61,7 +62,9 @@ def test_every_kind_of_process_may_search_and_train(tmp_path, environment, how):
     use torch."""
     script = tmp_path / "script.py"
     script.write_text(GUARDED)
-    run = subprocess.run([sys.executable, script, how], env=environment, capture_output=True, text=True, timeout=240)
+    run = subprocess.run(
+        [sys.executable, script, how], env=environment, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert run.stdout == "result 2\n", run.stderr
 
 
@@ -82,6 +85,6 @@ def test_an_evaluation_of_a_folder_that_is_run_is_refused_several_workers(tmp_pa
 def test_a_process_without_a_script_may_search(environment, arguments):
     """``python -c``, standard input and notebooks can search although children can import no file."""
     text = f"{SCRIPT}\nprint('result', searches())"
-    settings = {"env": environment, "capture_output": True, "text": True, "timeout": 240}
+    settings = {"env": environment, "capture_output": True, "text": True, "timeout": PATIENCE}
     run = subprocess.run([sys.executable, *arguments], input=text, **settings)
     assert run.stdout == "result 2\n", run.stderr

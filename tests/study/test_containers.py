@@ -9,14 +9,13 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from explorer.errors import StoreError
 from explorer.store.studies import open_study
 from explorer.system.processes import UNKNOWN, has_ended, pid_space, process_start
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.study.faults import acknowledged, alive, invariant
 
 CONTAINER = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -38,9 +37,13 @@ def container():
 @pytest.mark.parametrize("workers", [1, 2])
 def test_two_containers_do_not_take_each_others_trials(url, tmp_path, start, container, workers):
     """Two searches under one host name, each in its own container, evaluate every trial once and store each result."""
-    searches = [start("slower", 4, workers, lease=4.0, within=container) for _ in range(2)]
+    searches = [start("gated", 4, workers, lease=4.0, within=container) for _ in range(2)]
+    wait_until(lambda: running(url) == 2 * workers)
+    before = renewals(url)
+    wait_until(lambda: not before & renewals(url))  # each has looked at the other's leases
+    (tmp_path / "open").touch()
     for search in searches:
-        output, _ = search.communicate(timeout=120)
+        output, _ = search.communicate(timeout=PATIENCE)
         assert search.returncode == 0 and "result False" in output
     invariant(url, tmp_path)
     records = open_study(url, "one").trials()
@@ -58,7 +61,7 @@ def test_a_search_waits_for_the_trial_of_a_removed_container(url, tmp_path, star
     killed.kill()
     wait_until(lambda: not alive(tmp_path))
     restarted = start("good", 3, 1, lease=2.0, within=container)
-    output, _ = restarted.communicate(timeout=60)
+    output, _ = restarted.communicate(timeout=PATIENCE)
     assert restarted.returncode == 0 and "the study has its 3 trials" in output
     invariant(url, tmp_path)
     records = open_study(url, "one").trials()
@@ -76,7 +79,7 @@ def test_what_stops_everybody_loses_no_trial(url, tmp_path, start, container, tr
     """Two searches that are suspended, or locked out of the database, for longer than a lease continue with their own
     trials."""
     searches = [start("slower", 4, 1, lease=3.0, within=container) for _ in range(2)]
-    wait_until(lambda: Path(url.removeprefix("sqlite:///")).exists() and running(url) == 2)
+    wait_until(lambda: running(url) == 2)
     if trouble == "database locked":
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -89,10 +92,15 @@ def test_what_stops_everybody_loses_no_trial(url, tmp_path, start, container, tr
         for pid in processes:
             os.kill(pid, signal.SIGCONT)
     for search in searches:
-        output, _ = search.communicate(timeout=120)
+        output, _ = search.communicate(timeout=PATIENCE)
         assert search.returncode == 0 and "result False" in output
     invariant(url, tmp_path)
     assert {record.attempt for record in open_study(url, "one").trials()} == {1}
+
+
+def renewals(url: str) -> set[float]:
+    """Return when the leases of the running trials expire, which each renewal changes."""
+    return {lease.until for lease in open_study(url, "one").leases()}
 
 
 def running(url: str) -> int:

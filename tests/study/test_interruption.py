@@ -17,7 +17,7 @@ from explorer.errors import StoreError
 from explorer.store.lease import RETRIES
 from explorer.store.studies import open_study
 from explorer.study.search import run_search
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.study.evaluations import SPACE_TEXT, good
 from tests.study.faults import alive, invariant
 
@@ -34,7 +34,7 @@ def test_sigkill_and_the_same_line_again(space, url, tmp_path, start, workers):
         process.communicate()
         wait_until(lambda: not alive(tmp_path))
     last = start("good", 8, workers)
-    output, _ = last.communicate(timeout=60)
+    output, _ = last.communicate(timeout=PATIENCE)
     assert "the study has its 8 trials" in output
     invariant(url, tmp_path)
     study = open_study(url, "one")
@@ -70,14 +70,14 @@ def test_ctrl_c_keeps_finished_trials_and_releases_running_ones(url, tmp_path, s
     next(line for line in lines if line == "ended\n")
     next(line for line in lines if line == "started\n")  # so one has ended, and one has only started
     os.killpg(process.pid, signal.SIGINT)  # to the whole process group, as a terminal does
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0 and "result True interrupted; the same command resumes the study" in output
     wait_until(lambda: not alive(tmp_path))
     invariant(url, tmp_path)
     records = open_study(url, "one").trials()
     left = [record for record in records if record.state == "interrupted"]
     assert left and all(record.reason == "interrupted: Ctrl-C" for record in left)
-    start("good", 4, 2).communicate(timeout=60)
+    start("good", 4, 2).communicate(timeout=PATIENCE)
     invariant(url, tmp_path)
     study = open_study(url, "one")
     assert all(
@@ -94,7 +94,7 @@ def test_ctrl_c_interrupts_an_evaluation_in_this_process(url, tmp_path, start):
             break
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0 and "result True interrupted" in output
     assert [record.reason for record in open_study(url, "one").trials()] == ["interrupted: Ctrl-C"]
 
@@ -118,7 +118,7 @@ explorer.search(space, evaluate=good, costs={{"joules": joules}}, objectives=obj
     with subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "in it\n"
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE)
     assert process.returncode == -signal.SIGINT  # as Python ends on a KeyboardInterrupt
 
 
@@ -145,7 +145,7 @@ def test_a_trial_killed_from_outside_is_resumed(url, tmp_path, start, number):
     for pid in trial_processes(process, tmp_path):
         os.kill(pid, number)
     (tmp_path / "open").touch()
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert "the study has its 3 trials" in output
     study = open_study(url, "one")
     assert study.counts()["complete"] == 3 and study.counts()["failed"] == 0
@@ -164,13 +164,13 @@ def test_sigterm_to_all_processes_burns_no_trial(url, tmp_path, start, who):
         for pid in alive(tmp_path) if who == "every process" else ():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0 and "result True interrupted" in output
     wait_until(lambda: not alive(tmp_path))
     invariant(url, tmp_path)
     counts = open_study(url, "one").counts()
     assert counts["interrupted"] == 2 and counts["failed"] == 0
-    start("good", 4, 2).communicate(timeout=60)
+    start("good", 4, 2).communicate(timeout=PATIENCE)
     study = open_study(url, "one")
     assert study.counts()["complete"] == 4 and {record.attempt for record in study.trials()} == {1}
 
@@ -182,7 +182,7 @@ def test_a_search_survives_the_loss_of_its_fork_server(url, tmp_path, start):
     (server,) = (pid for pid in alive(tmp_path) if b"forkserver" in command(pid) and parent(pid) == process.pid)
     os.kill(server, signal.SIGKILL)
     (tmp_path / "open").touch()
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert "the study has its 4 trials" in output
     study = open_study(url, "one")
     assert study.counts()["complete"] == 4 and study.counts()["failed"] == 0
@@ -193,7 +193,7 @@ def test_a_search_survives_the_loss_of_its_fork_server(url, tmp_path, start):
 def test_a_trial_that_crashes_the_search_is_retried_three_times(url, tmp_path, start):
     """A crash of ``evaluate`` in the searching process ends the search; the trial fails after four attempts."""
     crashes = 0
-    while (process := start("crashes_or_good", 2, 1)).communicate(timeout=60) and process.returncode:
+    while (process := start("crashes_or_good", 2, 1)).communicate(timeout=PATIENCE) and process.returncode:
         assert process.returncode == -signal.SIGSEGV
         crashes += 1
         assert crashes < 20
@@ -206,8 +206,10 @@ def test_a_trial_that_crashes_the_search_is_retried_three_times(url, tmp_path, s
 def test_two_searches_share_one_study(url, tmp_path, start):
     """Two concurrent searches evaluate each network once and reach the total; one ends while the other runs the last
     trials."""
-    both = [start("slow", 12, 1), start("slow", 12, 1)]
-    outputs = [process.communicate(timeout=90)[0] for process in both]
+    both = [start("gated", 12, 1), start("gated", 12, 1)]
+    wait_until(lambda: len(list(tmp_path.glob("waiting_*"))) == 2)
+    (tmp_path / "open").touch()
+    outputs = [process.communicate(timeout=PATIENCE)[0] for process in both]
     ends = [output.splitlines()[-1] for output in outputs]
     assert set(ends) <= {"result False the study has its 12 trials", "result False the study's last trials are running"}
     invariant(url, tmp_path)

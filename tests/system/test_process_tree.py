@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 
 SUPERVISED = """
 import os, subprocess
@@ -37,6 +37,6 @@ def lives(pid: int) -> bool:
 
 def test_a_process_that_scans_miss_ends_with_its_trial():
     """A scan of the processes can miss one whose parent ends meanwhile; the supervisor does not leave before it."""
-    done = subprocess.run([sys.executable, "-c", SUPERVISED], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", SUPERVISED], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 7, done.stderr
     wait_until(lambda: not lives(int(done.stdout)))

@@ -18,7 +18,7 @@ from explorer.errors import StoreError, StudyError
 from explorer.records import TrialRecord
 from explorer.store.artifacts import artifacts_folder
 from explorer.store.presence.processes import Task
-from explorer.store.presence.stops import StopRequest, last_number
+from explorer.store.presence.stops import StopRequest, last_number, newer_than
 from explorer.store.server.engine import portable_storage
 from explorer.store.storage_url import parse_storage, sqlite_file
 from explorer.store.study import Study
@@ -103,6 +103,7 @@ class Driver:
             shown = states
             if all(state.name == "ended" for state in states.values()):
                 self._learn()
+                self.stop = self.stop or self._last_request()
                 return self._summary(array)
             if self.stop is not None:  # those that run obey it themselves
                 array.cancel([each for each, state in states.items() if state.name == "queued"])
@@ -110,6 +111,13 @@ class Driver:
                 return f"the time of {self.budget.seconds:g} s is used"
             time.sleep(POLL_SECONDS)
         return ""
+
+    def _last_request(self) -> StopRequest | None:
+        """Return the last request to stop since the search began: the workers may have obeyed it before this process
+        reads it with its next renewal."""
+        study, seen = self.writer.study, self.batch.element.stop_seen
+        requests = study.database.read(lambda connection: newer_than(connection, study.id, seen))
+        return requests[-1] if requests else None
 
     def _show(self, array: Array, states: Mapping[str, State], before: Mapping[str, State]) -> None:
         """Log how many workers are queued and run, if this has changed, and those that failed."""

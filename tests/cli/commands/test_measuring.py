@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from explorer.store.rows import Ending
 from explorer.store.writer import StudyWriter
 from explorer.system.device_lock import measuring
 from tests.command_line import run
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.store.conftest import make_study, proposal
 
 
@@ -134,13 +135,20 @@ def test_ctrl_c_during_a_measurement(tmp_path):
     line += ["latency", "he2016_orders.yaml#0", "--batch", "1,2,3,4", "--device", "cpu"]
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    wait_until(children.read_text)
-    child = children.read_text().split()[0]
-    wait_until(lambda: b"torch" in Path(f"/proc/{child}/maps").read_bytes())
+    pids: list[str] = []
+
+    def measures() -> bool:
+        for child in children.read_text().split():
+            with suppress(OSError):  # another child, which has ended
+                if b"torch" in Path(f"/proc/{child}/maps").read_bytes():
+                    pids.append(child)
+        return bool(pids)
+
+    wait_until(measures)
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, "") and "Traceback" not in err, err
-    assert not Path(f"/proc/{child}").exists()
+    assert not Path(f"/proc/{pids[0]}").exists()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from explorer.store.studies import open_study
 from tests.command_line import run
+from tests.polling import PATIENCE
 
 EXPLORER = [sys.executable, "-c", "from explorer.cli import main; main()"]
 SETTINGS = ["--sampler", "random", "--workers", "1", "--json"]
@@ -30,7 +31,7 @@ def test_two_workers_and_a_search_share_a_study(tmp_path, capsys):
         for command in (search, worker, worker)
     ]
     for process in started:
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, err
         assert (json.loads(out)["study"], json.loads(out)["limits"]) == ("shared", ["macs <= 200k"])
         assert b"limits were" not in err

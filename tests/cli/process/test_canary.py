@@ -14,7 +14,7 @@ import pytest
 
 from explorer.errors import StoreError
 from explorer.store.studies import open_study
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.store.servers import Server
 
 CANARY = "canary-7f3a91"
@@ -62,7 +62,7 @@ def test_the_password_is_nowhere(server, tmp_path, monkeypatch):
                     server.stop()
                     wait_until(lambda: "trying again" in said.read_text() or process.poll() is not None)
                     server.start()
-                process.wait(240)
+                process.wait(PATIENCE)
             assert process.returncode == expected, said.read_text()
             return said.read_text()
 

@@ -15,7 +15,7 @@ import pytest
 from explorer.cli import main
 from explorer.errors import StoreError
 from explorer.store.studies import list_studies
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.study.evaluations import SPACE_TEXT
 
 EXPLORER = [sys.executable, "-c", "from explorer.cli import main; main()"]
@@ -64,7 +64,7 @@ def test_a_search_ends_with_the_status_of_its_signal(tmp_path, command, capsys, 
     process = command(*SEARCH)
     wait_until(lambda: counts(tmp_path)["running"] == 2)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err.splitlines()[-1]) == (128 + number, f"interrupted{by}")
     trials = json.loads(out)["trials"]
     assert (trials["interrupted"], trials["failed"], trials["running"]) == (2, 0, 0)
@@ -105,9 +105,9 @@ def test_a_training_killed_by_a_signal_gives_a_message_and_resumes(tmp_path, com
     """A segmentation fault ends ``explorer train`` with status 1 and a line that names the checkpoint, from which it
     resumes."""
     process = command(*TRAIN)
-    wait_until(lambda: list(tmp_path.glob("explorer.artifacts/*.checkpoint")), 120)
+    wait_until(lambda: list(tmp_path.glob("explorer.artifacts/*.checkpoint")))
     os.kill(trainer(process), signal.SIGSEGV)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     (checkpoint,) = tmp_path.glob("explorer.artifacts/*.checkpoint")
     assert (process.returncode, out) == (1, "")
     assert err.splitlines()[-1] == (
@@ -117,7 +117,7 @@ def test_a_training_killed_by_a_signal_gives_a_message_and_resumes(tmp_path, com
     assert process.stderr.readline() == f"resuming from {checkpoint}\n"
     wait_until(lambda: trainer(process))
     process.terminate()
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (143, "") and checkpoint.exists()
     assert f"the same command resumes from {checkpoint}" in err and err.splitlines()[-1] == "interrupted by SIGTERM"
     assert not trainer(process)
@@ -132,8 +132,8 @@ def test_the_fork_server_ends_with_an_interrupted_command(command):
     os.kill(server, signal.SIGSTOP)
     process.send_signal(signal.SIGINT)
     try:
-        assert process.wait(60) == 130
-        wait_until(lambda: not Path(f"/proc/{server}").exists(), 10)
+        assert process.wait(PATIENCE) == 130
+        wait_until(lambda: not Path(f"/proc/{server}").exists())
     finally:
         with suppress(ProcessLookupError):
             os.kill(server, signal.SIGKILL)
@@ -163,7 +163,7 @@ def wait():
 cli.Commands.get_command = lambda *arguments: wait
 cli.main(["studies"])
 """
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert (ran.returncode, ran.stdout, ran.stderr.strip()) == (143, "", "interrupted by SIGTERM")
 
 
@@ -172,7 +172,7 @@ def test_sigterm_before_the_first_trial_ends_a_command_in_one_line(command):
     process = command("latency", "space.yaml#3")
     wait_until(lambda: b"torch" in Path(f"/proc/{process.pid}/maps").read_bytes())
     process.terminate()
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, err.strip()) == (143, "", "interrupted by SIGTERM")
 
 
@@ -186,7 +186,7 @@ def test_a_search_as_process_1_of_a_container_ends_cleanly(tmp_path, command):
     wait_until(lambda: counts(tmp_path)["running"] == 2)
     first = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
     os.kill(int(first), signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 143 and counts(tmp_path)["interrupted"] == 2
 
 

@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from explorer.dashboard.launch import STORAGE_VARIABLE, pages_folder
+from tests.polling import PATIENCE
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def page(url, monkeypatch):
 
     def draw(name: str, storage: str = url, **session) -> AppTest:
         monkeypatch.setenv(STORAGE_VARIABLE, storage)
-        at = AppTest.from_file(pages_folder() / "views" / f"{name}.py", default_timeout=60)
+        at = AppTest.from_file(pages_folder() / "views" / f"{name}.py", default_timeout=PATIENCE)
         for key, value in session.items():
             at.session_state[key] = value
         return at.run()

@@ -33,6 +33,7 @@ from tests.dashboards.conftest import (
     write_study,
 )
 from tests.dashboards.views.contents import drawings, table_with, tables, texts
+from tests.polling import PATIENCE
 
 
 def test_the_page_of_one_network(page, study):
@@ -133,7 +134,7 @@ def test_an_address_opens_study_trials_and_network(page, url, monkeypatch):
     monkeypatch.setenv(STORAGE_VARIABLE, url)
 
     def visit(**query) -> str:
-        at = AppTest.from_file(pages_folder() / "views/architecture.py", default_timeout=60)
+        at = AppTest.from_file(pages_folder() / "views/architecture.py", default_timeout=PATIENCE)
         for name, value in query.items():
             at.query_params[name] = value
         return f"{at.run().selectbox(key='study').value}: {texts(at)}"

@@ -22,6 +22,7 @@ from tests.dashboards.conftest import (
     write_timed,
 )
 from tests.dashboards.views.contents import table_with, texts
+from tests.polling import PATIENCE
 
 APP = pages_folder() / "app.py"
 
@@ -29,7 +30,7 @@ APP = pages_folder() / "app.py"
 def test_budget_and_earlier_front(url, study, monkeypatch):
     """A budget gives the best network within it, and an earlier front can be drawn."""
     monkeypatch.setenv(STORAGE_VARIABLE, url)
-    at = AppTest.from_file(APP, default_timeout=60).run()
+    at = AppTest.from_file(APP, default_timeout=PATIENCE).run()
     macs = sorted({record.costs["macs"] for record in study.trials() if record.state == "complete"})
     at.select_slider(key=f"budget_{study.name}_macs").set_value(macs[1]).run()
     assert not at.exception
@@ -52,7 +53,7 @@ def test_a_budget_of_a_link_stays_as_given(url, study, monkeypatch):
     monkeypatch.setenv(STORAGE_VARIABLE, url)
     macs = sorted({record.costs["macs"] for record in study.trials() if record.state == "complete"})
     for bound in ((macs[1] + macs[2]) / 2, macs[1], macs[2] - 1, macs[0] - 1, macs[-1] + 1):
-        at = AppTest.from_file(APP, default_timeout=60)
+        at = AppTest.from_file(APP, default_timeout=PATIENCE)
         at.query_params.update({"study": study.name, "under": f"{bound:.17g}"})
         at.run()
         assert not at.exception
@@ -69,7 +70,7 @@ def test_the_best_network_within_the_budget_is_beside_the_plot(url, study, monke
     monkeypatch.setenv(STORAGE_VARIABLE, url)
     front = [trial.number for trial in study.frontier()]
     costs = {trial.number: trial.costs["macs"] for trial in study.frontier()}
-    at = AppTest.from_file(APP, default_timeout=60)
+    at = AppTest.from_file(APP, default_timeout=PATIENCE)
     at.query_params.update({"study": study.name, "under": str(costs[front[1]])})
     at.run()
     assert at.selectbox(key="trial").value == at.session_state["marked"] == front[1]
@@ -91,7 +92,7 @@ def test_one_network_has_one_accuracy_with_one_interval(url, study, monkeypatch)
     saved = []
     monkeypatch.setattr(DeltaGenerator, "download_button", lambda self, label, data, *_, **__: saved.append(data))
     monkeypatch.setenv(STORAGE_VARIABLE, url)
-    at = AppTest.from_file(APP, default_timeout=60).run()
+    at = AppTest.from_file(APP, default_timeout=PATIENCE).run()
     known = study.estimates()[best.number]
     assert known.interval.startswith("72.0% ± ")
     assert f"trial {best.number}, {known.interval} accuracy (test, 2 fresh seeds)" in texts(at)
@@ -113,7 +114,7 @@ def test_latencies_of_two_machines_are_mixed_only_on_request(url, monkeypatch):
     """Latencies of two environments are drawn together only on request, with a warning."""
     write_timed(url, "two machines", *({"digest": f"d{n}", "device_name": f"card {n}"} for n in (0, 1)))
     monkeypatch.setenv(STORAGE_VARIABLE, url)
-    at = AppTest.from_file(APP, default_timeout=60).run()
+    at = AppTest.from_file(APP, default_timeout=PATIENCE).run()
     assert "2 environments (device_name card 0 or card 1)" in texts(at)
     drawn = len(at.get("plotly_chart"))
     at.toggle(key="mix_environments").set_value(True).run()
@@ -126,7 +127,7 @@ def test_a_budget_may_be_of_measured_latency(url, monkeypatch):
     """A latency budget gives the best network within it, with its latency."""
     write_timed(url, "timed", {"digest": "d", "device_name": "a card"})
     monkeypatch.setenv(STORAGE_VARIABLE, url)
-    at = AppTest.from_file(APP, default_timeout=60).run()
+    at = AppTest.from_file(APP, default_timeout=PATIENCE).run()
     at.select_slider(key="budget_timed_latency_ms").set_value(2.0).run()
     assert "Best within budget: trial 1, validation accuracy 60.0%, latency 2 ms" in texts(at)
     at.button(key="show_best").click().run()
@@ -136,7 +137,7 @@ def test_a_budget_may_be_of_measured_latency(url, monkeypatch):
 def test_the_front_page_shows_its_growth(url, study, monkeypatch):
     """The page shows hypervolume over trials and over seconds, and the earlier front with its time."""
     monkeypatch.setenv(STORAGE_VARIABLE, url)
-    at = AppTest.from_file(APP, default_timeout=60).run()
+    at = AppTest.from_file(APP, default_timeout=PATIENCE).run()
     at.session_state["below"] = "Growth of the frontier"
     at.run()
     axes = [json.loads(chart.proto.spec)["layout"]["xaxis"] for chart in at.get("plotly_chart")]
@@ -159,7 +160,7 @@ def test_a_link_to_what_is_not_there_says_so(url, study, monkeypatch):
         ({"trial": "abc", "scale": "linear"}, "The address names trial 'abc', which is not a whole number from 0."),
         ({"trial": "3"}, ""),
     ):
-        at = AppTest.from_file(APP, default_timeout=60)
+        at = AppTest.from_file(APP, default_timeout=PATIENCE)
         for name, value in {"study": study.name, **query}.items():
             at.query_params[name] = value
         at.run()

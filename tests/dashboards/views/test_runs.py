@@ -25,6 +25,7 @@ from tests.dashboards.conftest import (
     write_timed,
 )
 from tests.dashboards.views.contents import runs, table_with, texts
+from tests.polling import PATIENCE
 
 
 def test_the_runs_page_shows_workers_and_leases(page, study):
@@ -67,7 +68,7 @@ def test_the_compared_studies_are_in_the_address(page, url):
     assert "compare" not in at.query_params
     at.multiselect(key="side_by_side").set_value(["one", "three"]).run()
     assert at.query_params == {"study": "one", "compare": ["one", "three"]}
-    again = AppTest.from_file(pages_folder() / "views" / "runs.py", default_timeout=60)
+    again = AppTest.from_file(pages_folder() / "views" / "runs.py", default_timeout=PATIENCE)
     again.query_params["study"], again.query_params["compare"] = "one", ["two", "one", "gone"]
     again.run()
     assert again.multiselect(key="side_by_side").value == ["two", "one"]

@@ -11,6 +11,7 @@ import pytest
 from explorer.errors import StoreError
 from explorer.store import migrations
 from explorer.store.database import open_for_reading, open_for_writing
+from tests.polling import PATIENCE
 from tests.store.conftest import ELSEWHERE, GONE
 from tests.store.migrations.earlier import (
     FACTS,
@@ -28,7 +29,7 @@ from tests.store.migrations.earlier import (
 
 def open_and_report(storage: str, barrier, answers) -> None:
     """Open an old database for writing, in one of several concurrent processes."""
-    barrier.wait(60)
+    barrier.wait(PATIENCE)
     try:
         migrate(storage)
         answers.put("ok")
@@ -45,9 +46,9 @@ def test_one_of_two_processes_migrates(kind, request, full):
     processes = [context.Process(target=open_and_report, args=(storage, barrier, answers)) for _ in range(2)]
     for process in processes:
         process.start()
-    assert [answers.get(timeout=60) for _ in processes] == ["ok", "ok"]
+    assert [answers.get(timeout=PATIENCE) for _ in processes] == ["ok", "ok"]
     for process in processes:
-        process.join(60)
+        process.join(PATIENCE)
     assert backups(full) == (["explorer.db.v1.bak"] if kind == "file" else [])
     assert everything(storage)["measured"] == everything(url_of(copy("version_1_full", full.parent)))["measured"]
 

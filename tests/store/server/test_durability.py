@@ -16,7 +16,7 @@ from explorer.store.lease import new_worker
 from explorer.store.rows import Ending
 from explorer.store.studies import open_study
 from explorer.store.writer import NumberTaken, StudyWriter
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.store.conftest import make_study, proposal
 from tests.store.servers import Server
 
@@ -54,7 +54,7 @@ class Call(threading.Thread):
         self.result = self._call()
 
     def wait(self) -> Any:
-        self.join(120)
+        self.join(PATIENCE)
         assert not self.is_alive()
         return self.result
 

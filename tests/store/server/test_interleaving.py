@@ -13,7 +13,7 @@ from explorer.store.confirmations import ConfirmationWriter, Wanted
 from explorer.store.lease import new_worker
 from explorer.store.rows import Ending
 from explorer.store.writer import NumberTaken, StudyWriter
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.store.conftest import ELSEWHERE, GONE, RESULT, make_study, proposal, reap_after_a_lease, watching
 
 COMPLETE = Ending("complete", {"accuracy": 0.9, "macs": 100.0}, RESULT)
@@ -40,7 +40,7 @@ class Paused:
 
     def _stop(self, *_: Any) -> None:
         self._reached.set()
-        assert self._proceed.wait(120)
+        assert self._proceed.wait(PATIENCE)
 
     def proceed(self) -> Any:
         self._proceed.set()
@@ -63,7 +63,7 @@ class Running(threading.Thread):
             self._result = error
 
     def result(self) -> Any:
-        self.join(120)
+        self.join(PATIENCE)
         assert not self.is_alive()
         if isinstance(self._result, Exception) and not isinstance(self._result, NumberTaken):
             raise self._result

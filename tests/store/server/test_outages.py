@@ -22,7 +22,7 @@ from explorer.store.rows import Ending
 from explorer.store.server.outages import passes
 from explorer.store.studies import create_study, open_study
 from explorer.store.writer import StudyWriter
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.store.conftest import GONE, RESULT, make_study, proposal
 from tests.store.servers import Proxy, Server
 
@@ -59,7 +59,7 @@ def retried(caplog, fault: Callable[[], object], end: Callable[[], object]) -> I
     ending.start()
     with caplog.at_level(logging.WARNING):
         yield
-    ending.join(120)
+    ending.join(PATIENCE)
     assert not ending.is_alive()
 
 

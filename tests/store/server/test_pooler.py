@@ -20,7 +20,7 @@ from explorer.store.rows import Ending
 from explorer.store.studies import open_study
 from explorer.store.writer import NumberTaken, StudyWriter
 from explorer.study.search import run_search
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.store.conftest import make_study, proposal
 from tests.store.servers import Server
 from tests.study.evaluations import good
@@ -83,7 +83,7 @@ def test_workers_share_a_pooler(pooled, space):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join(PATIENCE)
     records = open_study(pooled, "one").trials()
     assert {record.state for record in records} == {"complete"}
     assert sorted(ended) == [record.number for record in records] == list(range(len(records)))

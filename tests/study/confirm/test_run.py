@@ -30,7 +30,7 @@ from explorer.study.workers.local import InProcess
 from explorer.study.workers.pool import ProcessPool
 from explorer.study.workers.train_job import perform
 from explorer.training.run import train_architecture
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.study.evaluations import good
 
 EXPLORER = [sys.executable, "-c", "from explorer.cli import main; main()"]
@@ -109,13 +109,13 @@ def test_confirmation_resumes_after_sigkill_and_ctrl_c(searched, url):
         process = start(url, "--seeds", str(seeds))
         wait_until(lambda before=before: len(complete(url)) > before)
         os.killpg(process.pid, number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == (-9 if number == signal.SIGKILL else 130), err
         ended = complete(url)
         assert before < len(ended) < wanted
     assert err.count("interrupted; the same command resumes the confirmation") == 1
     process = start(url, "--seeds", str(seeds))
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert [row["seeds"] for row in json.loads(out)] == [seeds] * len(searched.frontier(searched=True))
     records = open_study(url, "one").confirmations()
@@ -169,7 +169,7 @@ def complete(url: str) -> set[tuple[str, int]]:
 def test_two_processes_that_confirm_one_study_share_the_runs(searched, url):
     """Two concurrent processes train each network once per seed, and both report all runs."""
     both = [start(url, "--seeds", "2"), start(url, "--seeds", "2")]
-    said = [process.communicate(timeout=120) for process in both]
+    said = [process.communicate(timeout=PATIENCE) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     first, second = (json.loads(out) for out, _ in said)
     assert first == second and all(row["seeds"] == 2 for row in first)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.polling import PATIENCE
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-START_SECONDS = 60.0
 SETTINGS = """
 ClusterName=explorer
 SlurmctldHost={host}(127.0.0.1)
@@ -108,7 +109,7 @@ class SlurmNode:
 
     def _wait(self, condition) -> None:
         """Wait until a condition holds; skip the test if a daemon ends or does not answer."""
-        end = time.monotonic() + START_SECONDS
+        end = time.monotonic() + PATIENCE
         while not condition():
             ended = [daemon.args[0] for daemon in self._daemons if daemon.poll() is not None]
             if ended or time.monotonic() > end:

@@ -59,6 +59,22 @@ def test_a_worker_near_its_time_limit_begins_again(tmp_path, explorer):
     assert "stopped by 'explorer stop --now'" in out and study.trial(0).state == "interrupted"
 
 
+@pytest.mark.slow
+def test_a_request_that_only_the_workers_have_read_is_the_reason(tmp_path, monkeypatch):
+    """If the workers obey a request to stop before the search has read it, the search names it as its reason."""
+    storage = f"sqlite:///{tmp_path}/explorer.db"
+    monkeypatch.setattr("explorer.study.presence.attend._obey", lambda loop, presence: None)  # it is read too late
+
+    def ask(event):
+        if event.kind == "begun":
+            stop_study(open_study(storage, "one"))
+
+    given = {"data": "digits", "epochs": 1, "subset": 100, "trials": 1, "workers": 1, "progress": ask}
+    given |= {"engine": "slurm", "engine_options": {"cluster": "local"}}
+    found = run_search(load_space("preact_variants"), storage=storage, study="one", **given)
+    assert found.ended.startswith("stopped by 'explorer stop' of ") and not found.failed
+
+
 def _element(folder: Path) -> int:
     """Return the process id of the element whose worker runs in a folder."""
     for entry in Path("/proc").iterdir():

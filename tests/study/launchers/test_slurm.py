@@ -107,12 +107,13 @@ def test_workers_survive_their_driver(search, slurm, storage):
     process.communicate()
     (element,) = elements(slurm, "RUNNING")
     process = search(*LONG, "--workers", "1", "--trials", "2")
-    time.sleep(15)
+    wait_until(lambda: study_status(open_study(storage, "one")).processes == 2, PATIENCE)
     assert elements(slurm, "RUNNING", "PENDING") == [element] and training(storage) == 1
     stop = search("stop", "one", "--now")
     assert "asked 2 processes to stop" in stop.communicate(timeout=PATIENCE)[0]
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0 and "1 workers of this study are queued or run already" in err
+    assert "started" not in err
     assert "stopped by 'explorer stop --now'" in out
     wait_until(lambda: not elements(slurm), PATIENCE)
     assert open_study(storage, "one").counts()["interrupted"] == 1

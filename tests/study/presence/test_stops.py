@@ -15,7 +15,7 @@ from explorer.study.confirm.run import run_confirmation
 from explorer.study.pairs.run import run_pairs
 from explorer.study.search import run_search
 from tests.command_line import run
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.study.evaluations import good, score
 
 
@@ -139,11 +139,11 @@ def test_a_confirmation_obeys(space, url, at_once):
 @pytest.mark.slow
 def test_commands_end_with_status_0(start, url, capsys):
     """``explorer stop`` ends a search of another process with status 0, and ``explorer status`` shows it before."""
-    process = start("endless", 50, 2, lease=2.0)
-    wait_until(lambda: _workers(capsys, url) == 2, 60)
+    process = start("endless", 50, 2, lease=8.0)
+    wait_until(lambda: _workers(capsys, url) == 2)
     status, out, err = run(capsys, "stop", "--storage", url, "--now")
     assert (status, err) == (0, "") and "asked 1 process to stop" in out
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE) == 0
     status, out, _ = run(capsys, "stop", "--storage", url)
     assert (status, "no process works on it" in out) == (0, True)
 

@@ -9,6 +9,7 @@ import pytest
 from explorer.space.search_space import parse_space
 from explorer.store.studies import open_study
 from explorer.study.search import run_search
+from tests.polling import PATIENCE
 from tests.study.faults import SCALE, acknowledged, acknowledging, invariant
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -43,7 +44,7 @@ def four_searches(*args) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(300)
+        process.join(PATIENCE)
     assert [process.exitcode for process in processes] == [0] * 4
 
 

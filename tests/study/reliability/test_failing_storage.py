@@ -21,7 +21,7 @@ from explorer.store.database import open_for_writing
 from explorer.store.studies import open_study
 from explorer.study import search
 from explorer.study.search import RecordLost, run_search
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.store.conftest import GONE, make_study
 from tests.study.evaluations import good
 from tests.study.faults import invariant, starter
@@ -72,7 +72,7 @@ def test_a_disk_that_is_really_full(tmp_path, environment):
         time.sleep(0.5)
         assert process.poll() is None
         ballast.unlink()
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=PATIENCE)
         assert "the study has its 27 trials" in output
         invariant(url, tmp_path)
         assert open_study(url, "one").counts()["failed"] == 0

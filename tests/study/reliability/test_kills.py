@@ -18,7 +18,7 @@ from explorer.store.lease import new_worker
 from explorer.store.rows import Ending
 from explorer.store.studies import open_study
 from explorer.store.writer import NumberTaken, StudyWriter
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.store.conftest import make_study, proposal
 from tests.study.faults import SCALE, acknowledged, alive, invariant
 
@@ -28,8 +28,8 @@ CONTEXT = multiprocessing.get_context("forkserver")
 @pytest.mark.slow
 def test_kills_within_trials(url, tmp_path, start, draw):
     """After SIGKILL of the whole search at random moments within trials, the same command completes the study."""
-    hits, wanted = 0, min(6 * SCALE, 20)  # more would fail trials that lost four workers
-    for kill in range(2 * wanted):  # some attempts may find no running trial
+    hits, wanted = 0, min(4 * SCALE, 20)  # more would fail trials that lost four workers
+    for kill in range(5 * wanted):  # some attempts find no running trial
         process = start("unhurried", 27, 1 + kill % 2)
         while process.stdout.readline() not in ("started\n", ""):
             pass
@@ -41,7 +41,7 @@ def test_kills_within_trials(url, tmp_path, start, draw):
         if hits == wanted:
             break
     assert hits == wanted
-    output, _ = start("good", 27, 2).communicate(timeout=120)
+    output, _ = start("good", 27, 2).communicate(timeout=PATIENCE)
     assert "result False" in output
     invariant(url, tmp_path)
     records = open_study(url, "one").trials()
@@ -108,7 +108,7 @@ def test_kills_between_proposal_and_lease(url, tmp_path):
     for statement in range(1, 30):
         process = CONTEXT.Process(target=die_at_statement, args=(url, statement))
         process.start()
-        process.join(60)
+        process.join(PATIENCE)
         records = open_study(url, "one").trials()
         if process.exitcode == 0:
             break
@@ -160,7 +160,7 @@ def test_a_search_stopped_beyond_its_lease_is_fenced_and_lives(url, tmp_path, st
     wait_until(taken_over)
     paused.send_signal(signal.SIGCONT)
     for process in (paused, other):
-        output, _ = process.communicate(timeout=90)
+        output, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0 and "result False" in output
     invariant(url, tmp_path)
     assert open_study(url, "one").counts()["complete"] == trials
@@ -175,6 +175,6 @@ def test_a_search_that_is_suspended_for_good_leaves_no_trial_undone(url, tmp_pat
     while suspended.stdout.readline() != "started\n":
         pass
     wait_until(lambda: stops_within_a_trial(suspended, url))
-    output, _ = start("unhurried", trials, 1, lease=1.5).communicate(timeout=90)
+    output, _ = start("unhurried", trials, 1, lease=1.5).communicate(timeout=PATIENCE)
     assert f"the study has its {trials} trial" in output
     assert open_study(url, "one").counts()["complete"] == trials

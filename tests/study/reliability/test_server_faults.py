@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from explorer.store.studies import open_study, study_revisions
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.store.servers import Server
 from tests.study.faults import SCALE, alive, invariant, starter
 
 WORKERS = 4
 NETWORKS = 27  # in the space
-RESTARTS = 10
+RESTARTS = 6  # with many trials for each, of which some end while this process waits for its turn
 
 
 @pytest.fixture
@@ -60,10 +60,10 @@ def trained(folder: Path) -> Counter[int]:
     return Counter(map(int, file.read_text().split())) if file.exists() else Counter()
 
 
-@pytest.mark.slow  # a server of its own restarts ten times
+@pytest.mark.slow  # a server of its own restarts six times
 def test_workers_survive_restarts_of_the_server(server, url, tmp_path, start):
-    """After ten immediate restarts every worker has ended in order, and each network was trained once."""
-    start("counted", 1, 1).communicate(timeout=120)  # it creates the study
+    """After six immediate restarts every worker has ended in order, and each network was trained once."""
+    start("counted", 1, 1).communicate(timeout=PATIENCE)  # it creates the study
     workers = [start("counted", NETWORKS, 1) for _ in range(WORKERS)]
     for worker in workers:  # a server that does not answer when a command begins ends it
         while worker.stdout.readline() not in ("begun\n", ""):
@@ -74,7 +74,7 @@ def test_workers_survive_restarts_of_the_server(server, url, tmp_path, start):
         assert all(each.poll() is None for each in workers), "a worker ended before the restarts did"
         server.restart()
     for worker in workers:
-        output, _ = worker.communicate(timeout=240)
+        output, _ = worker.communicate(timeout=PATIENCE)
         assert worker.returncode == 0 and "result False" in output
     invariant(url, tmp_path)
     own = [record for record in open_study(url, "one").trials(full=False) if record.same_as is None]
@@ -86,7 +86,7 @@ def test_workers_survive_restarts_of_the_server(server, url, tmp_path, start):
 @pytest.mark.slow  # workers are killed in real time
 def test_killed_workers_train_no_network_too_often(url, tmp_path, start, draw):
     """After SIGKILLs of workers on a server, no network was trained more often than its attempts, and all are there."""
-    start("counted", 1, 1).communicate(timeout=120)
+    start("counted", 1, 1).communicate(timeout=PATIENCE)
     workers = [start("counted", NETWORKS, 1) for _ in range(2)]
     for _ in range(4 * SCALE):
         before = sum(trained(tmp_path).values())
@@ -100,7 +100,7 @@ def test_killed_workers_train_no_network_too_often(url, tmp_path, start, draw):
         victim.communicate()
         workers.append(start("counted", NETWORKS, 1))
     for worker in workers:
-        output, _ = worker.communicate(timeout=240)
+        output, _ = worker.communicate(timeout=PATIENCE)
         assert worker.returncode == 0 and "result False" in output
     wait_until(lambda: not alive(tmp_path))
     invariant(url, tmp_path)

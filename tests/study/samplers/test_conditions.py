@@ -47,10 +47,10 @@ def space():
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_proposal_satisfies_the_conditions(space, sampler):
-    """Each of 40 proposals, with a history of complete trials, satisfies the conditions, also in Optuna's study."""
+    """Each proposal, with a history of complete trials, satisfies the conditions, also in Optuna's study."""
     made = Candidates(space, {}, ())
     asked = make_sampler(made, {"accuracy": "max", "macs": "min"}, sampler, seed=0)
-    for number in range(40):
+    for number in range(20 if sampler == "gp" else 40):  # after ten random ones, each of gp takes half a second
         derivation, notes = asked.ask(number)
         assert satisfies(derivation.choices)
         assert derivation in space

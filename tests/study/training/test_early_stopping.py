@@ -12,7 +12,7 @@ from explorer.study.samplers.registry import make_sampler
 from explorer.study.search import run_search
 from explorer.study.stopping.learning_curves import MIN_COMPLETE
 from tests.study.evaluations import good
-from tests.study.training.digits import SETTINGS, copied
+from tests.study.training.digits import SETTINGS, copied, no_late_verdicts
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,8 @@ def stopped_early(space, tmp_path_factory):
     events = []
     url = f"sqlite:///{tmp_path_factory.mktemp('stopped')}/explorer.db"
     settings = {**SETTINGS, "epochs": 4, "stopping": "rungs", "scores": ["naswot"]}
-    result = run_search(space, storage=url, trials=15, workers=2, progress=events.append, **settings)
+    with no_late_verdicts():
+        result = run_search(space, storage=url, trials=15, workers=2, progress=events.append, **settings)
     return result.study, events, url
 
 
@@ -82,7 +83,8 @@ def test_the_sampler_gets_the_forecast_of_every_stopped_trial(space, tmp_path, m
 
     monkeypatch.setattr(search_module, "make_sampler", remember)
     settings = {**SETTINGS, "epochs": 4, "stopping": "rungs", "limits": (), "storage": f"sqlite:///{tmp_path}/x.db"}
-    study = run_search(space, trials=14, workers=2, **settings).study
+    with no_late_verdicts():
+        study = run_search(space, trials=14, workers=2, **settings).study
     run_search(space, trials=14, workers=2, **{**settings, "stopping": "none"})  # has no curves except the stored ones
     complete = [record for record in study.trials() if record.state == "complete"]
     stopped = [record for record in study.trials() if record.state == "stopped"]

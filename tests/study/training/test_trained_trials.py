@@ -18,6 +18,7 @@ from explorer.store.studies import open_study
 from explorer.study.search import run_search
 from explorer.study.workers.jobs import Job
 from explorer.study.workers.train_job import train
+from tests.polling import PATIENCE
 from tests.study.evaluations import SPACE_TEXT
 from tests.study.training.digits import SETTINGS, copied, training
 
@@ -156,7 +157,7 @@ def test_a_script_without_a_guard_searches_once(tmp_path, environment):
         f"               workers=2, storage='sqlite:///{tmp_path}/x.db', study='one')\n"
         "print(study.counts()['complete'])\n"
     )
-    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.stdout, done.stderr, done.returncode) == ("begins\n2\n", "", 0)
     assert len(open_study(f"sqlite:///{tmp_path}/x.db").trials()) == 2
 

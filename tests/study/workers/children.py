@@ -7,12 +7,13 @@ import time
 from pathlib import Path
 
 from explorer.study.workers.jobs import Failure, Outcome
+from tests.polling import PATIENCE
 
 
 def answers(workplace, count: int) -> dict[int, Outcome | Failure]:
     """Wait for ``count`` jobs to end, at most a minute, and return what each one gave by its number."""
     found = {}
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while len(found) < count and time.monotonic() < end:
         found |= {number: each for number, each in workplace.messages(0.2) if isinstance(each, Outcome | Failure)}
     return found

@@ -13,6 +13,7 @@ from explorer.study.workers import engines
 from explorer.study.workers.engines import start_executor
 from explorer.study.workers.executor import Needs
 from explorer.study.workers.jobs import Evaluation, Failure, Outcome
+from tests.polling import PATIENCE
 from tests.study import evaluations
 from tests.study.workers.children import answers
 
@@ -70,8 +71,8 @@ class TestEngineWithProcesses:
     def test_a_stop_decision_ends_a_training_after_that_epoch(self, executor, job, stop_after):
         """All reports arrive in order, and an answer reaches the running job."""
         place = executor(evaluations.epochs_until_stopped)
-        place.start(replace(job(0), decision_epochs=(3,)))
-        heard, outcome, end = [], None, time.monotonic() + 60
+        place.start(replace(job(0), decision_epochs=(3,), verdict_seconds=PATIENCE))
+        heard, outcome, end = [], None, time.monotonic() + PATIENCE
         while outcome is None and time.monotonic() < end:
             for number, message in place.messages(0.2):
                 if isinstance(message, Epoch):

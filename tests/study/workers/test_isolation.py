@@ -11,6 +11,7 @@ import pytest
 
 from explorer.study.search import run_search
 from explorer.study.workers.isolation import why_in_process
+from tests.polling import PATIENCE
 from tests.study.evaluations import SPACE_TEXT, good, score
 
 CALLS = []
@@ -102,6 +103,6 @@ def test_a_script_needs_a_guard_for_a_child(tmp_path, environment, end, where):
     """The function of a script runs in a child if the script can be imported without searching again."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT + end)
-    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout == f"{where}\n", done.stderr
     assert ("does not guard its main code" in done.stderr) == (where == "here")

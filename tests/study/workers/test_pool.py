@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from explorer.study.workers.jobs import Failure, Outcome
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.study import evaluations
 from tests.study.evaluations import DEATHS, FAILURES
 from tests.study.faults import alive
@@ -51,7 +51,7 @@ def test_output_of_a_child_stays_off_standard_output(tmp_path, environment):
         "    print('the result')\n"
     )
     done = subprocess.run(
-        [sys.executable, script], env=environment, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, script], env=environment, capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     assert done.stdout == "the result\n" and done.stderr.count("chatter") == 2
 
@@ -69,7 +69,7 @@ def test_processes_in_sessions_of_their_own_end_with_their_trial(tmp_path, start
     if evaluation == "detaches_and_hangs":
         wait_until(lambda: len(sleepers(tmp_path)) >= 4)
         process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     wait_until(lambda: not alive(tmp_path))
 
 
@@ -124,6 +124,6 @@ workplace.stop()
         capture_output=True,
         text=True,
         start_new_session=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "pressed\nTrue\n", "")

@@ -25,7 +25,7 @@ from explorer.study.workers.executor import Needs
 from explorer.study.workers.jobs import Job, Outcome
 from explorer.training.settings import TrainingSettings
 from tests.extensions.page import shown
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.study.evaluations import good
 from tests.study.workers.children import answers, is_running
 
@@ -175,7 +175,9 @@ def test_nodes_load_the_extensions_of_the_search(ray_nodes, tmp_path):
     line += ("--epochs", "2", "--trials", "3", "--import", str(script))
     line += ("--engine", "ray", "--engine-address", ray_nodes.address)
     command = [sys.executable, "-m", "explorer", "search", *line]
-    done = subprocess.run(command, cwd=here, env=ray_nodes.environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=here, env=ray_nodes.environment, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert done.returncode == 0, done.stderr
     study = open_study(f"sqlite:///{here}/explorer.db")
     assert study.counts()["complete"] == 3 and study.counts()["failed"] == 0

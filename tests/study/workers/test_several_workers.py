@@ -10,6 +10,7 @@ import pytest
 from explorer.store.lease import RETRIES
 from explorer.store.studies import open_study
 from explorer.study.search import run_search
+from tests.polling import PATIENCE
 from tests.study import evaluations
 from tests.study.evaluations import DEATHS, FAILURES, by_turns, good
 
@@ -81,7 +82,7 @@ def good(architecture, *, choices, epochs, seed):
 {{guard}}space = explorer.parse_space({evaluations.SPACE_TEXT!r}, "tiny.yaml")
 {{guard}}explorer.search(space, evaluate=good, storage="sqlite:///{tmp_path}/x.db", study="one", trials=3, workers=2)
 """
-    run = {"env": environment, "capture_output": True, "text": True, "timeout": 120}
+    run = {"env": environment, "capture_output": True, "text": True, "timeout": PATIENCE}
     script.write_text(lines.replace("{guard}", ""))
     unguarded = subprocess.run([sys.executable, script], **run)
     assert unguarded.returncode == 1 and unguarded.stderr.count("Traceback") == 1

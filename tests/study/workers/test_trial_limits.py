@@ -7,6 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -15,7 +16,7 @@ from explorer.study.search import run_search
 from explorer.study.workers.jobs import Failure, Outcome
 from explorer.study.workers.watchdog import TrialLimits, Watchdog, usual_limits
 from explorer.system.memory import total_memory
-from tests.polling import wait_until
+from tests.polling import PATIENCE, wait_until
 from tests.study import evaluations
 from tests.study.workers.children import answers, is_running
 
@@ -23,9 +24,9 @@ from tests.study.workers.children import answers, is_running
 @pytest.mark.parametrize(
     "evaluate, limits, message",
     [
-        (evaluations.endless, TrialLimits(seconds=0.5), "it took longer than the 0.5 s that a trial may take"),
-        (evaluations.ignores_sigterm, TrialLimits(seconds=0.5), "it took longer than the 0.5 s that a trial may take"),
-        (evaluations.with_child, TrialLimits(seconds=0.5), "it took longer than the 0.5 s that a trial may take"),
+        (evaluations.endless, TrialLimits(seconds=2.0), "it took longer than the 2 s that a trial may take"),
+        (evaluations.ignores_sigterm, TrialLimits(seconds=2.0), "it took longer than the 2 s that a trial may take"),
+        (evaluations.with_child, TrialLimits(seconds=2.0), "it took longer than the 2 s that a trial may take"),
         (evaluations.allocates_forever, TrialLimits(memory=1 << 30), "more than the 1.0 GiB that a trial may hold"),
         (evaluations.child_allocates, TrialLimits(memory=1 << 30), "more than the 1.0 GiB that a trial may hold"),
         (evaluations.detached_allocates, TrialLimits(memory=1 << 30), "more than the 1.0 GiB that a trial may hold"),
@@ -83,21 +84,25 @@ def test_a_search_of_hanging_trials_gives_up(space):
     assert reasons.count("it took longer than the 0.2 s that a trial may take") >= 11
 
 
-def test_a_trial_that_ignores_sigterm_is_killed_a_second_later():
+def test_a_trial_that_ignores_sigterm_is_killed_a_second_later(monkeypatch):
     """A process that survives SIGTERM for one second gets SIGKILL, and an ended job is not run again."""
     code = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stdout=subprocess.PIPE)
     process.stdout.readline()
-    watchdog = Watchdog(process.pid, TrialLimits(seconds=0.0))
-    watchdog.check()
+    now = [0.0]
+    monkeypatch.setattr("explorer.study.workers.watchdog.time", SimpleNamespace(monotonic=lambda: now[0]))
+    watchdog = Watchdog(process.pid, TrialLimits(seconds=10.0))
+    for moment in (9.9, 10.1, 11.0, 11.2):
+        now[0] = moment
+        watchdog.check()
+        assert bool(watchdog.exceeded) == (moment > 10)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.5)
+    now[0] = 60.0
     watchdog.check()
-    assert process.poll() is None
-    wait_until(lambda: (watchdog.check(), process.poll())[1] is not None)
-    assert process.returncode == -signal.SIGKILL
+    assert process.wait(PATIENCE) == -signal.SIGKILL
     process.stdout.close()
     watchdog.check()
 
