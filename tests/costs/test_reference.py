@@ -5,7 +5,7 @@ from importlib import import_module
 import pytest
 import torch
 
-from explorer.costs import analytic
+from explorer.costs.op_traits import traits_of
 from explorer.costs.reference import check_cost
 from explorer.space.search_space import load_space, parse_space
 
@@ -75,10 +75,10 @@ WRONG = {
 @pytest.fixture
 def changing_costs(monkeypatch):
     """Costs of ops may change: their functions are looked up again."""
-    analytic._traits.cache_clear()
+    traits_of.cache_clear()
     yield monkeypatch
     monkeypatch.undo()
-    analytic._traits.cache_clear()
+    traits_of.cache_clear()
 
 
 @pytest.mark.parametrize("what", WRONG)
