@@ -13,7 +13,8 @@ from explorer.errors import ExplorerError, SpaceError
 from explorer.networks.build import build_network
 from explorer.networks.ops.base import TensorShape
 from explorer.scoring.names import NAMES
-from explorer.scoring.zero_cost import SCORES, Scorer, score_architecture
+from explorer.scoring.passes import Batch, Passes
+from explorer.scoring.zero_cost import SCORES, Scorer, score_architecture, zen
 from explorer.space.search_space import load_space, parse_space
 from explorer.space.shipped import shipped_spaces
 
@@ -131,6 +132,15 @@ def test_zen_prefers_depth():
     assert explorer.cost(shallow).macs < explorer.cost(deep).macs
     scores = [score_architecture(arch, ["zen"], batch=4)["zen"] for arch in (shallow, deep)]
     assert scores[0] < scores[1]
+
+
+def test_the_layout_of_the_images_does_not_change_zen():
+    """Its noise is drawn in one order, so that a data set in channels last gives the score of contiguous noise."""
+    architecture = load_space("preact_variants.yaml").architecture(0)
+    images, labels = torch.zeros(4, *architecture.input), torch.zeros(4, dtype=torch.int64)
+    layouts = (images, images.contiguous(memory_format=torch.channels_last))
+    first, second = (zen(Passes(architecture, Batch(each, labels))) for each in layouts)
+    assert architecture.input.channels > 1 and first == pytest.approx(second, rel=1e-4)
 
 
 def test_without_norm_or_activation_there_is_no_score(plain):
