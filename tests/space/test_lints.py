@@ -175,7 +175,7 @@ WARNED = [
         "shrinks-by-one",
         {"stages": "{blocks: 2, width: [8, 16, 32], stride: [1, 2, 1]}", "transition": "bn conv2x2(w, s=s)"},
         (7, 16),
-        "conv2x2(out=32) before stage 3, a stage without a stride, shrinks 8x8 to 7x7; write an odd kernel, or by_stage",
+        "conv2x2(out=32) before stage 3, a stage without a stride, shrinks 8x8 to 7x7; write an odd kernel, or by",
         {
             "stages": "{blocks: 2, width: [8, 16, 32], stride: [1, 2, 1]}",
             "transition": '"by_stage(none, bn conv2x2(w, s=s), none)"',

@@ -217,6 +217,15 @@ def test_choices_in_units_belong_to_the_block():
     [
         ({"block": "conv3x3 + ; r"}, "'block' gives a block with no merge"),
         ({"block": "conv3x3 + conv3x3 + ; conv3x3 +"}, "'block' gives a block with more than one merge"),
+        ({"block": "r + ; r conv3x3 bnn +"}, "unknown name 'bnn'"),  # the semicolon is right
+        (
+            {"transition": "conv2x2(w, s=s) | none", "block": '"sum(conv3x3, identity) +"'},
+            "stage 2 after a transition without a stride, path 2 of sum: the layers shrink by 1",
+        ),
+        (
+            {"stages": '{blocks: 2, width: "8 + 8*i"}'},
+            "'i' is not defined here; known here: none.* or j, the number of",
+        ),
         ({"stem": "r ; r"}, "';' in the stem; it ends a unit of a block"),
         ({"shortcut": "{same: r ; r}"}, "';' in a shortcut"),
         ({"stem": "conv3x3 ; bn"}, "';' between layers; layers are separated by blanks"),

@@ -339,6 +339,8 @@ class Deriver:
         """Return the inputs from which block ``j`` of stage ``k`` is derived; ``where``: its name in messages."""
         rule = self.grammar.stages[k - 1]
         stride, here = stride_of(j, stage), stage.at(j)
+        if stride != 1 and k > 1 and self.grammar.transition is not None:
+            where += " after a transition without a stride"
         resolver = self.resolver(lookup, x, here.width, n, i, stride, here.dilation, k, j, stage.blocks)
         item = rule.first if j == 1 else rule.block
         return BlockInputs(rule, item, resolver, x, here.width, stride, self.grammar.classes, where)

@@ -153,8 +153,14 @@ class _Binder:
             if shrunk == (1, 1) and start.positions == 1:
                 raise Fault(at, f"{self._choices()}{where}: {one_pixel(stride, start)}")
             fix = "give it to one of them, as in conv3x3(s=s)" if shrunk == (1, 1) else "write strides under 'stages'"
-            if shrunk == (1, 1) and re.fullmatch(r"stage \d+", where) and all(isinstance(op, Scale) for op in ops):
+            if (
+                shrunk == (1, 1)
+                and re.fullmatch(r"stage \d+( after .*)?", where)
+                and all(isinstance(op, Scale) for op in ops)
+            ):
                 fix = "for the shortcut alone, write 'zero +'"
+            if stride != 1 and shrunk == _times(sides(stride), sides(stride)):
+                fix = "two layers have it: write s=1 in one of them, as in conv3x3(s=1)"
             if is_path and shrunk == (1, 1):
                 fix = "write avgpool in this path, or open the stage with a block without it (first: ...)"
             found = str(shrunk[0]) if shrunk[0] == shrunk[1] else f"{shrunk[0]}x{shrunk[1]}"

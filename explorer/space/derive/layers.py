@@ -184,6 +184,8 @@ class Resolver:
         if isinstance(node, Variable):
             if node.name not in self.variables:
                 others = ", ".join(sorted(self.variables.keys() - {"stage"})) or "none; write numbers or names of rules"
+                if self.variables.keys() == {"stage"}:  # of the numbers of a stage, only these differ by block
+                    others += ", or j, the number of the block in its stage, in width and dilation"
                 raise Fault(node.place, f"the variable {node.name!r} is not defined here; known here: {others}")
             self._read.add(node.name)
             known = self.variables[node.name]

@@ -154,9 +154,9 @@ def narrow_shortcut(grammar: Grammar, examples: Examples) -> Found:
 def _is_narrow(placed: PlacedBlock) -> bool:
     """Return whether the merge of a block is ``cat`` and its shortcut loses channels."""
     shortcut = placed.parts.shortcut
-    return (
-        bool(shortcut) and isinstance(placed.block.merge, Concatenate) and shortcut[-1].y.channels < placed.x.channels
-    )
+    if not isinstance(placed.block.merge, Concatenate) or not shortcut:
+        return False
+    return shortcut[-1].y.channels < placed.x.channels
 
 
 def _nodes(grammar: Grammar) -> Iterator[Node]:

@@ -161,6 +161,8 @@ def separators(scan: Scan) -> Iterator[Finding]:
         commas = [k for k in here if scan.at(k).text == "," or _is_full_stop(scan, k)]
         slashes = [k for k in here if scan.at(k).text in ("/", "\\") and (scan.is_layer(k - 1) or scan.is_layer(k + 1))]
         semicolons = [k for k in here if scan.at(k).text == ";"]
+        if all(_ends_unit(scan, here, k) for k in semicolons):
+            semicolons = []
         for found, sign in ((commas, ","), (semicolons, ";"), (slashes, "/")):
             if not found:
                 continue
@@ -177,6 +179,13 @@ def separators(scan: Scan) -> Iterator[Finding]:
             else:
                 yield from _sequence(scan, found)
         yield from _sequence(scan, [k for k in here if _is_arrow(scan, k)])
+
+
+def _ends_unit(scan: Scan, here: list[int], index: int) -> bool:
+    """Whether a merge is before a semicolon, or, in a row without one, a rule that may have one: it ends a unit."""
+    merges = {"+", "cat", "gate"}
+    known = merges if any(scan.at(k).text in merges for k in here) else scan.rules
+    return any(scan.at(k).text in known for k in here if k < index)
 
 
 def _is_full_stop(scan: Scan, index: int) -> bool:
