@@ -162,7 +162,9 @@ def _wide_signs(line: str) -> Repair | None:
     found = re.search("[，｛｝［］]|(?<=\\w)：", line) if re.search("[{\\[｛［]", line) else None
     if found is None:
         return None
-    new = line.translate(str.maketrans({"，": ", ", "：": ": ", "｛": "{", "｝": "}", "［": "[", "］": "]"}))
+    new = line
+    for wide, sign in (("，", ", "), ("：", ": "), ("｛", "{"), ("｝", "}"), ("［", "["), ("］", "]")):
+        new = new.replace(wide, sign)
     message = f"the sign {found[0]!r}; YAML uses {new[found.start()]!r}"
     return Repair(found.start(), re.sub(r"(?<=\S) {2,}", " ", new), message)
 

@@ -209,10 +209,10 @@ def thousands(scan: Scan) -> Iterator[Finding]:
         new = f"0.{decimal[1]}"
         message = f"{decimal[0]!r}: a number has a decimal point, {new}"
         yield Finding(decimal.start(), message, (Edit(decimal.start(), decimal.end(), new),))
-    for match in re.finditer(r"(?<=\()\s*(\d{1,3}(?:_\d{3})+)(?=\s*[,)])", scan.text):
-        new = match[1].replace("_", "")
-        message = f"{match[1]!r}: a number is written in digits alone, {new}"
-        yield Finding(match.start(1), message, (Edit(match.start(1), match.end(1), new),))
+    for grouped in re.finditer(r"(?<=\()\s*(\d{1,3}(?:_\d{3})+)(?=\s*[,)])", scan.text):
+        new = grouped[1].replace("_", "")
+        message = f"{grouped[1]!r}: a number is written in digits alone, {new}"
+        yield Finding(grouped.start(1), message, (Edit(grouped.start(1), grouped.end(1), new),))
     if match := re.fullmatch(r"\s*(\d,\d{3}|\d{1,3}(?:[_']\d{3})+)\s*", scan.text):
         new = re.sub(r"\D", "", match[1])
         yield Finding(0, f"{match[1]!r}: a number is written in digits alone, {new}", (Edit(0, len(scan.text), new),))
