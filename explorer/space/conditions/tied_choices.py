@@ -98,7 +98,9 @@ class _Group:
             if combined > MAX_COMBINED:
                 raise _TooMany
             for before, after in level.items():
-                after += [self._put(before, name, option) for option in options]
+                about = [truth for truth in before if name in truth.names]
+                rest = before.difference(about)
+                after += [self._put(about, rest, name, option) for option in options]
             levels.append(level)
             level = {each: [] for after in level.values() for each in after if each is not None}
         found: dict[Opened | None, _Ways] = dict.fromkeys(level, _END)
@@ -107,10 +109,17 @@ class _Group:
             found = {before: each for before, each in ways.items() if each.starts[-1]}
         return found.get(opened)
 
-    def _put(self, opened: Opened, name: str, option: int) -> Opened | None:
-        """Return the open conditions after an option, None if it violates one."""
-        put = [self._truths.put(truth, name, option) for truth in opened]
-        return None if False in put else frozenset(each for each in put if isinstance(each, Open))
+    def _put(self, about: Iterable[Open], rest: Opened, name: str, option: int) -> Opened | None:
+        """Return the open conditions after an option, None if it violates one.
+
+        Args:
+            about: Those that the choice is in.
+            rest: The others.
+            name: The choice.
+            option: The option.
+        """
+        put = [self._truths.put(truth, name, option) for truth in about]
+        return None if False in put else rest.union(each for each in put if isinstance(each, Open))
 
 
 class TiedChoices:
