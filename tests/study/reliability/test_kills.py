@@ -28,7 +28,7 @@ CONTEXT = multiprocessing.get_context("forkserver")
 @pytest.mark.slow
 def test_kills_within_trials(url, tmp_path, start, draw):
     """After SIGKILL of the whole search at random moments within trials, the same command completes the study."""
-    hits, wanted = 0, min(4 * SCALE, 20)  # more would fail trials that lost four workers
+    hits, wanted = 0, min(6 * SCALE, 20)  # more would fail trials that lost four workers
     for kill in range(5 * wanted):  # some attempts find no running trial
         process = start("unhurried", 27, 1 + kill % 2)
         while process.stdout.readline() not in ("started\n", ""):

@@ -16,7 +16,7 @@ from tests.study.faults import SCALE, alive, invariant, starter
 
 WORKERS = 4
 NETWORKS = 27  # in the space
-RESTARTS = 6  # with many trials for each, of which some end while this process waits for its turn
+RESTARTS = 10
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def trained(folder: Path) -> Counter[int]:
     return Counter(map(int, file.read_text().split())) if file.exists() else Counter()
 
 
-@pytest.mark.slow  # a server of its own restarts six times
+@pytest.mark.slow  # a server of its own restarts ten times
 def test_workers_survive_restarts_of_the_server(server, url, tmp_path, start):
-    """After six immediate restarts every worker has ended in order, and each network was trained once."""
+    """After ten immediate restarts every worker has ended in order, and each network was trained once."""
     start("counted", 1, 1).communicate(timeout=PATIENCE)  # it creates the study
     workers = [start("counted", NETWORKS, 1) for _ in range(WORKERS)]
     for worker in workers:  # a server that does not answer when a command begins ends it
