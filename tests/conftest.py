@@ -102,6 +102,15 @@ def seeded() -> None:
         sys.modules["torch"].manual_seed(SEED)
 
 
+@pytest.fixture(autouse=True)
+def own_main_module() -> Iterator[None]:
+    """After a test, ``__main__`` is that of the test process. A page that Streamlit runs takes its place, and the new
+    processes of later tests would run the page as their own main module."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
 @pytest.fixture(scope="session", autouse=True)
 def sqlite_without_sync() -> Iterator[None]:
     """SQLite does not wait for the disk in the test process: no database of a test has to survive a power cut."""
