@@ -117,7 +117,7 @@ def span_text(seconds: float) -> str:
 
 
 def counted(number: int) -> str:
-    """A count of any size: ``10,368``, ``3.2e+14``, ``10^140``."""
+    """Format a count of any size: ``10,368``, ``3.2e14``, ``10^140``."""
     if number < 10**9:
         return f"{number:,}"
-    return f"{number:.2e}" if number < 10**300 else f"10^{int(math.log10(number))}"
+    return f"{number:.2e}".replace("e+", "e") if number < 10**300 else f"10^{int(math.log10(number))}"

@@ -190,6 +190,8 @@ class SearchSpace(Derivations):
             return self.named(which)
         if isinstance(which, str):
             text = which.strip()
+            if not text:
+                raise self.error("an empty text names no network; write an index, such as 0, or choices")
             if text.isascii() and text.isdigit():
                 if len(text) > MAX_INDEX_DIGITS:
                     raise self.error(f"an index of more than {MAX_INDEX_DIGITS:,} digits")

@@ -92,6 +92,7 @@ def test_an_exported_network_keeps_its_classes(tmp_path):
         ("preact_variants#order", "write NAME=ALTERNATIVE"),
         ("preact_variants#order=original,order=original", "made twice"),
         ("preact_variants#ratio=1/4", "does not arise here"),
+        ("preact_variants#", "an empty text names no network"),
         ("preact_variants#10368", "it has 10,368 derivations"),
         ("nowhere.yaml#0", "no such file"),
         ("nonsense", "names no architecture"),
