@@ -76,7 +76,8 @@ def most_informative(x: np.ndarray, levels: np.ndarray, wanted: int) -> list[int
 
 def _scaled(x: np.ndarray, centre: np.ndarray, unit: np.ndarray) -> np.ndarray:
     """Return centred counts divided by their units; 0 for counts that do not vary."""
-    return np.divide(x - centre, unit, out=np.zeros(x.shape), where=unit > 0)
+    scaled: np.ndarray = np.divide(x - centre, unit, out=np.zeros(x.shape), where=unit > 0)
+    return scaled
 
 
 def _units(x: np.ndarray, levels: np.ndarray) -> np.ndarray:
