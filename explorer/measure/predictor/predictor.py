@@ -64,7 +64,7 @@ class Predictor:
         space: Name and digest of the space.
         error: Error on held-out networks.
         kinds: Kinds of operations in the measured networks.
-        measured_ms: Digest of a measured network -> its latency in milliseconds, at the median speed of the calibration.
+        measured_ms: Digest of a measured network -> its milliseconds at the median speed of the calibration.
         intercept_ms: Constant term, in milliseconds.
         ms: Feature name -> milliseconds per unit.
     """
