@@ -92,7 +92,7 @@ class Listed(click.ParamType):  # type: ignore[type-arg]  # before click 8.2 it 
 @click.option("--predicted", is_flag=True, help="Predict instead of measuring; requires a calibration of this device.")
 @click.option("--calibrate", "space", metavar="SPACE", help="Fit a latency predictor to measured networks of SPACE.")
 @click.option(
-    "-n", "networks", type=Whole(min=1), metavar="N", help="Number of networks for --calibrate; 160 by default."
+    "-n", "networks", type=Whole(min=1), metavar="N", help="Number of networks for --calibrate; 40 by default."
 )
 @as_json
 @storage

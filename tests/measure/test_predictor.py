@@ -144,17 +144,45 @@ def test_calibration_measures_distinct_networks(monkeypatch):
 
         asked.extend(architectures)
         return [
-            SimpleNamespace(reported_ms=additive(each), contended=False, environment=HERE) for each in architectures
+            SimpleNamespace(reported_ms=additive(each), reference_ms=1.0, contended=False, environment=HERE)
+            for each in architectures
         ]
 
     monkeypatch.setattr(calibration, "measure_in_child", measured)
     made = calibration.calibrate(SPACE, Setting(), "cpu", networks=30)
     assert len({each.digest for each in asked}) == 30 == made.predictor.networks
+    assert all(made.predictor.measured_ms[each.digest] == additive(each) for each in asked)
     assert made.predictor.space == (SPACE.name, SPACE.digest)
     with pytest.raises(MeasurementError, match="19 networks are too few"):
         calibration.calibrate(SPACE, Setting(), "cpu", networks=19)
     with pytest.raises(MeasurementError, match="he2016_orders has 5 distinct networks"):
         calibration.calibrate(load_space("he2016_orders.yaml"), Setting(), "cpu", networks=30)
+
+
+def test_the_speed_of_the_device_is_taken_off(monkeypatch):
+    """A device that slows down while networks are measured, and its reference with it, gives the same predictor as a
+    steady one."""
+
+    def calibrated(slowdowns):
+        def measured(architectures, settings, device, threads, cores, time_scale, on_latency):
+            from types import SimpleNamespace
+
+            return [
+                SimpleNamespace(
+                    reported_ms=additive(each) * slowdown,
+                    reference_ms=0.8 * slowdown,
+                    contended=False,
+                    environment=HERE,
+                )
+                for each, slowdown in zip(architectures, slowdowns, strict=True)
+            ]
+
+        monkeypatch.setattr(calibration, "measure_in_child", measured)
+        return calibration.calibrate(SPACE, Setting(), "cpu", networks=24).predictor
+
+    steady, slower = calibrated([1.0] * 24), calibrated([1.0] * 13 + [1.3] * 11)
+    assert slower.measured_ms == pytest.approx(steady.measured_ms)
+    assert slower.error.median == pytest.approx(steady.error.median, rel=0.01)
 
 
 def test_calibration_repeats_contended_measurements(monkeypatch):
@@ -170,6 +198,7 @@ def test_calibration_repeats_contended_measurements(monkeypatch):
         return [
             SimpleNamespace(
                 reported_ms=additive(each) * (1.5 if first and place % 3 else 1.0 if first else 1.2),
+                reference_ms=1.0,
                 contended=place % (2 if first else 4) == 0,
                 environment=HERE,
             )

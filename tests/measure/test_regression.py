@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from explorer.measure.predictor.regression import LEVEL_MEANS, NOISE_MEAN, _loss, fit_levels
+from explorer.measure.predictor.regression import LEVEL_MEANS, NOISE_MEAN, _loss, fit_levels, most_informative
 
 
 def counts(networks: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -47,3 +47,25 @@ def test_the_slope_of_the_loss_is_that_of_differences():
         step[place] = 1e-5
         rise = _loss(theta + step, kernels, weights)[0] - _loss(theta - step, kernels, weights)[0]
         assert slope == pytest.approx(rise / 2e-5, rel=1e-3, abs=1e-6)
+
+
+def test_the_networks_chosen_differ():
+    """Of groups of equal networks one each is chosen before any is chosen twice; then all, if as many are wanted."""
+    x, levels = counts(6)
+    copies = np.repeat(x, 5, axis=0)
+    assert sorted(row // 5 for row in most_informative(copies, levels, 6)) == list(range(6))
+    assert sorted(most_informative(x, levels, 50)) == list(range(6))
+
+
+def test_chosen_networks_predict_the_others_better():
+    """Twenty networks chosen for it teach all twelve operations, also rare ones; the first twenty networks do not."""
+    random = np.random.default_rng(5)
+    single = random.integers(1, 4, (200, 12)) * (random.random((200, 12)) < np.linspace(0.05, 0.9, 12))
+    x, levels = np.column_stack([single.sum(axis=1), single]).astype(float), np.array([0] + [4] * 12)
+    y = 1 + single @ np.linspace(3, 0.5, 12)
+
+    def error(rows):
+        intercept, found = fit_levels(x[rows], y[rows], levels)
+        return float(np.mean(np.abs((intercept + x @ found) / y - 1)))
+
+    assert error(most_informative(x, levels, 20)) < 1e-4 < error(list(range(20)))

@@ -7,15 +7,19 @@ from typing import NamedTuple
 
 from explorer.errors import MeasurementError
 from explorer.measure.child import measure_in_child
+from explorer.measure.predictor.features import tabulate
 from explorer.measure.predictor.predictor import MIN_NETWORKS, Predictor, find_predictor, fit
+from explorer.measure.predictor.regression import most_informative
 from explorer.measure.result import Latency
 from explorer.measure.settings import Setting, default_mode, make_settings
+from explorer.measure.statistics import median
 from explorer.networks.architecture import Architecture
 from explorer.space.search_space import SearchSpace
 from explorer.system.environment import find_device
 
-NETWORKS = 160  # the errors in docs/how_to/latency.md are for this number
+NETWORKS = 40  # the errors in docs/how_to/latency.md are for this number
 TIME_SCALE = 0.3  # of the full measuring time; the fit averages the larger errors of single measurements
+POOL = 4  # networks sampled for each one that is measured
 DRAWS_PER_NETWORK = 20  # samples for each network wanted, after which the space counts as exhausted
 
 
@@ -42,10 +46,13 @@ def calibrate(
     seed: int = 0,
     on_latency: Callable[[Latency], object] = lambda latency: None,
 ) -> Calibration:
-    """Measure distinct networks, sampled uniformly from a space, and fit a predictor to their latencies.
+    """Measure distinct networks of a space, and fit a predictor to their latencies.
 
-    Networks whose measurement is contended are measured a second time after all others; the uncontended or lower result
-    counts.
+    The networks are chosen from POOL times as many uniform samples, by ``most_informative``. Networks whose measurement
+    is contended are measured a second time after all others; the uncontended or lower result counts.
+
+    The speed of a device changes, for example with the load of other virtual machines on its host. Each latency is
+    therefore divided by that of the reference network in the same measurement, and multiplied by the median of these.
 
     Args:
         space: The space.
@@ -66,25 +73,34 @@ def calibrate(
             f"{networks} networks are too few to fit and test a predictor; use {MIN_NETWORKS} or more"
         )
     sampled: dict[str, Architecture] = {}
-    for derivation in space.sample(min(DRAWS_PER_NETWORK * networks, max(1_000, networks)), seed=seed):
+    pool = POOL * networks
+    for derivation in space.sample(min(DRAWS_PER_NETWORK * networks, max(1_000, pool)), seed=seed):
         architecture = space.architecture(derivation)
         sampled.setdefault(architecture.digest, architecture)
-        if len(sampled) == networks:
+        if len(sampled) == pool:
             break
     if len(sampled) < MIN_NETWORKS:
         raise MeasurementError(
             f"{space.name} has {len(sampled)} distinct networks; a predictor needs at least {MIN_NETWORKS}"
         )
-    architectures = list(sampled.values())
+    candidates = list(sampled.values())
+    _, x, levels = tabulate(candidates, setting.batch)
+    architectures = [candidates[index] for index in most_informative(x, levels, networks)]
     measured = measure_in_child(architectures, [setting], device, threads, cores, TIME_SCALE, on_latency)
     contended = [index for index, latency in enumerate(measured) if latency.contended]
     if contended:
         chosen = [architectures[index] for index in contended]
         second = measure_in_child(chosen, [setting], device, threads, cores, TIME_SCALE, on_latency)
         for index, latency in zip(contended, second):
-            measured[index] = min(measured[index], latency, key=lambda each: (each.contended, each.reported_ms))
-    times = [latency.reported_ms for latency in measured]
+            measured[index] = min(measured[index], latency, key=lambda each: (each.contended, _relative(each)))
+    reference_ms = median([latency.reference_ms for latency in measured])
+    times = [reference_ms * _relative(latency) for latency in measured]
     return Calibration(fit(architectures, times, measured[0].environment, (space.name, space.digest)), measured)
+
+
+def _relative(latency: Latency) -> float:
+    """Return the latency as a multiple of the reference network's."""
+    return latency.reported_ms / latency.reference_ms
 
 
 def predict_latency(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from explorer.networks.architecture import Architecture
 from explorer.networks.ops.base import Op, TensorShape
@@ -66,6 +68,22 @@ def feature_level(name: str) -> int:
     if ON in name:
         return 3
     return 0 if name.startswith(f"{WHOLE}:") else 1 if name.startswith(FAMILY) else 2
+
+
+def tabulate(architectures: Sequence[Architecture], batch: int) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Count the features of networks as a table.
+
+    Args:
+        architectures: The networks.
+        batch: As for ``count_features``.
+
+    Returns:
+        The names of the features in alphabetical order; the amounts, (networks, features); the level of each feature.
+    """
+    counted = [count_features(architecture, batch) for architecture in architectures]
+    names = sorted({name for each in counted for name in each})
+    x = np.array([[each.get(name, 0.0) for name in names] for each in counted])
+    return names, x, np.array([feature_level(name) for name in names])
 
 
 def _families(kind: str) -> list[str]:

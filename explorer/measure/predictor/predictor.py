@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from explorer.errors import MeasurementError
-from explorer.measure.predictor.features import FAMILY, ON, WHOLE, count_features, feature_level
+from explorer.measure.predictor.features import FAMILY, ON, WHOLE, count_features, tabulate
 from explorer.measure.predictor.regression import fit_levels
 from explorer.measure.result import LatencyEnvironment
 from explorer.networks.architecture import Architecture
@@ -64,7 +64,7 @@ class Predictor:
         space: Name and digest of the space.
         error: Error on held-out networks.
         kinds: Kinds of operations in the measured networks.
-        measured_ms: Digest of a measured network -> its latency in milliseconds.
+        measured_ms: Digest of a measured network -> its milliseconds at the median speed of the calibration.
         intercept_ms: Constant term, in milliseconds.
         ms: Feature name -> milliseconds per unit.
     """
@@ -163,11 +163,8 @@ def fit(
         raise MeasurementError(
             f"{len(architectures)} networks are too few to fit and test a predictor; at least {MIN_NETWORKS} are needed"
         )
-    counted = [count_features(architecture, environment.batch) for architecture in architectures]
-    names = sorted({name for each in counted for name in each})
-    x = np.array([[each.get(name, 0.0) for name in names] for each in counted])
+    names, x, levels = tabulate(architectures, environment.batch)
     y = np.array(latencies_ms)
-    levels = np.array([feature_level(name) for name in names])
     predicted = np.empty_like(y)
     folds = np.random.default_rng(0).permutation(len(y)) % FOLDS
     for fold in range(FOLDS):

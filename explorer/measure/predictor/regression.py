@@ -32,7 +32,7 @@ def fit_levels(x: np.ndarray, y: np.ndarray, levels: np.ndarray) -> tuple[float,
         The intercept and the coefficients, (features,), in the unit of ``y``.
     """
     centre, unit = x.mean(axis=0), _units(x, levels)
-    scaled = np.divide(x - centre, unit, out=np.zeros_like(x, dtype=float), where=unit > 0)
+    scaled = _scaled(x, centre, unit)
     kernels = [scaled[:, levels == level] @ scaled[:, levels == level].T for level in range(len(LEVEL_MEANS))]
     mean = float(y.mean())
     weights = mean / y  # all rows are divided by their latency: errors are relative
@@ -45,6 +45,39 @@ def fit_levels(x: np.ndarray, y: np.ndarray, levels: np.ndarray) -> tuple[float,
     coefficients = variances[levels] * (scaled.T @ dual)
     ms = mean * np.divide(coefficients, unit, out=np.zeros(x.shape[1]), where=unit > 0)
     return float(mean * INTERCEPT_VARIANCE * dual.sum() - centre @ ms), ms
+
+
+def most_informative(x: np.ndarray, levels: np.ndarray, wanted: int) -> list[int]:
+    """Choose the networks to measure by what is known before any measurement.
+
+    One by one, that network is chosen whose latency would lower the mean posterior variance of the latencies of all
+    networks most (Cohn 1996, section 3), with the variances that the prior expects.
+
+    Args:
+        x: Counts, (networks, features).
+        levels: Level of each feature, as for ``fit_levels``.
+        wanted: How many to choose, if there are as many.
+
+    Returns:
+        The numbers of their rows, in the order chosen.
+    """
+    scaled = _scaled(x, x.mean(axis=0), _units(x, levels)) * np.exp(np.array(LEVEL_MEANS) / 2)[levels]
+    covariance, noise = INTERCEPT_VARIANCE + scaled @ scaled.T, np.exp(NOISE_MEAN)
+    chosen: list[int] = []
+    while len(chosen) < min(wanted, len(x)):
+        gains = np.square(covariance).sum(axis=0) / (np.diag(covariance) + noise)
+        gains[chosen] = -np.inf
+        best = int(gains.argmax())
+        column = covariance[:, best] / np.sqrt(covariance[best, best] + noise)
+        covariance -= np.outer(column, column)
+        chosen.append(best)
+    return chosen
+
+
+def _scaled(x: np.ndarray, centre: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Return centred counts divided by their units; 0 for counts that do not vary."""
+    scaled: np.ndarray = np.divide(x - centre, unit, out=np.zeros(x.shape), where=unit > 0)
+    return scaled
 
 
 def _units(x: np.ndarray, levels: np.ndarray) -> np.ndarray:
