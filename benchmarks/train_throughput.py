@@ -42,6 +42,7 @@ from explorer.training.recipe import recipe
 from explorer.training.relu import bitwise_relu
 from explorer.training.sgd import SGD
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph
+from explorer.training.subsampling import subsampling_in_channels_last
 
 SPACE = "published/cifar_resnet.yaml"  # its index 0 is ResNet-20, shortcut option A
 BATCH = 128
@@ -214,6 +215,7 @@ def ours(
         with ExitStack() as contexts:
             contexts.enter_context(process_settings(device, threads))
             contexts.enter_context(freed_memory_kept())
+            contexts.enter_context(subsampling_in_channels_last(net))
             if fused:
                 contexts.enter_context(fused_norms(net))
             if (device, precision) == ("cpu", "bfloat16"):

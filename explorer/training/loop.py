@@ -34,6 +34,7 @@ from explorer.training.relu import bitwise_relu
 from explorer.training.settings import ON
 from explorer.training.sgd import SGD
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph
+from explorer.training.subsampling import subsampling_in_channels_last
 
 
 def train_network(
@@ -91,6 +92,7 @@ def train_network(
         pause = settings.enter_context(Pause(str(torch_device)))
         net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch annotates no memory_format
         settings.enter_context(replace_faulty_convolutions(net))
+        settings.enter_context(subsampling_in_channels_last(net))
         dropout = dropout_generator(torch_device)
         settings.enter_context(dropping_from(net, dropout))
         optimiser = SGD(net, recipe)
