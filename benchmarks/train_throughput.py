@@ -15,7 +15,6 @@ import argparse
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from statistics import median
 
@@ -36,13 +35,11 @@ from explorer.system.cores import usable_cores
 from explorer.system.environment import describe_environment
 from explorer.training.augment import draw_epoch
 from explorer.training.batches import Images
+from explorer.training.cpu.layers import fast_layers
 from explorer.training.device import autocast, freed_memory_kept, process_settings
-from explorer.training.fused_norm import fused_norms
 from explorer.training.recipe import recipe
-from explorer.training.relu import bitwise_relu
 from explorer.training.sgd import SGD
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph
-from explorer.training.subsampling import subsampling_in_channels_last
 
 SPACE = "published/cifar_resnet.yaml"  # its index 0 is ResNet-20, shortcut option A
 BATCH = 128
@@ -86,8 +83,6 @@ def one_core_ways() -> Ways:
         "naive, one thread": (naive, {"loaders": 0, **cpu}, 1),
         "ours, float32": (ours, {"precision": "float32", **cpu}, 1),
         "ours, bfloat16": (ours, {"precision": "bfloat16", **cpu}, 1),
-        "ours, float32, norms not fused": (ours, {"precision": "float32", "fused": False, **cpu}, 1),
-        "ours, bfloat16, norms not fused": (ours, {"precision": "bfloat16", "fused": False, **cpu}, 1),
     }
 
 
@@ -202,7 +197,7 @@ def load(architecture: Architecture, data_dir: str | None, images: int) -> Datas
 
 def ours(
     architecture: Architecture, data: Dataset, *, steps: int, batch: int, seed: int, threads: int, device: str,
-    precision: str, graph: bool = True, fused: bool = True,
+    precision: str, graph: bool = True,
 ) -> Rounds:  # fmt: skip
     """Train as ``train_network`` does, without validation."""
     settings = recipe("quick")
@@ -212,14 +207,7 @@ def ours(
     step = TrainingStep(net, SGD(net, settings), images, settings, data.shift, autocast(place, precision))
     take_step = ReplayedStep(step, capture_cuda_graph) if graph and place.type == "cuda" else step
     for epoch in range(1, 1_000_000):
-        with ExitStack() as contexts:
-            contexts.enter_context(process_settings(device, threads))
-            contexts.enter_context(freed_memory_kept())
-            contexts.enter_context(subsampling_in_channels_last(net))
-            if fused:
-                contexts.enter_context(fused_norms(net))
-            if (device, precision) == ("cpu", "bfloat16"):
-                contexts.enter_context(bitwise_relu(net))
+        with process_settings(device, threads), freed_memory_kept(), fast_layers(net):
             began = now()
             step.begin_epoch(draw_epoch(data, settings, steps, batch, seed, epoch), [0.01] * steps)
             for _ in range(steps):

@@ -59,6 +59,6 @@ def _compile(source: Path, library: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=library.parent) as folder:
         compiled, linked = Path(folder, "compiled.o"), Path(folder, "linked.so")
         # Linked without -fopenmp: a second library of OpenMP, with threads of its own, would be loaded beside torch's.
-        for command in ([*COMPILE, source, "-o", compiled], ["-shared", compiled, "-o", linked]):
+        for command in ([*COMPILE, str(source), "-o", str(compiled)], ["-shared", str(compiled), "-o", str(linked)]):
             subprocess.run([compiler, *command], check=True, capture_output=True, timeout=TIMEOUT_SECONDS)
         linked.replace(library)

@@ -25,16 +25,14 @@ from explorer.training.averaging import WeightAverage
 from explorer.training.batches import Images
 from explorer.training.checkpoint import Checkpoint
 from explorer.training.convolutions import replace_faulty_convolutions
+from explorer.training.cpu.layers import fast_layers
 from explorer.training.device import AUTO, autocast, dropout_generator, freed_memory_kept, process_settings
 from explorer.training.evaluation import Evaluation, evaluate
-from explorer.training.fused_norm import fused_norms
 from explorer.training.precision import choose_precision
 from explorer.training.recipe import Recipe, require_several_values
-from explorer.training.relu import bitwise_relu
 from explorer.training.settings import ON
 from explorer.training.sgd import SGD
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph
-from explorer.training.subsampling import subsampling_in_channels_last
 
 
 def train_network(
@@ -92,7 +90,6 @@ def train_network(
         pause = settings.enter_context(Pause(str(torch_device)))
         net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch annotates no memory_format
         settings.enter_context(replace_faulty_convolutions(net))
-        settings.enter_context(subsampling_in_channels_last(net))
         dropout = dropout_generator(torch_device)
         settings.enter_context(dropping_from(net, dropout))
         optimiser = SGD(net, recipe)
@@ -113,9 +110,7 @@ def train_network(
             )
         ):
             settings.enter_context(checkpointed_stages(net, dropout))
-        fused = settings.enter_context(fused_norms(net))
-        if torch_device.type == "cpu" and precision == "bfloat16":
-            settings.enter_context(bitwise_relu(net))
+        fused = settings.enter_context(fast_layers(net))
         average = WeightAverage(net, recipe.ema) if recipe.ema else None
         step = TrainingStep(net, optimiser, train, recipe, data.shift, cast, average)
         take_step = (

@@ -42,12 +42,10 @@ def _forward(module: Any, x: Tensor) -> Tensor:
 
 @contextmanager
 def subsampling_in_channels_last(net: nn.Module) -> Iterator[None]:
-    """Make the gradients of a network's ``subsample`` layers channels last, on a CPU, within the ``with`` block."""
+    """Make the gradients of a network's ``subsample`` layers channels last within the ``with`` block."""
     modules = [module for module in net.modules() if isinstance(module, module_class(Call(subsample)))]
-    if modules and next(net.parameters()).device.type != "cpu":
-        modules = []
     for module in modules:
-        module.forward = partial(_forward, module)  # type: ignore[method-assign]  # restored below
+        module.forward = partial(_forward, module)
     try:
         yield
     finally:

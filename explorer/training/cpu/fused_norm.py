@@ -26,7 +26,7 @@ from torch.autograd.function import once_differentiable
 
 from explorer.networks.build import Network, ResidualBlock
 from explorer.system.native_code import native_library
-from explorer.training.relu import relu
+from explorer.training.cpu.relu import relu
 
 _DTYPES = (torch.bfloat16, torch.float32)
 _SHAPE = (c_int, c_int, c_int64, c_int64, c_int)  # of bfloat16, with ReLU, rows, channels, threads
@@ -55,7 +55,7 @@ def fused_norms(net: nn.Module) -> Iterator[bool]:
     Yields:
         Whether batch norms are fused.
     """
-    if not isinstance(net, Network) or next(net.parameters()).device.type != "cpu" or _kernels() is None:
+    if not isinstance(net, Network) or _kernels() is None:
         yield False
         return
     forwards = _fused_forwards(net)
@@ -73,6 +73,7 @@ def _fused_forwards(net: nn.Module) -> dict[nn.Module, Any]:
     forwards: dict[nn.Module, Any] = {}
 
     def fuse(norm: nn.Module, following: nn.Module | None) -> None:
+        assert isinstance(norm, nn.BatchNorm2d)
         is_rectified = type(following) is nn.ReLU
         forwards[norm] = partial(batch_norm, norm, is_rectified)
         if following is not None and is_rectified:
@@ -93,7 +94,7 @@ def _fused_forwards(net: nn.Module) -> dict[nn.Module, Any]:
 
 
 def _is_batch_norm(module: nn.Module) -> bool:
-    return type(module) is nn.BatchNorm2d
+    return type(module) is nn.BatchNorm2d and module.weight.dtype == torch.float32
 
 
 def _ends_with_normalised_sum(block: ResidualBlock) -> bool:
@@ -120,8 +121,10 @@ def _block_forward(block: ResidualBlock, x: Tensor) -> Tensor:
 def batch_norm(norm: nn.BatchNorm2d, is_rectified: bool, x: Tensor, added: Tensor | None = None) -> Tensor:
     """Return batch norm of ``x``, plus ``added`` if given, rectified if ``is_rectified``."""
     if norm.training and _is_fusible(x) and (added is None or _is_alike(added, x)):
+        assert norm.num_batches_tracked is not None
         norm.num_batches_tracked.add_(1)
-        return cast(Tensor, _FusedNorm.apply(x, added, norm.weight, norm.bias, norm, is_rectified))
+        y = _FusedNorm.apply(x, added, norm.weight, norm.bias, norm, is_rectified)  # type: ignore[no-untyped-call]
+        return cast(Tensor, y)
     y = nn.BatchNorm2d.forward(norm, x)
     if added is not None:
         y = y + added

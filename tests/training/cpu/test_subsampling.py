@@ -7,7 +7,7 @@ import torch
 
 from explorer.networks.build import build_network
 from explorer.space.search_space import load_space
-from explorer.training.subsampling import subsampling_in_channels_last
+from explorer.training.cpu.subsampling import subsampling_in_channels_last
 
 SHORTCUTS = ("stages.1.0.shortcut.0", "stages.2.0.shortcut.0")
 

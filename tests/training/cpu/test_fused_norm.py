@@ -14,13 +14,14 @@ from torch import nn
 from explorer.data.dataset import load_data
 from explorer.networks.build import ResidualBlock, build_network
 from explorer.space.search_space import load_space
-from explorer.training import checkpoint, fused_norm
+from explorer.training import checkpoint
 from explorer.training.activation_checkpointing import checkpointed_stages
+from explorer.training.cpu import fused_norm
+from explorer.training.cpu.fused_norm import batch_norm, fused_norms
+from explorer.training.cpu.relu import bitwise_relu
 from explorer.training.device import autocast
-from explorer.training.fused_norm import batch_norm, fused_norms
 from explorer.training.loop import train_network
 from explorer.training.recipe import recipe
-from explorer.training.relu import bitwise_relu
 from tests.training.small_network import small_network
 
 CPU = torch.device("cpu")
