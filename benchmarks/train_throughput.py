@@ -12,6 +12,7 @@ the output are in ``benchmarks/records``.
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
@@ -135,18 +136,21 @@ def measured(
 ) -> Iterator[tuple[str, float, float]]:  # fmt: skip
     """Run the ways in turns; yield for each turn the way, its images/s and the FLOP/s of a matrix product."""
     context = multiprocessing.get_context("spawn")
-    processes, pipes = [], []
-    for number in range(max(count for _, _, count in ways.values())):
-        mine, theirs = context.Pipe()
-        arguments = (ways, architecture.to_json(), data_dir, steps, batch, number, theirs)
-        processes.append(context.Process(target=serve, args=arguments, daemon=True))
-        processes[-1].start()
-        theirs.close()  # else the end of a process that fails is not seen
-        pipes.append(mine)
-        mine.recv()  # it has loaded its data
+    processes, pipes = [], {train: [] for train, _, _ in ways.values()}
+    # The loops do not share processes: ours changes how the C library keeps memory, which lasts.
+    for train in pipes:
+        for number in range(max(count for each, _, count in ways.values() if each is train)):
+            mine, theirs = context.Pipe()
+            arguments = (ways, architecture.to_json(), data_dir, steps, batch, number, theirs)
+            processes.append(context.Process(target=serve, args=arguments, daemon=True))
+            processes[-1].start()
+            theirs.close()  # else the end of a process that fails is not seen
+            pipes[train].append(mine)
+            mine.recv()  # it has loaded its data
 
     def ask(name: str, what: str) -> list[tuple[float, float]]:
-        several = pipes[: ways[name][2]]
+        train, _, count = ways[name]
+        several = pipes[train][:count]
         for pipe in several:
             pipe.send((name, what))
         return [pipe.recv() for pipe in several]
@@ -158,7 +162,7 @@ def measured(
             seconds = [taken[one_core] for taken in ask(name, "round")]
             rate = len(seconds) * steps * batch / max(seconds)
             yield name, rate, sum(peak[one_core] for peak in ask(name, "peak"))
-    for pipe in pipes:
+    for pipe in itertools.chain(*pipes.values()):
         pipe.send(None)
     for process in processes:
         process.join()
