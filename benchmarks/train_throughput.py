@@ -12,10 +12,10 @@ the output are in ``benchmarks/records``.
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from multiprocessing.connection import Connection
 from statistics import median
 
@@ -36,9 +36,9 @@ from explorer.system.cores import usable_cores
 from explorer.system.environment import describe_environment
 from explorer.training.augment import draw_epoch
 from explorer.training.batches import Images
-from explorer.training.device import autocast, process_settings
+from explorer.training.cpu.layers import fast_layers
+from explorer.training.device import autocast, freed_memory_kept, process_settings
 from explorer.training.recipe import recipe
-from explorer.training.relu import bitwise_relu
 from explorer.training.sgd import SGD
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph
 
@@ -136,18 +136,21 @@ def measured(
 ) -> Iterator[tuple[str, float, float]]:  # fmt: skip
     """Run the ways in turns; yield for each turn the way, its images/s and the FLOP/s of a matrix product."""
     context = multiprocessing.get_context("spawn")
-    processes, pipes = [], []
-    for number in range(max(count for _, _, count in ways.values())):
-        mine, theirs = context.Pipe()
-        arguments = (ways, architecture.to_json(), data_dir, steps, batch, number, theirs)
-        processes.append(context.Process(target=serve, args=arguments, daemon=True))
-        processes[-1].start()
-        theirs.close()  # else the end of a process that fails is not seen
-        pipes.append(mine)
-        mine.recv()  # it has loaded its data
+    processes, pipes = [], {train: [] for train, _, _ in ways.values()}
+    # The loops do not share processes: ours changes how the C library keeps memory, which lasts.
+    for train in pipes:
+        for number in range(max(count for each, _, count in ways.values() if each is train)):
+            mine, theirs = context.Pipe()
+            arguments = (ways, architecture.to_json(), data_dir, steps, batch, number, theirs)
+            processes.append(context.Process(target=serve, args=arguments, daemon=True))
+            processes[-1].start()
+            theirs.close()  # else the end of a process that fails is not seen
+            pipes[train].append(mine)
+            mine.recv()  # it has loaded its data
 
     def ask(name: str, what: str) -> list[tuple[float, float]]:
-        several = pipes[: ways[name][2]]
+        train, _, count = ways[name]
+        several = pipes[train][:count]
         for pipe in several:
             pipe.send((name, what))
         return [pipe.recv() for pipe in several]
@@ -159,7 +162,7 @@ def measured(
             seconds = [taken[one_core] for taken in ask(name, "round")]
             rate = len(seconds) * steps * batch / max(seconds)
             yield name, rate, sum(peak[one_core] for peak in ask(name, "peak"))
-    for pipe in pipes:
+    for pipe in itertools.chain(*pipes.values()):
         pipe.send(None)
     for process in processes:
         process.join()
@@ -208,8 +211,7 @@ def ours(
     step = TrainingStep(net, SGD(net, settings), images, settings, data.shift, autocast(place, precision))
     take_step = ReplayedStep(step, capture_cuda_graph) if graph and place.type == "cuda" else step
     for epoch in range(1, 1_000_000):
-        fast = bitwise_relu(net) if (device, precision) == ("cpu", "bfloat16") else nullcontext()
-        with process_settings(device, threads), fast:
+        with process_settings(device, threads), freed_memory_kept(), fast_layers(net):
             began = now()
             step.begin_epoch(draw_epoch(data, settings, steps, batch, seed, epoch), [0.01] * steps)
             for _ in range(steps):

@@ -79,6 +79,7 @@ _FORMER_MODULES = {
     "explorer.system.processes": "explorer.processes",
     "explorer.system.signals": "explorer.signals",
     "explorer.system.strict_json": "explorer.strict_json",
+    "explorer.training.cpu.relu": "explorer.training.relu",
 }
 # Modules whose objects earlier versions pickled with a SearchSpace. They are not needed: a space is read from its text.
 _INSIDE_A_SPACE = tuple(

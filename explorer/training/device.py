@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from explorer.errors import TrainingError, did_you_mean
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 AUTO = "auto"
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt, in malloc.h of glibc
+MAX_MMAP_THRESHOLD = 32 << 20  # bytes; glibc allows no more
 
 _threads_used = False  # whether this process, or the one that it was forked from, used more than one thread
 
@@ -58,6 +61,28 @@ def process_settings(device: str, threads: int) -> Iterator[torch.device]:
             yield torch_device
     finally:
         torch.set_num_threads(threads_before)
+
+
+@contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Keep freed memory for the next training step within the ``with`` block, and return it to the system after it.
+
+    Otherwise glibc returns the activations of a step to the system at the end of the step, and the kernel clears every
+    page again in the next one. Tensors above 32 MiB are still returned. Other C libraries are not changed.
+    """
+    try:
+        libc = ctypes.CDLL(None)
+        mallopt, malloc_trim = libc.mallopt, libc.malloc_trim
+    except (AttributeError, OSError, TypeError):  # another C library; Windows has no library without a name
+        yield
+        return
+    mallopt(M_MMAP_THRESHOLD, MAX_MMAP_THRESHOLD)
+    mallopt(M_TRIM_THRESHOLD, -1)
+    try:
+        yield
+    finally:
+        mallopt(M_TRIM_THRESHOLD, 2 * MAX_MMAP_THRESHOLD)  # what glibc sets when a tensor of 32 MiB is freed
+        malloc_trim(0)
 
 
 @contextmanager

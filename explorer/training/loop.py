@@ -25,11 +25,11 @@ from explorer.training.averaging import WeightAverage
 from explorer.training.batches import Images
 from explorer.training.checkpoint import Checkpoint
 from explorer.training.convolutions import replace_faulty_convolutions
-from explorer.training.device import AUTO, autocast, dropout_generator, process_settings
+from explorer.training.cpu.layers import fast_layers
+from explorer.training.device import AUTO, autocast, dropout_generator, freed_memory_kept, process_settings
 from explorer.training.evaluation import Evaluation, evaluate
 from explorer.training.precision import choose_precision
 from explorer.training.recipe import Recipe, require_several_values
-from explorer.training.relu import bitwise_relu
 from explorer.training.settings import ON
 from explorer.training.sgd import SGD
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph
@@ -86,6 +86,7 @@ def train_network(
     began = time.perf_counter()
     with ExitStack() as settings:
         torch_device = settings.enter_context(process_settings(device, threads))
+        settings.enter_context(freed_memory_kept())
         pause = settings.enter_context(Pause(str(torch_device)))
         net.to(torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch annotates no memory_format
         settings.enter_context(replace_faulty_convolutions(net))
@@ -109,8 +110,7 @@ def train_network(
             )
         ):
             settings.enter_context(checkpointed_stages(net, dropout))
-        if torch_device.type == "cpu" and precision == "bfloat16":
-            settings.enter_context(bitwise_relu(net))
+        fused = settings.enter_context(fast_layers(net))
         average = WeightAverage(net, recipe.ema) if recipe.ema else None
         step = TrainingStep(net, optimiser, train, recipe, data.shift, cast, average)
         take_step = (
@@ -123,7 +123,7 @@ def train_network(
         saved = None
         if checkpoint is not None:
             saved = Checkpoint(
-                checkpoint, _fingerprint(net, data, recipe, epochs, seed, torch_device, threads, precision)
+                checkpoint, _fingerprint(net, data, recipe, epochs, seed, torch_device, threads, precision, fused)
             )
             curve, seconds_before = saved.read(_state(net, optimiser, average)) or ((), 0.0)
             began -= seconds_before
@@ -257,6 +257,7 @@ def _fingerprint(
     device: torch.device,
     threads: int,
     precision: str,
+    fused: bool,
 ) -> str:
     """Return a hash of everything that determines the results of a run, as it is before the first step."""
     weights = hashlib.sha256()
@@ -265,6 +266,6 @@ def _fingerprint(
     fixed = {
         "network": str(net), "weights": weights.hexdigest(), "data": dict(data.fingerprint), "recipe": recipe.to_json(),
         "epochs": epochs, "seed": seed, "device": device.type, "threads": threads, "precision": precision,
-        "torch": torch.__version__,
+        "fused_norms": fused, "torch": torch.__version__,
     }  # fmt: skip
     return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()

@@ -17,10 +17,10 @@ from explorer.networks.randomness import dropping_from
 from explorer.space.search_space import load_space, parse_space
 from explorer.training import activation_checkpointing, loop
 from explorer.training.activation_checkpointing import activation_bytes, checkpointed_stages, needs_checkpointing
+from explorer.training.cpu.relu import bitwise_relu
 from explorer.training.device import autocast
 from explorer.training.loop import train_network
 from explorer.training.recipe import recipe
-from explorer.training.relu import bitwise_relu
 
 CPU = torch.device("cpu")
 BLOCKS = {

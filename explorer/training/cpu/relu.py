@@ -40,8 +40,8 @@ def relu(x: Tensor) -> Tensor:
 
 @contextmanager
 def bitwise_relu(net: nn.Module) -> Iterator[None]:
-    """Make the network's ReLU modules compute with ``relu`` within the ``with`` block."""
-    modules = [module for module in net.modules() if type(module) is nn.ReLU]
+    """Make the network's ReLU modules compute with ``relu`` within the ``with`` block, except those that are fused."""
+    modules = [module for module in net.modules() if type(module) is nn.ReLU and "forward" not in vars(module)]
     for module in modules:
         module.forward = relu  # type: ignore[method-assign, assignment]  # restored below
     try:

@@ -11,10 +11,10 @@ from torch import nn
 
 from explorer.data.dataset import load_data
 from explorer.errors import TrainingError
-from explorer.training import loop
+from explorer.training.cpu import layers
+from explorer.training.cpu.relu import bitwise_relu, relu
 from explorer.training.loop import train_network
 from explorer.training.recipe import recipe
-from explorer.training.relu import bitwise_relu, relu
 from tests.training.small_network import small_network
 
 
@@ -56,7 +56,7 @@ def test_a_training_is_bit_identical(monkeypatch):
     digits, nets = load_data("digits"), [small_network(), small_network()]
     for net in nets:
         train_network(net, digits, recipe("quick_small"), epochs=2, seed=0, precision="bfloat16")
-        monkeypatch.setattr(loop, "bitwise_relu", lambda net: nullcontext())
+        monkeypatch.setattr(layers, "bitwise_relu", lambda net: nullcontext())
     assert all(map(torch.equal, nets[0].state_dict().values(), nets[1].state_dict().values()))
 
 

@@ -1,0 +1,64 @@
+"""Compile C++ functions of the package on the machine that calls them, if it has a C++ compiler.
+
+A library is compiled once for each source and processor, in about a second, and cached in
+``$XDG_CACHE_HOME/explorer/native`` (``~/.cache/explorer/native``). It is compiled for the instruction sets of this
+processor, which a binary in a wheel cannot be.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from explorer.system.environment import cpu_identity
+from explorer.system.user_folders import user_cache
+
+COMPILE = ("-std=c++17", "-O2", "-ftree-vectorize", "-march=native", "-fopenmp", "-fPIC", "-fno-exceptions", "-c")
+TIMEOUT_SECONDS = 60.0  # a compilation takes about a second; a compiler on a file system that hangs must not block
+_log = logging.getLogger(__name__)
+
+
+@functools.cache
+def native_library(source: Path) -> ctypes.CDLL | None:
+    """Return the library with the functions of a C++ file; None if it cannot be compiled or loaded.
+
+    Its OpenMP threads are those of the program, if it has loaded a library of OpenMP for all others, as torch does.
+
+    Args:
+        source: The C++ file; its functions are declared ``extern "C"``.
+    """
+    key = hashlib.sha256(b"\0".join((source.read_bytes(), " ".join(COMPILE).encode(), cpu_identity().encode())))
+    library = cache_folder() / f"{source.stem}-{key.hexdigest()[:16]}.so"
+    try:
+        if not library.exists():
+            _compile(source, library)
+        return ctypes.CDLL(str(library))
+    except (OSError, subprocess.SubprocessError) as error:
+        _log.info("%s is not compiled, slower functions replace it: %s", source.name, error)
+        return None
+
+
+def cache_folder() -> Path:
+    """Return the folder of the compiled libraries."""
+    return user_cache("native")
+
+
+def _compile(source: Path, library: Path) -> None:
+    """Compile a C++ file. Raises OSError or SubprocessError if that fails, or if there is no compiler."""
+    compiler = shutil.which(os.environ.get("CXX", "c++"))
+    if compiler is None:
+        raise FileNotFoundError("no C++ compiler found")
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=library.parent) as folder:
+        compiled, linked = Path(folder, "compiled.o"), Path(folder, "linked.so")
+        # Linked without -fopenmp: a second library of OpenMP, with threads of its own, would be loaded beside torch's.
+        for command in ([*COMPILE, str(source), "-o", str(compiled)], ["-shared", str(compiled), "-o", str(linked)]):
+            subprocess.run([compiler, *command], check=True, capture_output=True, timeout=TIMEOUT_SECONDS)
+        linked.replace(library)

@@ -1,0 +1,68 @@
+"""C++ files are compiled once, and not at all where that is impossible."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+
+import pytest
+
+from explorer.system import native_code
+from explorer.system.native_code import native_library
+
+SOURCE = 'extern "C" int twice(int number) { return 2 * number; }\n'
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    """Each test has its own folder of libraries."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    native_library.cache_clear()
+    yield
+    native_library.cache_clear()
+
+
+def source(tmp_path, text: str = SOURCE):
+    path = tmp_path / "twice.cpp"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+def test_is_compiled_once(monkeypatch, tmp_path):
+    """The function works, later processes need no compiler, and another source is another library."""
+    path = source(tmp_path)
+    assert native_library(path).twice(21) == 42
+    assert [file.suffix for file in native_code.cache_folder().iterdir()] == [".so"]
+    native_library.cache_clear()
+    monkeypatch.setenv("PATH", "")
+    assert native_library(path).twice(4) == 8
+    source(tmp_path, SOURCE.replace("2 *", "3 *"))
+    native_library.cache_clear()
+    assert native_library(path) is None
+
+
+@pytest.mark.parametrize("missing", ["compiler", "cache", "syntax"])
+def test_what_cannot_be_compiled(monkeypatch, tmp_path, caplog, missing):
+    """Without a compiler, with a folder that cannot be written, or with an error there is none, and a log line."""
+    path = source(tmp_path, SOURCE if missing != "syntax" else "twice")
+    if missing == "compiler":
+        monkeypatch.setenv("CXX", "no-such-compiler")
+    if missing == "cache":
+        (tmp_path / "cache").write_text("a file where the folder would be")
+    with caplog.at_level(logging.INFO):
+        assert native_library(path) is None
+    assert "twice.cpp is not compiled" in caplog.text
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+def test_a_damaged_library_is_not_loaded(monkeypatch, tmp_path):
+    """A file that is no library is not loaded."""
+    path = source(tmp_path)
+    native_library(path)
+    (library,) = native_code.cache_folder().iterdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))  # a path that this process has not loaded
+    native_code.cache_folder().mkdir(parents=True)
+    (native_code.cache_folder() / library.name).write_bytes(b"\x7fELF")
+    native_library.cache_clear()
+    assert native_library(path) is None
