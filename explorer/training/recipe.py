@@ -112,8 +112,11 @@ _RANGES: dict[str, tuple[Any, float, float]] = {
     "ema": (int | float, 0, 0.999999),
     "cutout": (int, 0, 4_096),
     "mixup": (int | float, 0, 100),
+    "muon_lr": (int | float, 0, 1_000),
+    "vector_lr": (int | float, 0, 1_000),
+    "smaller_images": (int | float, 0, 1),
 }
-_BOOLEANS = ("nesterov", "decay_vectors", "augment", "zero_init_last_norm")
+_BOOLEANS = ("nesterov", "decay_vectors", "augment", "alternate_flips", "zero_init_last_norm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,13 @@ class Recipe:
         mixup: Alpha of the Beta distribution of mixup's weights; 0 is off (Zhang et al. 2017, arXiv:1710.09412).
         zero_init_last_norm: Whether to set the norm that ends a residual branch to zero, so that a block starts as its
             shortcut (Goyal et al. 2017, arXiv:1706.02677, 5.1).
+        muon_lr: Peak learning rate of Muon, which trains the weights of convolutions instead of SGD, 0..1000; 0 is off
+            (see ``muon``).
+        vector_lr: Learning rate of norms, biases and learnt scales as a multiple of ``lr``, 0..1000.
+        alternate_flips: Whether an image is flipped in every second epoch instead of at random; which images start
+            flipped is random (Jordan 2024, arXiv:2404.00498, section 3.6).
+        smaller_images: Share of the epochs in which images are smaller, 0..1: half as high and wide in the first epoch,
+            then growing by equal steps (see ``image_sizes``). 0 is off.
 
     Raises:
         TrainingError: A value is out of range.
@@ -157,6 +167,10 @@ class Recipe:
     cutout: int = 0
     mixup: float = 0.0
     zero_init_last_norm: bool = False
+    muon_lr: float = 0.0
+    vector_lr: float = 1.0
+    alternate_flips: bool = False
+    smaller_images: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -180,6 +194,8 @@ class Recipe:
                 )
         if self.nesterov and not self.momentum:
             raise TrainingError(f"recipe {self.name!r}: nesterov needs a momentum above 0")
+        if self.muon_lr and not self.lr:
+            raise TrainingError(f"recipe {self.name!r}: muon_lr needs an lr above 0, for other parameters")
 
     def lr_at(self, step: int, total: int) -> float:
         """Return the learning rate of ``step``, 0..``total`` - 1."""

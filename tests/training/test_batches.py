@@ -104,3 +104,18 @@ def test_seed_and_epoch_fix_the_draws(colourful):
     assert all(map(torch.equal, first, again))
     for other in ({"seed": 1, "epoch": 3}, {"seed": 2**40 + 1, "epoch": 4}, {"seed": -1, "epoch": 3}):
         assert not torch.equal(first.order, draw(colourful, **other).order)
+
+
+def test_alternate_flips(colourful):
+    """Every image is flipped in every second epoch, about half of them in the first, and no other draw changes."""
+    settings = replace(recipe("quick"), alternate_flips=True)
+    flipped = []
+    for epoch in (1, 2, 3):
+        drawn = draw_epoch(colourful, settings, steps=1, batch_size=200, seed=5, epoch=epoch)
+        flipped.append(torch.empty(200, dtype=torch.bool).index_put((drawn.order[0],), drawn.flipped[0]))
+    assert torch.equal(flipped[1], ~flipped[0]) and torch.equal(flipped[2], flipped[0])
+    assert 60 < flipped[0].sum() < 140
+    other = draw_epoch(colourful, settings, steps=1, batch_size=200, seed=6, epoch=1)
+    assert not torch.equal(flipped[0][other.order[0]], other.flipped[0])
+    plain = draw_epoch(colourful, replace(settings, alternate_flips=False), steps=1, batch_size=200, seed=6, epoch=1)
+    assert torch.equal(plain.order, other.order) and torch.equal(plain.crop_column, other.crop_column)
