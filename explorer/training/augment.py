@@ -64,7 +64,7 @@ def draw_epoch(data: Dataset, recipe: Recipe, steps: int, batch_size: int, seed:
         The draws, as tensors on the CPU.
     """
     random = np.random.RandomState([seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, epoch])  # its stream never changes
-    shift, flip = (data.shift, data.flip) if recipe.augment else (0, False)
+    shift, flip = greatest_shift(data, recipe), recipe.augment and data.flip
     height, width = data.shape.height, data.shape.width
     shape = (steps, batch_size)
 
@@ -74,21 +74,20 @@ def draw_epoch(data: Dataset, recipe: Recipe, steps: int, batch_size: int, seed:
     # The order of images is drawn first, so that it does not depend on the augmentations in use.
     order = torch.from_numpy(random.permutation(len(data.train))[: steps * batch_size].reshape(shape))
 
-    def flips() -> Tensor:
-        if not recipe.alternate_flips:
-            return integers(2).bool()
-        at_first = np.random.RandomState([seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF]).randint(0, 2, len(data.train))
-        return torch.from_numpy((at_first + epoch) % 2 == 1)[order]
-
     return Draws(
         order=order,
         crop_row=integers(2 * shift + 1) if shift else None,
         crop_column=integers(2 * shift + 1) if shift else None,
-        flipped=flips() if flip else None,
+        flipped=integers(2).bool() if flip else None,
         cutout_row=integers(height) if recipe.cutout else None,
         cutout_column=integers(width) if recipe.cutout else None,
         mixup_weight=torch.from_numpy(random.beta(recipe.mixup, recipe.mixup, steps)).float() if recipe.mixup else None,
     )
+
+
+def greatest_shift(data: Dataset, recipe: Recipe) -> int:
+    """Return the greatest shift of a random crop in pixels; 0 without crops."""
+    return round(recipe.crop_shift * data.shift) if recipe.augment else 0
 
 
 def crop(pixels: Tensor, shift: int, row: Tensor, column: Tensor) -> Tensor:

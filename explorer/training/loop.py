@@ -20,7 +20,7 @@ from explorer.networks.randomness import dropping_from
 from explorer.records import Epoch, TrainingResult
 from explorer.system.device_lock import Pause
 from explorer.training.activation_checkpointing import checkpointed_stages, needs_checkpointing
-from explorer.training.augment import draw_epoch
+from explorer.training.augment import draw_epoch, greatest_shift
 from explorer.training.averaging import WeightAverage
 from explorer.training.batches import Images
 from explorer.training.checkpoint import Checkpoint
@@ -114,7 +114,7 @@ def train_network(
         if torch_device.type == "cpu" and precision == "bfloat16":
             settings.enter_context(bitwise_relu(net))
         average = WeightAverage(net, recipe.ema) if recipe.ema else None
-        step = TrainingStep(net, optimiser, train, recipe, data.shift, cast, average)
+        step = TrainingStep(net, optimiser, train, recipe, greatest_shift(data, recipe), cast, average)
         replays = graph and not train.streamed and torch_device.type == "cuda"
         take_step = ReplayedStep(step, capture_cuda_graph) if replays else step
         sizes = image_sizes(net, recipe, epochs, batch_size)

@@ -27,10 +27,10 @@ class Muon:
 
     Args:
         net: The network.
-        recipe: Learning rates, momentum, Nesterov and weight decay.
+        recipe: Momentum, Nesterov and weight decay.
 
     Attributes:
-        lr: The learning rate of ``SGD``, as there; that of Muon is ``muon_lr / lr`` times as large.
+        lr: The learning rate of all parameters, as in ``SGD``.
         momentum: The momentum buffer of each parameter, zeros at first.
 
     Raises:
@@ -54,7 +54,7 @@ class Muon:
     def step(self) -> None:
         """Update the parameters that have a gradient."""
         self._sgd.step()
-        momentum, lr = self._recipe.momentum, self.lr * (self._recipe.muon_lr / self._recipe.lr)
+        momentum, lr = self._recipe.momentum, self.lr
         for shape, weights in self._matrices.items():
             updated = [weight for weight in weights if weight.grad is not None]
             if not updated:
@@ -80,7 +80,7 @@ class Muon:
 
 def make_optimiser(net: nn.Module, recipe: Recipe) -> SGD | Muon:
     """Return the optimiser of a recipe. Raises TrainingError if the network has no parameters."""
-    return Muon(net, recipe) if recipe.muon_lr else SGD(net, recipe)
+    return Muon(net, recipe) if recipe.muon else SGD(net, recipe)
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:

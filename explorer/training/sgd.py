@@ -42,7 +42,6 @@ class SGD:
             (recipe.weight_decay, [p for p in parameters if not _is_vector(p)]),
             (recipe.weight_decay if recipe.decay_vectors else 0.0, [p for p in parameters if _is_vector(p)]),
         )
-        self._rates = (1.0, recipe.vector_lr)
         self.lr = torch.zeros((), dtype=torch.float32, device=device)
         # Zeros are equivalent to torch's creation in the first step, and a checkpoint can restore them.
         self.momentum = {p: torch.zeros_like(p) for p in parameters} if recipe.momentum else {}
@@ -51,7 +50,7 @@ class SGD:
     @torch.no_grad()
     def step(self) -> None:
         """Update the parameters that have a gradient."""
-        for (weight_decay, parameters), rate in zip(self.groups, self._rates, strict=True):
+        for weight_decay, parameters in self.groups:
             updated = [parameter for parameter in parameters if parameter.grad is not None]
             gradients = [parameter.grad for parameter in updated if parameter.grad is not None]
             buffers: list[Tensor | None] = [self.momentum[p] for p in updated if p in self.momentum]
@@ -60,7 +59,7 @@ class SGD:
                 gradients,
                 buffers,
                 fused=True,
-                lr=self.lr if rate == 1 else self.lr * rate,  # type: ignore[arg-type]  # torch annotates no tensor
+                lr=self.lr,  # type: ignore[arg-type]  # torch annotates no tensor
                 momentum=self._momentum,
                 nesterov=self._nesterov,
                 weight_decay=weight_decay,

@@ -16,7 +16,7 @@ from tests.space.spaces import only
 
 EPOCHS = 5
 RECIPE = replace(  # all features with state or randomness
-    recipe("quick_small"), ema=0.9, mixup=0.3, cutout=2, muon_lr=0.05, alternate_flips=True, smaller_images=0.5
+    recipe("quick_small"), ema=0.9, mixup=0.3, cutout=2, muon=True, smaller_images=0.5
 )
 
 
@@ -25,13 +25,12 @@ def train(path: Path | None, kill_at: int | None = None):
     dies."""
     checkpoint.MIN_SECONDS = checkpoint.TIME_FACTOR = 0  # write a checkpoint after every epoch
     net = build_network(only(input="1x8x8", block="conv3x3 bn relu drop(0.3) conv3x3 bn + relu"))
-    data = replace(load_data("digits"), flip=True)
 
     def die(epoch):
         if epoch.epoch == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
     result = train_network(
-        net, data, RECIPE, epochs=EPOCHS, seed=3, precision="bfloat16", checkpoint=path, on_epoch=die
+        net, load_data("digits"), RECIPE, epochs=EPOCHS, seed=3, precision="bfloat16", checkpoint=path, on_epoch=die
     )
     return net, result

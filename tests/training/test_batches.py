@@ -11,7 +11,7 @@ import torch
 
 from explorer.data.dataset import Dataset, load_data
 from explorer.data.splits import Split
-from explorer.training.augment import draw_epoch
+from explorer.training.augment import draw_epoch, greatest_shift
 from explorer.training.batches import Images
 from explorer.training.recipe import recipe
 
@@ -106,16 +106,17 @@ def test_seed_and_epoch_fix_the_draws(colourful):
         assert not torch.equal(first.order, draw(colourful, **other).order)
 
 
-def test_alternate_flips(colourful):
-    """Every image is flipped in every second epoch, about half of them in the first, and no other draw changes."""
-    settings = replace(recipe("quick"), alternate_flips=True)
-    flipped = []
-    for epoch in (1, 2, 3):
-        drawn = draw_epoch(colourful, settings, steps=1, batch_size=200, seed=5, epoch=epoch)
-        flipped.append(torch.empty(200, dtype=torch.bool).index_put((drawn.order[0],), drawn.flipped[0]))
-    assert torch.equal(flipped[1], ~flipped[0]) and torch.equal(flipped[2], flipped[0])
-    assert 60 < flipped[0].sum() < 140
-    other = draw_epoch(colourful, settings, steps=1, batch_size=200, seed=6, epoch=1)
-    assert not torch.equal(flipped[0][other.order[0]], other.flipped[0])
-    plain = draw_epoch(colourful, replace(settings, alternate_flips=False), steps=1, batch_size=200, seed=6, epoch=1)
-    assert torch.equal(plain.order, other.order) and torch.equal(plain.crop_column, other.crop_column)
+def test_smaller_crop_shifts(colourful):
+    """Half of the data set's shift of 2 gives corners 0..2 and none gives no crops; order and flips are drawn."""
+    half = draw(colourful, replace(recipe("quick"), crop_shift=0.5))
+    assert set(half.crop_row.flatten().tolist()) == set(half.crop_column.flatten().tolist()) == {0, 1, 2}
+    none = draw(colourful, replace(recipe("quick"), crop_shift=0))
+    assert none.crop_row is none.crop_column is None and none.flipped is not None
+    assert torch.equal(half.order, none.order)
+
+
+def test_greatest_shift(colourful):
+    """The share of the data set's shift is rounded to whole pixels; without augmentation it is 0."""
+    for share, shift in ((1.0, 2), (0.5, 1), (0.2, 0)):
+        assert greatest_shift(colourful, replace(recipe("quick"), crop_shift=share)) == shift
+    assert greatest_shift(colourful, replace(recipe("quick"), augment=False)) == 0

@@ -19,7 +19,7 @@ from explorer.training.sgd import SGD
 from tests.space.spaces import only
 from tests.training.small_network import small_network
 
-MUON = replace(recipe("quick"), lr=0.1, muon_lr=0.05, weight_decay=0.01)
+MUON = replace(recipe("quick"), muon=True, lr=0.1, weight_decay=0.01)
 
 
 def singular_values(matrices):
@@ -53,9 +53,8 @@ def one_matrix(weight, groups, gradients, settings, rates):
             g = gradient.chunk(groups)[index].flatten(1).double()
             momentum = settings.momentum * momentum + g
             direction = g + settings.momentum * momentum if settings.nesterov else momentum
-            rate = lr * settings.muon_lr / settings.lr
             step = orthogonalised(direction[None].float())[0].double() * max(1.0, len(part) / part.shape[1]) ** 0.5
-            part = (1 - rate * settings.weight_decay) * part - rate * step
+            part = (1 - lr * settings.weight_decay) * part - lr * step
         parts.append(part)
     return torch.cat(parts).view(weight.shape).float()
 
