@@ -47,8 +47,13 @@ def _size(architecture: Architecture, share: float, progress: float) -> Size | N
         return None
     scale = FIRST + (1 - FIRST) * progress / share
     _, height, width = architecture.input
-    size = tuple(min(side, MULTIPLE * max(1, round(scale * side / MULTIPLE))) for side in (height, width))
+    size = _scaled(height, scale), _scaled(width, scale)
     return None if size == (height, width) else size
+
+
+def _scaled(side: int, scale: float) -> int:
+    """Return the multiple of 4 pixels nearest to a share of a side, at most the side."""
+    return min(side, MULTIPLE * max(1, round(scale * side / MULTIPLE)))
 
 
 def _takes(architecture: Architecture, size: Size, batch_size: int) -> bool:

@@ -257,23 +257,27 @@ def _checked_names(data: Any) -> dict[str, Any]:
 _QUICK = Recipe("quick", "one_cycle", lr=0.2, batch_size=128, nesterov=True, weight_decay=5e-4, decay_vectors=False)
 # The same for small data sets, where an epoch of large batches would have only a few steps.
 _QUICK_SMALL = replace(_QUICK, name="quick_small", batch_size=32)
-# Found by measuring ResNet-20 on CIFAR-10: benchmarks/records/accuracy_cpu_2026-12-02.md.
+# Found by measuring: benchmarks/records/accuracy_cpu_2026-12-02.md and task_difficulty_cpu_2026-12-02.md.
 _FAST = replace(_QUICK, name="fast", lr=0.1, muon=True, crop_shift=0.5, smaller_images=0.875)
+_FAST_SMALL = replace(_QUICK_SMALL, name="fast_small", lr=0.1, muon=True)
 # The recipe of He et al. 2016, arXiv:1603.05027, appendix, for comparison with its tables.
 _HE2016 = Recipe("he2016", "he2016", lr=0.1, batch_size=128, weight_decay=1e-4)
 # He, T. et al. 2019, arXiv:1812.01187 ("bag of tricks"): no decay of vectors (3.1), cosine schedule and label smoothing
 # (5.1, 5.2). The weight decay is that of Wide ResNets on CIFAR (arXiv:1605.07146).
 _COSINE = replace(_QUICK, name="cosine", schedule="cosine", lr=0.1, label_smoothing=0.1)
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (_QUICK, _QUICK_SMALL, _FAST, _HE2016, _COSINE)}
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (_QUICK, _QUICK_SMALL, _FAST, _FAST_SMALL, _HE2016, _COSINE)
+}
 
 serve("recipe", RECIPES)
 
-OPTIMISERS = ("sgd", "adam", "adamw", "rmsprop", "lamb", "lion", "muon")  # names that a user may give instead of a recipe
+# Names that a user may give instead of a recipe.
+OPTIMISERS = ("sgd", "adam", "adamw", "rmsprop", "lamb", "lion", "muon")
 
 # Data set -> default recipe and epochs; "" is any other data set.
 DEFAULT_TRAINING: dict[str, tuple[str, int]] = {
     "digits": ("quick_small", 15),
-    "cluttered-digits": ("quick_small", 5),
+    "cluttered-digits": ("fast_small", 4),
     "cifar10": ("fast", 8),
     "cifar100": ("fast", 8),
     "": ("quick", 10),
