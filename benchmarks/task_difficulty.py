@@ -20,19 +20,19 @@ from explorer.networks.build import build_network
 from explorer.space.search_space import load_space
 from explorer.system.environment import describe_environment
 from explorer.training.loop import train_network
-from explorer.training.recipe import default_training
+from explorer.training.recipe import default_training, recipe
 
 
 def main() -> None:
     options = read_options()
     data = load_data(options.task, options.data_dir, subset=options.subset)
-    recipe, epochs = default_training(data.name)
-    epochs = options.epochs or epochs
+    default, epochs = default_training(data.name)
+    trained_by, epochs = recipe(options.recipe or default, default), options.epochs or epochs
     space = load_space(options.space).with_input(data.shape, data.classes)
     environment = describe_environment("cpu", threads=1)
     print(f"{environment.device_name}, {environment.platform}, torch {environment.versions['torch']}, one thread")
     print(f"{space.name}, {options.networks} draws (seed {options.draw}); training seeds 0..{options.seeds - 1}")
-    print(f"{dict(data.fingerprint)}, {epochs} epochs of {recipe.name}")
+    print(f"{dict(data.fingerprint)}, {epochs} epochs of {trained_by.name}")
 
     macs = []
     accuracy = np.zeros((options.seeds, options.networks))
@@ -43,7 +43,7 @@ def main() -> None:
         for seed in range(options.seeds):
             started = time.process_time()  # not wall time, which other work on the machine lengthens
             network = build_network(architecture, seed)
-            result = train_network(network, data, recipe, epochs=epochs, seed=seed)
+            result = train_network(network, data, trained_by, epochs=epochs, seed=seed)
             seconds[seed, column] = time.process_time() - started
             accuracy[seed, column] = result.val_accuracy
     report(np.array(macs), 100 * accuracy, seconds)
@@ -56,6 +56,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--networks", type=int, default=24, help="random draws of the space")
     parser.add_argument("--seeds", type=int, default=2, help="trainings of each network")
     parser.add_argument("--draw", type=int, default=0, help="the seed of the draws")
+    parser.add_argument("--recipe", help="a name or a JSON file; the task's own by default")
     parser.add_argument("--epochs", type=int, help="the task's own by default")
     parser.add_argument("--data-dir")
     parser.add_argument("--subset", type=int)

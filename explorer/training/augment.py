@@ -64,7 +64,7 @@ def draw_epoch(data: Dataset, recipe: Recipe, steps: int, batch_size: int, seed:
         The draws, as tensors on the CPU.
     """
     random = np.random.RandomState([seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF, epoch])  # its stream never changes
-    shift, flip = (data.shift, data.flip) if recipe.augment else (0, False)
+    shift, flip = greatest_shift(data, recipe), recipe.augment and data.flip
     height, width = data.shape.height, data.shape.width
     shape = (steps, batch_size)
 
@@ -73,6 +73,7 @@ def draw_epoch(data: Dataset, recipe: Recipe, steps: int, batch_size: int, seed:
 
     # The order of images is drawn first, so that it does not depend on the augmentations in use.
     order = torch.from_numpy(random.permutation(len(data.train))[: steps * batch_size].reshape(shape))
+
     return Draws(
         order=order,
         crop_row=integers(2 * shift + 1) if shift else None,
@@ -82,6 +83,11 @@ def draw_epoch(data: Dataset, recipe: Recipe, steps: int, batch_size: int, seed:
         cutout_column=integers(width) if recipe.cutout else None,
         mixup_weight=torch.from_numpy(random.beta(recipe.mixup, recipe.mixup, steps)).float() if recipe.mixup else None,
     )
+
+
+def greatest_shift(data: Dataset, recipe: Recipe) -> int:
+    """Return the greatest shift of a random crop in pixels; 0 without crops."""
+    return round(recipe.crop_shift * data.shift) if recipe.augment else 0
 
 
 def crop(pixels: Tensor, shift: int, row: Tensor, column: Tensor) -> Tensor:

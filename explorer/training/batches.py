@@ -23,16 +23,23 @@ def takes_images(architecture: Architecture, data: Dataset) -> bool:
     return same_channels and architecture.classes == data.classes
 
 
-def resized(images: Tensor, network: nn.Module | Architecture) -> Tensor:
+def resized(images: Tensor, network: nn.Module | Architecture, size: tuple[int, int] | None = None) -> Tensor:
     """Return images (B, C, H, W) with the size of the network's input, by bilinear interpolation with antialiasing.
 
     Images of that size, and those for a network that is not of ``build_network``, are returned as they are.
+
+    Args:
+        images: The images.
+        network: The network.
+        size: Height and width, if not those of the network's input.
     """
     architecture = network.architecture if isinstance(network, Network) else network
-    if not isinstance(architecture, Architecture) or images.shape[2:] == architecture.input[1:]:
+    if not isinstance(architecture, Architecture):
         return images
-    size = list(architecture.input[1:])
-    scaled = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+    size = size or architecture.input[1:]
+    if images.shape[2:] == size:
+        return images
+    scaled = F.interpolate(images, list(size), mode="bilinear", align_corners=False, antialias=True)
     return scaled.contiguous(memory_format=torch.channels_last)
 
 

@@ -29,7 +29,11 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    net: nn.Module, images: Images, autocast: torch.autocast, pause: Callable[[], object] = lambda: None
+    net: nn.Module,
+    images: Images,
+    autocast: torch.autocast,
+    pause: Callable[[], object] = lambda: None,
+    size: tuple[int, int] | None = None,
 ) -> Evaluation:
     """Evaluate a network on one split and leave it in evaluation mode.
 
@@ -40,6 +44,7 @@ def evaluate(
         images: The split.
         autocast: The context in which the network computes.
         pause: Called before each batch; it may wait.
+        size: Height and width of the images, if not those of the network's input.
 
     Returns:
         Accuracies and loss.
@@ -47,7 +52,7 @@ def evaluate(
     batch_size = BATCH_SIZE
     while True:
         try:
-            return _evaluate(net, images, autocast, batch_size, pause)
+            return _evaluate(net, images, autocast, batch_size, pause, size)
         except torch.OutOfMemoryError:
             if batch_size == 1:
                 raise
@@ -56,14 +61,19 @@ def evaluate(
 
 @torch.no_grad()
 def _evaluate(
-    net: nn.Module, images: Images, autocast: torch.autocast, batch_size: int, pause: Callable[[], object]
+    net: nn.Module,
+    images: Images,
+    autocast: torch.autocast,
+    batch_size: int,
+    pause: Callable[[], object],
+    size: tuple[int, int] | None,
 ) -> Evaluation:
     net.eval()
     correct = within_five = loss = torch.zeros((), dtype=torch.float64, device=images.labels.device)
     for batch, labels in images.in_order(batch_size):
         pause()
         with autocast:
-            logits = net(resized(batch, net))
+            logits = net(resized(batch, net, size))
         logits = logits.float()
         ranked = logits.topk(min(5, images.classes), dim=1).indices == labels[:, None]
         correct = correct + ranked[:, 0].sum()

@@ -20,7 +20,7 @@ from explorer.networks.randomness import dropping_from
 from explorer.records import Epoch, TrainingResult
 from explorer.system.device_lock import Pause
 from explorer.training.activation_checkpointing import checkpointed_stages, needs_checkpointing
-from explorer.training.augment import draw_epoch
+from explorer.training.augment import draw_epoch, greatest_shift
 from explorer.training.averaging import WeightAverage
 from explorer.training.batches import Images
 from explorer.training.checkpoint import Checkpoint
@@ -28,6 +28,8 @@ from explorer.training.convolutions import replace_faulty_convolutions
 from explorer.training.cpu.layers import fast_layers
 from explorer.training.device import AUTO, autocast, dropout_generator, freed_memory_kept, process_settings
 from explorer.training.evaluation import Evaluation, evaluate
+from explorer.training.image_sizes import image_sizes
+from explorer.training.muon import Muon, make_optimiser
 from explorer.training.precision import choose_precision
 from explorer.training.recipe import Recipe, require_several_values
 from explorer.training.settings import ON
@@ -92,7 +94,7 @@ def train_network(
         settings.enter_context(replace_faulty_convolutions(net))
         dropout = dropout_generator(torch_device)
         settings.enter_context(dropping_from(net, dropout))
-        optimiser = SGD(net, recipe)
+        optimiser = make_optimiser(net, recipe)
         train, validation = Images(data.train, data, torch_device), Images(data.validation, data, torch_device)
         batch_size = min(recipe.batch_size, len(train))
         if isinstance(net, Network):
@@ -112,12 +114,10 @@ def train_network(
             settings.enter_context(checkpointed_stages(net, dropout))
         fused = settings.enter_context(fast_layers(net))
         average = WeightAverage(net, recipe.ema) if recipe.ema else None
-        step = TrainingStep(net, optimiser, train, recipe, data.shift, cast, average)
-        take_step = (
-            ReplayedStep(step, capture_cuda_graph)
-            if graph and not train.streamed and torch_device.type == "cuda"
-            else step
-        )
+        step = TrainingStep(net, optimiser, train, recipe, greatest_shift(data, recipe), cast, average)
+        replays = graph and not train.streamed and torch_device.type == "cuda"
+        take_step = ReplayedStep(step, capture_cuda_graph) if replays else step
+        sizes = image_sizes(net, recipe, epochs, batch_size)
 
         curve: tuple[Epoch, ...] = ()
         saved = None
@@ -135,7 +135,10 @@ def train_network(
             started = time.perf_counter()
             dropout.manual_seed(_dropout_seed(seed, epoch))
             rates = [recipe.lr_at((epoch - 1) * steps + number, epochs * steps) for number in range(steps)]
-            step.begin_epoch(draw_epoch(data, recipe, steps, batch_size, seed, epoch), rates)
+            size = sizes[epoch - 1]
+            if replays and size != sizes[epoch - 2]:
+                take_step = ReplayedStep(step, capture_cuda_graph)  # a captured graph has the shapes of its capture
+            step.begin_epoch(draw_epoch(data, recipe, steps, batch_size, seed, epoch), rates, size)
             net.train()
             paused = 0.0
             for _ in range(steps):
@@ -145,7 +148,7 @@ def train_network(
             _require_finite(net, epoch)
             seconds = time.perf_counter() - started - paused
 
-            scores = _validate(net, validation, cast, average, pause)
+            scores = _validate(net, validation, cast, average, pause, size)
             if not math.isfinite(scores.loss):
                 raise TrainingError(
                     f"epoch {epoch}: the validation loss is {scores.loss}; "
@@ -204,13 +207,18 @@ def evaluate_network(
 
 
 def _validate(
-    net: nn.Module, images: Images, cast: torch.autocast, average: WeightAverage | None, pause: Pause
+    net: nn.Module,
+    images: Images,
+    cast: torch.autocast,
+    average: WeightAverage | None,
+    pause: Pause,
+    size: tuple[int, int] | None,
 ) -> Evaluation:
     """Evaluate the averaged weights if there are any, else the network's own."""
     if average is None:
-        return evaluate(net, images, cast, pause)
+        return evaluate(net, images, cast, pause, size)
     with average.applied():
-        return evaluate(net, images, cast, pause)
+        return evaluate(net, images, cast, pause, size)
 
 
 def _mean_loss(losses: Tensor, epoch: int, rates: list[float]) -> float:
@@ -237,7 +245,7 @@ def _dropout_seed(seed: int, epoch: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8])
 
 
-def _state(net: nn.Module, optimiser: SGD, average: WeightAverage | None) -> dict[str, Tensor]:
+def _state(net: nn.Module, optimiser: SGD | Muon, average: WeightAverage | None) -> dict[str, Tensor]:
     """Return all tensors that change in training by name; they are not copies."""
     state = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
     for name, parameter in net.named_parameters():

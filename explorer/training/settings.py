@@ -70,7 +70,7 @@ class TrainingSettings(Settings):
     )
     recipe: Recipe | str | Mapping[str, Any] | None = setting(
         None,
-        "Recipe: quick, he2016, cosine, or a JSON file of the fields to change; the data set's own by default.",
+        "Recipe: quick, fast, he2016, cosine, or a JSON file of the fields to change; the data set's own by default.",
         RecipeKind(),
         in_python="Also a Recipe, or a mapping of the fields to change.",
         metavar="NAME",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import torch
 from torch import Tensor, nn
 from torch.optim.sgd import sgd
@@ -19,6 +21,7 @@ class SGD:
     Args:
         net: The network.
         recipe: Momentum, Nesterov and weight decay.
+        without: Parameters of the network that another optimiser trains.
 
     Attributes:
         groups: The parameters that are trained, in lists with their weight decay.
@@ -29,15 +32,17 @@ class SGD:
         TrainingError: The network has no parameters.
     """
 
-    def __init__(self, net: nn.Module, recipe: Recipe):
+    def __init__(self, net: nn.Module, recipe: Recipe, without: Set[Tensor] = frozenset()):
         parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
         if not parameters:
             raise TrainingError("the network has no parameters to train")
+        device = parameters[0].device
+        parameters = [parameter for parameter in parameters if parameter not in without]
         self.groups = (
             (recipe.weight_decay, [p for p in parameters if not _is_vector(p)]),
             (recipe.weight_decay if recipe.decay_vectors else 0.0, [p for p in parameters if _is_vector(p)]),
         )
-        self.lr = torch.zeros((), dtype=torch.float32, device=parameters[0].device)
+        self.lr = torch.zeros((), dtype=torch.float32, device=device)
         # Zeros are equivalent to torch's creation in the first step, and a checkpoint can restore them.
         self.momentum = {p: torch.zeros_like(p) for p in parameters} if recipe.momentum else {}
         self._momentum, self._nesterov = recipe.momentum, recipe.nesterov

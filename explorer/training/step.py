@@ -18,6 +18,7 @@ from explorer.errors import TrainingError
 from explorer.training.augment import Draws, crop, cutout, horizontal_flip, mixup
 from explorer.training.averaging import WeightAverage
 from explorer.training.batches import Images, resized
+from explorer.training.muon import Muon
 from explorer.training.recipe import Recipe
 from explorer.training.sgd import SGD
 
@@ -44,7 +45,7 @@ class TrainingStep:
     def __init__(
         self,
         net: nn.Module,
-        optimiser: SGD,
+        optimiser: SGD | Muon,
         images: Images,
         recipe: Recipe,
         shift: int,
@@ -57,15 +58,18 @@ class TrainingStep:
         self._lr = optimiser.lr
         self._number = torch.zeros(1, dtype=torch.int64, device=self._lr.device)
         self._draws: Draws | None = None
+        self._size: tuple[int, int] | None = None
         self._rates = self._losses = torch.zeros(0)
 
-    def begin_epoch(self, draws: Draws, rates: Sequence[float]) -> None:
+    def begin_epoch(self, draws: Draws, rates: Sequence[float], size: tuple[int, int] | None = None) -> None:
         """Prepare an epoch.
 
         Args:
             draws: The random numbers of the epoch.
             rates: The learning rate of each step.
+            size: Height and width of the images, if not those of the network's input.
         """
+        self._size = size
         self.images.prefetch(list(draws.order))
         new = draws.map(lambda drawn: drawn.to(self._lr.device))
         if self._draws is None:
@@ -107,7 +111,7 @@ class TrainingStep:
             images = cutout(images, self.recipe.cutout, draws.cutout_row, draws.cutout_column)
         if draws.mixup_weight is not None:
             images = mixup(images, draws.mixup_weight)
-        return resized(images, self.net), labels
+        return resized(images, self.net, self._size), labels
 
     def _backward(self, images: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
         """Compute the batch's gradients and return its mean loss.

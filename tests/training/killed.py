@@ -8,20 +8,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from explorer.data.dataset import load_data
+from explorer.networks.build import build_network
 from explorer.training import checkpoint
 from explorer.training.loop import train_network
 from explorer.training.recipe import recipe
-from tests.training.small_network import small_network
+from tests.space.spaces import only
 
 EPOCHS = 5
-RECIPE = replace(recipe("quick_small"), ema=0.9, mixup=0.3, cutout=2)  # all features with state or randomness
+RECIPE = replace(  # all features with state or randomness
+    recipe("quick_small"), ema=0.9, mixup=0.3, cutout=2, muon=True, smaller_images=0.5
+)
 
 
 def train(path: Path | None, kill_at: int | None = None):
     """Return the network and the result. ``kill_at`` is the epoch at whose end, before its checkpoint, the process
     dies."""
     checkpoint.MIN_SECONDS = checkpoint.TIME_FACTOR = 0  # write a checkpoint after every epoch
-    net = small_network(dropout=0.3)
+    net = build_network(only(input="1x8x8", block="conv3x3 bn relu drop(0.3) conv3x3 bn + relu"))
 
     def die(epoch):
         if epoch.epoch == kill_at:

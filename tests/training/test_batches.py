@@ -11,7 +11,7 @@ import torch
 
 from explorer.data.dataset import Dataset, load_data
 from explorer.data.splits import Split
-from explorer.training.augment import draw_epoch
+from explorer.training.augment import draw_epoch, greatest_shift
 from explorer.training.batches import Images
 from explorer.training.recipe import recipe
 
@@ -104,3 +104,19 @@ def test_seed_and_epoch_fix_the_draws(colourful):
     assert all(map(torch.equal, first, again))
     for other in ({"seed": 1, "epoch": 3}, {"seed": 2**40 + 1, "epoch": 4}, {"seed": -1, "epoch": 3}):
         assert not torch.equal(first.order, draw(colourful, **other).order)
+
+
+def test_smaller_crop_shifts(colourful):
+    """Half of the data set's shift of 2 gives corners 0..2 and none gives no crops; order and flips are drawn."""
+    half = draw(colourful, replace(recipe("quick"), crop_shift=0.5))
+    assert set(half.crop_row.flatten().tolist()) == set(half.crop_column.flatten().tolist()) == {0, 1, 2}
+    none = draw(colourful, replace(recipe("quick"), crop_shift=0))
+    assert none.crop_row is none.crop_column is None and none.flipped is not None
+    assert torch.equal(half.order, none.order)
+
+
+def test_greatest_shift(colourful):
+    """The share of the data set's shift is rounded to whole pixels; without augmentation it is 0."""
+    for share, shift in ((1.0, 2), (0.5, 1), (0.2, 0)):
+        assert greatest_shift(colourful, replace(recipe("quick"), crop_shift=share)) == shift
+    assert greatest_shift(colourful, replace(recipe("quick"), augment=False)) == 0

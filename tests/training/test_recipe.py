@@ -79,6 +79,9 @@ def test_json_round_trip(name):
         ({"cutout": 2.5}, "cutout must be a whole number in 0..4096, found 2.5"),
         ({"mixup": -1}, "mixup must be a number in 0..100, found -1"),
         ({"zero_init_last_norm": 1}, "zero_init_last_norm must be true or false, found 1"),
+        ({"muon": "yes"}, "muon must be true or false, found 'yes'"),
+        ({"crop_shift": 2}, "crop_shift must be a number in 0..1, found 2"),
+        ({"smaller_images": -0.5}, "smaller_images must be a number in 0..1, found -0.5"),
         ({"learning_rate": 1}, "a recipe has no 'learning_rate'"),
     ],
 )

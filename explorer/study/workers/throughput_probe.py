@@ -13,12 +13,12 @@ from explorer.data.splits import Split
 from explorer.networks.architecture import Architecture
 from explorer.records import Epoch
 from explorer.study.workers.jobs import Job, Outcome, Report, ThroughputProbe
-from explorer.training.augment import draw_epoch
+from explorer.training.augment import draw_epoch, greatest_shift
 from explorer.training.batches import Images
 from explorer.training.device import AUTO, autocast, process_settings
+from explorer.training.muon import make_optimiser
 from explorer.training.precision import choose_precision
 from explorer.training.run import build_for_training
-from explorer.training.sgd import SGD
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph
 
 STEPS = 8  # training steps in a round: few, so that a measurement of seconds has many rounds
@@ -46,7 +46,9 @@ def run_probe(probe: ThroughputProbe, job: Job, report: Report) -> Outcome:
         if precision == AUTO:
             precision = choose_precision(net, data.shape, data.classes, recipe.batch_size, place)
         images = Images(data.train, data, place)
-        step = TrainingStep(net, SGD(net, recipe), images, recipe, data.shift, autocast(place, precision))
+        step = TrainingStep(
+            net, make_optimiser(net, recipe), images, recipe, greatest_shift(data, recipe), autocast(place, precision)
+        )
         take_step = ReplayedStep(step, capture_cuda_graph) if place.type == "cuda" else step
         for number in itertools.count(1) if probe.rounds is None else range(1, probe.rounds + 1):
             began = time.perf_counter()
