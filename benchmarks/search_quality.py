@@ -187,19 +187,43 @@ def run(table: Table, sampler: str, seed: int, queries: int) -> list[tuple]:
 
 
 def summary(rows: list[dict]) -> str:
-    """Return for each table, sampler and number of queries: mean, half width of its 95% interval, number of runs."""
+    """Return for each table, sampler and number of queries: mean, half width of its 95% interval, number of runs.
+
+    The last line of a table has the share of the true hypervolume that ``frontier`` misses, divided by that of the best
+    of Optuna's samplers on the same seeds.
+    """
     lines = []
     for table in dict.fromkeys(row["table"] for row in rows):
         lines.append(f"{table:<24}" + "".join(f"{mark:>22}" for mark in MARKS))
-        own = [row for row in rows if row["table"] == table]
-        for sampler in dict.fromkeys(row["sampler"] for row in own):
+        runs: dict[str, dict[int, dict[int, float]]] = {}  # sampler -> queries -> seed -> share
+        for row in rows:
+            if row["table"] == table:
+                own = runs.setdefault(row["sampler"], {mark: {} for mark in MARKS})
+                own[int(row["queries"])][int(row["seed"])] = float(row["fraction"])
+        for sampler, own in runs.items():
             cells = []
-            for mark in MARKS:
-                found = [float(r["fraction"]) for r in own if r["sampler"] == sampler and int(r["queries"]) == mark]
+            for found in (list(own[mark].values()) for mark in MARKS):
                 error = 1.96 * statistics.stdev(found) / len(found) ** 0.5 if len(found) > 1 else float("nan")
                 cells.append(f"{statistics.fmean(found):.4f} ± {error:.4f} ({len(found)})" if found else "-")
             lines.append(f"{sampler:<24}" + "".join(f"{cell:>22}" for cell in cells))
+        ratios = [missing_ratio({sampler: own[mark] for sampler, own in runs.items()}) for mark in MARKS]
+        if any(ratios):
+            lines.append(f"{'missing':<24}" + "".join(f"{ratio or '-':>22}" for ratio in ratios))
     return "\n".join(lines)
+
+
+def missing_ratio(runs: Mapping[str, Mapping[int, float]]) -> str:
+    """Return what ``frontier`` misses, divided by what the best of Optuna's samplers misses; empty without both.
+
+    Args:
+        runs: Sampler -> seed -> share of the true hypervolume.
+    """
+    own, found = runs.get("frontier", {}), []
+    for sampler, shares in runs.items():
+        if sampler.startswith("optuna:") and (seeds := own.keys() & shares.keys()):
+            missed, other = (1.0 - statistics.fmean(of[seed] for seed in seeds) for of in (own, shares))
+            found.append((missed / max(other, 1e-9), sampler.removeprefix("optuna:")))
+    return "{:.2f} {}".format(*max(found)) if found else ""
 
 
 def main() -> None:

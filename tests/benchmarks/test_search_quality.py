@@ -60,3 +60,19 @@ def test_an_unknown_table_is_refused(tmp_path):
     found = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path)
     assert found.returncode == 2 and "unknown table 'nas-bench-macros'" in found.stderr
     assert "nas-bench-201-latency" in found.stderr
+
+
+def test_the_summary_says_how_much_less_is_missing(monkeypatch):
+    """Its last line compares frontier with the best of Optuna's samplers, on the seeds that both have."""
+    monkeypatch.syspath_prepend(FOLDER)
+    summary = runpy.run_path(str(FOLDER / "search_quality.py"))["summary"]
+    shares = {"frontier": (0.9, 0.8, 0.1), "optuna:tpe": (0.8, 0.6), "optuna:random": (0.4, 0.4), "tpe": (1.0, 1.0)}
+    rows = [
+        {"table": "cells", "sampler": sampler, "seed": seed, "queries": 20, "fraction": share}
+        for sampler, own in shares.items()
+        for seed, share in enumerate(own)
+    ]
+    *_, of_tpe, missing = summary(rows).splitlines()
+    assert missing.split() == ["missing", "-", "0.50", "tpe", "-", "-", "-"]
+    assert of_tpe.startswith("tpe") and "1.0000 ± 0.0000 (2)" in of_tpe
+    assert "missing" not in summary([row for row in rows if not row["sampler"].startswith("optuna")])
