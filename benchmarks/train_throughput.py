@@ -142,7 +142,7 @@ def measured(
         for number in range(max(count for each, _, count in ways.values() if each is train)):
             mine, theirs = context.Pipe()
             arguments = (ways, architecture.to_json(), data_dir, steps, batch, number, theirs)
-            processes.append(context.Process(target=serve, args=arguments, daemon=True))
+            processes.append(context.Process(target=serve, args=arguments))  # no daemon: those have no data loaders
             processes[-1].start()
             theirs.close()  # else the end of a process that fails is not seen
             pipes[train].append(mine)
@@ -155,17 +155,19 @@ def measured(
             pipe.send((name, what))
         return [pipe.recv() for pipe in several]
 
-    for name in ways:  # the first steps do not count
-        ask(name, "round")
-    for _ in range(rounds):
-        for name in ways:
-            seconds = [taken[one_core] for taken in ask(name, "round")]
-            rate = len(seconds) * steps * batch / max(seconds)
-            yield name, rate, sum(peak[one_core] for peak in ask(name, "peak"))
-    for pipe in itertools.chain(*pipes.values()):
-        pipe.send(None)
-    for process in processes:
-        process.join()
+    try:
+        for name in ways:  # the first steps do not count
+            ask(name, "round")
+        for _ in range(rounds):
+            for name in ways:
+                seconds = [taken[one_core] for taken in ask(name, "round")]
+                rate = len(seconds) * steps * batch / max(seconds)
+                yield name, rate, sum(peak[one_core] for peak in ask(name, "peak"))
+    finally:
+        for pipe in itertools.chain(*pipes.values()):
+            pipe.close()  # the end of its process
+        for process in processes:
+            process.join()
 
 
 def spread(values: list[float], form: str) -> str:
@@ -180,8 +182,11 @@ def serve(
     data = load(made, data_dir, steps * batch)
     begun: dict[str, Rounds] = {}
     pipe.send("ready")
-    while (asked := pipe.recv()) is not None:
-        name, what = asked
+    while True:
+        try:
+            name, what = pipe.recv()
+        except EOFError:
+            return
         train, settings, _ = ways[name]
         torch.set_num_threads(settings["threads"])
         if what == "peak":
