@@ -29,11 +29,10 @@ from explorer.training.cpu.layers import fast_layers
 from explorer.training.device import AUTO, autocast, dropout_generator, freed_memory_kept, process_settings
 from explorer.training.evaluation import Evaluation, evaluate
 from explorer.training.image_sizes import image_sizes
-from explorer.training.muon import Muon, make_optimiser
 from explorer.training.precision import choose_precision
 from explorer.training.recipe import Recipe, require_several_values
 from explorer.training.settings import ON
-from explorer.training.sgd import SGD
+from explorer.training.sgd import SGD, Muon, make_optimiser
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph
 
 

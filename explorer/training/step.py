@@ -18,9 +18,8 @@ from explorer.errors import TrainingError
 from explorer.training.augment import Draws, crop, cutout, horizontal_flip, mixup
 from explorer.training.averaging import WeightAverage
 from explorer.training.batches import Images, resized
-from explorer.training.muon import Muon
 from explorer.training.recipe import Recipe
-from explorer.training.sgd import SGD
+from explorer.training.sgd import SGD, Muon
 
 MIN_MICRO_BATCH = 8  # images; batch norm's statistics over fewer are too noisy
 _log = logging.getLogger(__name__)

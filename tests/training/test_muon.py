@@ -13,9 +13,8 @@ from explorer.data.dataset import load_data
 from explorer.errors import TrainingError
 from explorer.networks.build import build_network
 from explorer.training.loop import train_network
-from explorer.training.muon import Muon, orthogonalised
 from explorer.training.recipe import recipe
-from explorer.training.sgd import SGD
+from explorer.training.sgd import SGD, Muon, orthogonalised
 from tests.space.spaces import only
 from tests.training.small_network import small_network
 

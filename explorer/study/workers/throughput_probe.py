@@ -16,9 +16,9 @@ from explorer.study.workers.jobs import Job, Outcome, Report, ThroughputProbe
 from explorer.training.augment import draw_epoch, greatest_shift
 from explorer.training.batches import Images
 from explorer.training.device import AUTO, autocast, process_settings
-from explorer.training.muon import make_optimiser
 from explorer.training.precision import choose_precision
 from explorer.training.run import build_for_training
+from explorer.training.sgd import make_optimiser
 from explorer.training.step import ReplayedStep, TrainingStep, capture_cuda_graph
 
 STEPS = 8  # training steps in a round: few, so that a measurement of seconds has many rounds
