@@ -2,14 +2,14 @@
 
     python benchmarks/early_stopping.py record digits --networks 80 --curves digits.jsonl
     python benchmarks/early_stopping.py replay --curves digits.jsonl
-    python benchmarks/early_stopping.py live digits --trials 60 --seeds 11 12 13 [--curves live.jsonl]
+    python benchmarks/early_stopping.py live digits --trials 60 --seeds 11 12 13 --rules rungs freeze_thaw
 
 ``record`` trains random networks of a space to the end, with two seeds each, and stores their learning curves.
 ``replay`` applies each rule to the curves as a search would, in many orders, and compares the hypervolume of the
 networks that it trained to the end with that of all networks: with the same number of trials, and with more trials
 in a third of the epochs. The reference is the difference between two training seeds of the same networks.
-``live`` runs pairs of searches with the same random networks and training seeds, one with and one without stopping.
-``--curves`` stores the curves of the latter for ``replay``.
+``live`` runs searches with the same seeds, one without stopping and one with each rule. Random networks are the same in
+all of them. ``--curves`` stores the curves of the search without stopping for ``replay``.
 Records of the output are in ``benchmarks/records``.
 """
 
@@ -19,13 +19,16 @@ import argparse
 import json
 import math
 import random
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from explorer.analysis.limits import parse_limit
 from explorer.analysis.pareto import hypervolume
 from explorer.costs.analytic import count_cost
 from explorer.data.dataset import load_data
@@ -34,8 +37,9 @@ from explorer.records import Epoch, TrialRecord
 from explorer.space.search_space import load_space
 from explorer.store.lease import RETRIES
 from explorer.study.events import Event
+from explorer.study.samplers.registry import SAMPLERS
 from explorer.study.search import search as search_study
-from explorer.study.stopping.learning_curves import predictors_of
+from explorer.study.stopping.learning_curves import MIN_LOSS, predictors_of
 from explorer.study.stopping.rules import RULES as STOPPING
 from explorer.study.stopping.rules import Curves, Never, Rule, Run, Rungs
 from explorer.system.environment import describe_environment
@@ -62,7 +66,13 @@ def record(options: argparse.Namespace) -> None:
     space = load_space(options.space).with_input(data.shape, data.classes)
     path = Path(options.curves)
     there = {(run["network"], run["seed"]) for run in read_runs(path)} if path.exists() else set()
-    derivations = list(space.sample(options.networks, seed=options.draw))
+    limits = [parse_limit(text) for text in options.limit or ()]
+    fitting = (
+        derivation
+        for derivation in space.draws(options.draw)
+        if all(limit.allows(count_cost(space.architecture(derivation)).to_dict()) for limit in limits)
+    )
+    derivations = list(islice(fitting, options.networks))
     environment = describe_environment("cpu", threads=1)
     print(f"{environment.device_name}, {environment.platform}, torch {environment.versions['torch']}, one thread")
     print(f"{space.name}, {options.networks} draws (seed {options.draw}), {dict(data.fingerprint)}, {epochs} epochs")
@@ -115,42 +125,67 @@ def replay(options: argparse.Namespace) -> None:
 
 
 def live(options: argparse.Namespace) -> None:
-    """Print one line per study seed: the trainings and results of both searches of a pair."""
+    """Print for each study seed the epochs and results of a search without stopping and of one with each rule."""
     environment = describe_environment("cpu", threads=1)
     print(f"{environment.device_name}, {environment.platform}, torch {environment.versions['torch']}")
     print(", ".join(f"{name} {value}" for name, value in vars(options).items() if name not in ("run", "data_dir")))
     space = load_space(options.space)
     for seed in options.seeds:
-        trained: dict[str, int] = {}
-        found: dict[str, list[TrialRecord]] = {}
-        for rule in ("none", options.rule):
-            heard: list[Event] = []
+        found: dict[str, list[tuple[int, TrialRecord]]] = {}
+        for rule in ("none", *options.rules):
             began = time.monotonic()
-            study = search_study(
-                space,
-                data=options.data,
-                data_dir=options.data_dir,
-                subset=options.subset,
-                epochs=options.epochs,
-                limits=options.limit,
-                trials=options.trials,
-                sampler="random",
-                seed=seed,
-                stopping=rule,
-                storage=None,
-                progress=lambda event, heard=heard: heard.append(event) if event.kind == "epoch" else None,
+            with tempfile.TemporaryDirectory() as folder:
+                heard = Heard()
+                study = search_study(
+                    space,
+                    data=options.data,
+                    data_dir=options.data_dir,
+                    subset=options.subset,
+                    epochs=options.epochs,
+                    limits=options.limit,
+                    trials=options.trials,
+                    sampler=options.sampler,
+                    seed=seed,
+                    stopping=rule,
+                    workers=options.workers,
+                    storage=f"sqlite:///{folder}/live.db",
+                    progress=heard,
+                )
+                found[rule] = heard.complete
+                counts = ", ".join(f"{number} {state}" for state, number in study.counts().items() if number)
+                if options.curves and rule == "none":
+                    complete = [each for each in study.trials() if each.state == "complete"]
+                    keep_curves(Path(options.curves), seed, complete)
+            every = [each for _, each in found["none"]]
+            if rule == "none":
+                whole, before = len(heard.epochs), found_volume(every, every)
+            parts = [[each for at, each in found[rule] if at <= share * whole] for share in (1 / 4, 1 / 3, 1)]
+            quarter, third, end = (found_volume(complete, every) / before if complete else 0.0 for complete in parts)
+            print(
+                f"seed {seed}, {rule}: {counts}; {len(heard.epochs)} epochs ({len(heard.epochs) / whole:.1%}); share of"
+                f" the hypervolume at 25% {quarter:.3f}, at 33% {third:.3f}, at the end {end:.3f};"
+                f" {time.monotonic() - began:.0f} s",
+                flush=True,
             )
-            trained[rule] = len(heard)
-            found[rule] = [each for each in study.trials() if each.state == "complete"]
-            if options.curves and rule == "none":
-                keep_curves(Path(options.curves), seed, found[rule])
-            counts = ", ".join(f"{number} {state}" for state, number in study.counts().items() if number)
-            print(f"  seed {seed}, {rule}: {counts}, {time.monotonic() - began:.0f} s", flush=True)
-        whole, part = (trained[rule] for rule in found)
-        before, after = (found_volume(complete, found["none"]) for complete in found.values())
-        best, kept = (max(each.objectives["accuracy"] for each in complete) for complete in found.values())
-        print(f"seed {seed}: epochs {whole} and {part} ({part / whole:.1%}), best accuracy {best:.3f} and {kept:.3f},")
-        print(f"  hypervolume {before:.4f} and {after:.4f}, ratio {after / before:.3f}", flush=True)
+
+
+class Heard:
+    """The events of a search.
+
+    Attributes:
+        epochs: The trained epochs: a continued training reports its earlier ones again, with the same times.
+        complete: The complete trials, each with the number of epochs that were trained when it ended.
+    """
+
+    def __init__(self) -> None:
+        self.epochs: set[tuple[int, int, float]] = set()
+        self.complete: list[tuple[int, TrialRecord]] = []
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "epoch" and event.trial is not None and event.epoch is not None:
+            self.epochs.add((event.trial.number, event.epoch.epoch, event.epoch.seconds))
+        if event.kind == "ended" and event.trial is not None and event.trial.state == "complete":
+            self.complete.append((len(self.epochs), event.trial))
 
 
 def keep_curves(path: Path, seed: int, complete: Sequence[TrialRecord]) -> None:
@@ -186,8 +221,8 @@ def search(runs: Sequence[Run], rule: Rule, epochs: int) -> tuple[list[int], lis
     def train(number: int) -> bool:
         """Return whether the run was trained to the end."""
         run, others = runs[number], [other for each, other in known.items() if each != number]
-        stopped = next((epoch for epoch in looks if rule.reasons(epoch, [_begun(run, epoch)], others)[0]), None)
-        known[number] = run if stopped is None else _begun(run, stopped)
+        stopped = next((epoch for epoch in looks if rule.reasons(epoch, [begun(run, epoch)], others)[0]), None)
+        known[number] = run if stopped is None else begun(run, stopped)
         trainings[number] += 1
         used.append(stopped or epochs)
         finished.append(run if stopped is None else None)
@@ -213,8 +248,9 @@ def _reopened(known: Mapping[int, Run], trainings: Sequence[int], rule: Rule, ep
     return None
 
 
-def _begun(run: Run, epoch: int) -> Run:
-    return Run(run.metrics[:epoch], run.costs, run.predictors[:epoch])
+def begun(run: Run, epoch: int) -> Run:
+    """Return the first epochs of a run."""
+    return Run(run.metrics[:epoch], run.costs, run.predictors[:epoch], train_losses=run.train_losses[:epoch])
 
 
 def volume(runs: Sequence[Run], worst: float) -> float:
@@ -254,7 +290,8 @@ def read_pools(path: Path) -> list[list[Run]]:
     for run in read_runs(path):
         learnt = tuple((-epoch["val_accuracy"],) for epoch in run["curve"])
         signs = tuple(predictors_of(Epoch(**epoch), run["costs"]) for epoch in run["curve"])
-        made = Run(learnt, (float(run["costs"]["macs"]),), signs, complete=True)
+        losses = tuple(math.log(max(epoch["train_loss"], MIN_LOSS)) for epoch in run["curve"])
+        made = Run(learnt, (float(run["costs"]["macs"]),), signs, complete=True, train_losses=losses)
         by_seed.setdefault(run["seed"], {})[run["network"]] = made
     networks = sorted(set.intersection(*(set(pool) for pool in by_seed.values())))
     return [[by_seed[seed][network] for network in networks] for seed in sorted(by_seed)]
@@ -270,19 +307,22 @@ def main() -> None:
     recording.add_argument("--networks", type=int, default=80, help="random draws of the space")
     recording.add_argument("--seeds", type=int, default=2, help="trainings of each network")
     recording.add_argument("--draw", type=int, default=0, help="the seed of the draws")
+    recording.add_argument("--limit", action="append", help="as in macs<=3M")
     recording.add_argument("--epochs", type=int, help="the data set's own by default")
     recording.add_argument("--data-dir")
     recording.add_argument("--subset", type=int)
     replaying = modes.add_parser("replay", help="let each rule look at recorded curves")
     replaying.set_defaults(run=replay)
     replaying.add_argument("--orders", type=int, default=50, help="in which a search might meet the networks")
-    living = modes.add_parser("live", help="run pairs of searches, with and without stopping")
+    living = modes.add_parser("live", help="run searches without stopping and with each rule")
     living.set_defaults(run=live)
     living.add_argument("data", help="a data set, as digits")
     living.add_argument("--space", default="preact_variants.yaml")
-    living.add_argument("--rule", default="rungs", choices=[name for name in STOPPING if name != "none"])
+    living.add_argument("--rules", nargs="+", default=["rungs"], choices=[name for name in STOPPING if name != "none"])
+    living.add_argument("--sampler", default="random", choices=SAMPLERS)
+    living.add_argument("--workers", type=int, default=1)
     living.add_argument("--trials", type=int, default=60)
-    living.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13], help="of the studies, a pair each")
+    living.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13], help="of the studies")
     living.add_argument("--limit", action="append", help="as in macs<=10M")
     living.add_argument("--epochs", type=int, help="the data set's own by default")
     living.add_argument("--data-dir")

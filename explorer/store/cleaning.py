@@ -1,8 +1,9 @@
 """List the files of a study that are no longer needed: weights of dominated networks, and files of lost workers.
 
 These files are needed: the weights of running trials and of every network on a frontier (of all objectives together, or
-of one measured objective versus one cost), and the checkpoints of trainings that run or can be resumed. Files of
-other networks are never listed. Weights that were removed are trained again on demand.
+of one measured objective versus one cost), and the checkpoints of trainings that run or can be resumed. Those of paused
+trials are needed while the study is searched. Files of other networks are never listed. Weights that were removed are
+trained again on demand, and a paused trial without its checkpoint starts again if it is continued.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def removable_files(study: Study) -> list[Removable]:
     complete = [trial for trial in records if trial.state == "complete"]
     needed_weights = unfinished | {trial.digest for trial in _on_a_frontier(study, complete)}
     known = {trial.digest: trial.number for trial in reversed(records)}
+    paused = {trial.digest: trial.number for trial in records if trial.state == "stopped"}
     confirming = {(r.digest, r.epochs, r.seed) for r in study.confirmations() if r.state == "running"}
     removable = []
     for path, size in sorted((Path(name), size) for name, size in files.items()):
@@ -65,7 +67,10 @@ def removable_files(study: Study) -> list[Removable]:
             match = _CONFIRMATION.fullmatch(path.stem)
             digest = path.stem if match is None else match[1]
             needed = digest in unfinished if match is None else (digest, int(match[2]), int(match[3])) in confirming
-            reason = "checkpoint of a training that has ended" if digest in known and not needed else ""
+            if match is None and digest in paused:
+                reason = "" if unfinished else f"checkpoint of trial {paused[digest]}, which is paused"
+            else:
+                reason = "checkpoint of a training that has ended" if digest in known and not needed else ""
         if reason:
             removable.append(Removable(path.name, size, reason))
     return removable

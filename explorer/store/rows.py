@@ -192,6 +192,7 @@ class Ending:
         duration: The seconds that the trial took by a monotonic clock; None if not measured.
         failure: The kind of a failure, one of ``records.FAILURES``; empty means "code".
         latency: How a latency was measured after the evaluation; empty keeps what was stored before it.
+        epochs_given_up: Epochs of an earlier training of the trial that this one did not continue.
     """
 
     state: State
@@ -205,6 +206,26 @@ class Ending:
     duration: float | None = None
     failure: str = ""
     latency: Mapping[str, Any] = field(default_factory=dict)
+    epochs_given_up: int = 0
+
+
+def epochs_given_up(earlier: TrainingResult | None, result: TrainingResult | None) -> int:
+    """Return the epochs of an earlier training of a trial that are not the first ones of its last training.
+
+    A training that continues from a checkpoint reports the epochs before it again, with the same measured times.
+
+    Args:
+        earlier: The result of the earlier training; None if there was none.
+        result: That of the last training; None if it has none, and the earlier one is kept.
+    """
+    if earlier is None or result is None:
+        return 0
+    continued = 0
+    for own, other in zip(result.curve, earlier.curve):
+        if own != other:
+            break
+        continued += 1
+    return earlier.epochs - continued
 
 
 def proposal_row(proposal: Proposal) -> dict[str, Any]:

@@ -56,7 +56,12 @@ HELD = (
     trials.c.worker == _WORKER,
     or_(_ATTEMPT.is_(None), trials.c.attempt == _ATTEMPT),
 )
-END_TRIAL = trials.update().where(*HELD, unfinished())  # further parameters: the new values by column
+# Further parameters: the new values by column, and given_up, the epochs that are added to those that were given up.
+END_TRIAL = (
+    trials.update()
+    .where(*HELD, unfinished())
+    .values(epochs_given_up=trials.c.epochs_given_up + bindparam("given_up", type_=Integer))
+)
 # The trial and those that end with it. Parameters: study, trial.
 ENDED_TRIALS = select_trials(_STUDY, full=True).where(
     *same_network(_STUDY, _TRIAL), or_(trials.c.number == _TRIAL, waits_for(_TRIAL))

@@ -262,7 +262,7 @@ class Study(StudyCommands):
         Returns:
             ``trainings_saved``: trials with the result of another trial of the same network. ``epochs_saved``: epochs
             saved by early stopping. ``epochs_trained``: epochs of complete and stopped trials, including those of
-            trainings that were stopped and later restarted.
+            trainings that were stopped and later restarted from the first epoch.
         """
         return read_savings(self, self.objectives, self.fingerprint.get("epochs") or 0)
 

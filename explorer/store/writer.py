@@ -4,7 +4,7 @@
                       |  lease expired, worker lost, Ctrl-C
                       +--> failed, resumable --(resume)--> running, attempt + 1, same number and seed
     failed --(retry)--> running, attempt + 1, same number and seed
-    stopped --(reopen)--> running, attempt + 1, same number and seed
+    stopped --(reopen)--> running, same number and seed; attempt + 1 unless it was paused
     (proposal, network has ended in another trial) --> cached, or failed for the same reason
     (proposal, network runs in another trial) --> running, same_as --(that trial ends)--> cached or failed
     (proposal, a limit is exceeded) --> rejected
@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, select
 
 from explorer.errors import StoreError
-from explorer.records import State, TrialRecord
+from explorer.records import State, TrainingResult, TrialRecord
 from explorer.store import spool
-from explorer.store.checking import read_result
 from explorer.store.claims import TrialLeases, claim_network, end_waiting_trials, insert_trial
 from explorer.store.database import UnstorableValue, open_for_writing
 from explorer.store.lease import is_gone
@@ -38,6 +37,7 @@ from explorer.store.rows import (
     Ending,
     Proposal,
     ending_row,
+    epochs_given_up,
     insert_environment,
     inserted_record,
     is_total_reached,
@@ -45,7 +45,6 @@ from explorer.store.rows import (
     stamp,
     to_record,
     to_row,
-    trial_row,
 )
 from explorer.store.schema import trials
 from explorer.store.server.unanswered import added_before, begun_before, ended_before
@@ -80,6 +79,7 @@ class StudyWriter(TrialLeases):
     """Writes the trials of a study on behalf of one worker."""
 
     environments: set[str] = field(default_factory=set, compare=False, repr=False)  # digests of those that it stored
+    earlier: dict[int, TrainingResult | None] = field(default_factory=dict, compare=False, repr=False)  # of those held
 
     def begin(
         self,
@@ -148,7 +148,8 @@ class StudyWriter(TrialLeases):
             except OSError as error:  # the disk itself may fail: then only this process has the result
                 _log.warning("trial %d: its result cannot be saved to a file either: %s", number, error)
 
-        attempt = self.held.pop(number, None)
+        attempt, earlier = self.held.pop(number, None), self.earlier.pop(number, None)
+        ending = replace(ending, epochs_given_up=epochs_given_up(earlier, ending.result))
         try:
             try:
                 ended = self._finish(number, ending, self.worker, attempt, save_to_file)
@@ -224,7 +225,7 @@ class StudyWriter(TrialLeases):
             final = ending.state == "failed" and not ending.resumable
             values["failure"] = (ending.failure or "code") if final else ""
             values |= {"reason": short(ending.reason), "lease_until": None, "finished": made.time}
-            values["revision"] = made.revision
+            values |= {"revision": made.revision, "given_up": values.pop("epochs_given_up")}
             if connection.execute(END_TRIAL, {**run, **values}).rowcount == 0:
                 return []
             ended = [to_record(row._asdict()) for row in connection.execute(ENDED_TRIALS, run)]
@@ -311,22 +312,24 @@ class StudyWriter(TrialLeases):
         retried = self._write(work)
         return None if retried is None else self._with_lease(retried)
 
-    def reopen(self, number: int) -> TrialRecord | None:
-        """Train a trial that was stopped early again, from its first epoch.
+    def reopen(self, number: int, counts: bool = True) -> TrialRecord | None:
+        """Train a trial that was stopped early again, from its checkpoint if there is one, else from its first epoch.
 
         Args:
             number: The trial's number.
+            counts: Whether it counts as an attempt, of which a trial has few.
 
         Returns:
-            The trial. None if it is not stopped any more, because another worker has reopened it.
+            The trial. None if another worker has reopened it.
 
         Raises:
             StoreError: The database cannot be written to.
         """
-        reopened = self._restart(select(trials).where(*of_trial(self.study.id, number), trials.c.state == "stopped"))
+        query = select(trials).where(*of_trial(self.study.id, number), trials.c.state == "stopped")
+        reopened = self._restart(query, counts=counts)
         return None if reopened is None else self._with_lease(reopened)
 
-    def _restart(self, query: Select[Any], total: int | None = None) -> TrialRecord | None:
+    def _restart(self, query: Select[Any], total: int | None = None, counts: bool = True) -> TrialRecord | None:
         """Resume the first trial that ``query`` selects. None if there is none or ``total`` is reached."""
 
         def work(connection: Connection) -> TrialRecord | None:
@@ -338,10 +341,7 @@ class StudyWriter(TrialLeases):
             revision, started = stamp(connection, self.study.id)
             values = claim_network(connection, self.study.id, row.digest, row.number, self.worker, started)
             values |= {"started": started, "resumable": False, "in_order": False, "revision": revision}
-            values["attempt"] = row.attempt + (0 if row.in_order else 1)
-            if row.state == "stopped" and row.result:
-                result = read_result(f"{trial_row(row.number)}, column result", row.result)
-                values["epochs_given_up"] = row.epochs_given_up + (result.epochs if result else 0)
+            values["attempt"] = row.attempt + (0 if row.in_order or not counts else 1)
             same = (*of_trial(self.study.id, row.number), trials.c.attempt == row.attempt, trials.c.state == row.state)
             connection.execute(trials.update().where(*same).values(**values))
             return self._records(connection, [row.number])[0]
@@ -391,7 +391,7 @@ class StudyWriter(TrialLeases):
     def _with_lease(self, record: TrialRecord) -> TrialRecord:
         """Add the trial to ``held`` if it is running; return it."""
         if record.state == "running":
-            self.held[record.number] = record.attempt
+            self.held[record.number], self.earlier[record.number] = record.attempt, record.result
         return record
 
 

@@ -34,6 +34,7 @@ from explorer.study.stopping.learning_curves import LearningCurves
 from explorer.study.trial_index import TrialIndex, status_of
 from explorer.study.trials.endings import Endings
 from explorer.study.trials.files import TrialFiles
+from explorer.study.trials.stopped import StoppedTrials
 from explorer.study.workers.executor import Executor, places_of
 from explorer.study.workers.jobs import Failure, Job, Outcome
 from explorer.study.workers.watchdog import TrialLimits, usual_limits
@@ -106,8 +107,9 @@ class SearchLoop:
         self.waiting = False  # whether it waits for trials of workers that may be lost
         self.retry_failed = retry_failed
         self.retries = Retries((), False)
-        self.files = TrialFiles(writer.study)
+        self.files = TrialFiles(writer.study, curves.pauses)
         self.endings = Endings(plan, self.proposer, self.trial_index)
+        self.stopped_trials = StoppedTrials(curves, writer, budget, self.proposer, self.trial_index, self._learn)
         self.only = only
         if only is not None:
             self.proposer.exhausted = "all trainings have ended"
@@ -239,21 +241,13 @@ class SearchLoop:
                 return self.stop.reason
             if not self.is_current:
                 self._learn()
-            trial_index = self.trial_index
-            spent = self.budget.spent(
-                trial_index.done, trial_index.in_flight, trial_index.median_seconds(), trial_index.unchanged
-            )
-            if spent:
-                return spent
-            if self.budget.has_failed():
+            trials = self.trial_index
+            spent = self.budget.spent(trials.done, trials.in_flight, trials.median_seconds(), trials.unchanged)
+            if self.budget.has_failed() and not spent:
                 return self._failure_reason()
-            is_left = trial_index.has_interrupted(self.only)
-            record = (self.writer.resume(self.budget.target, self.only) if is_left else None) or self._retry()
-            record = record or (self._reopen() or self._propose() if self.only is None else None)
-            if record is None and self.proposer.exhausted:
-                record = self._retry(last_resort=True)
-            if record is None and (self.is_current or self.proposer.exhausted):
-                return self.proposer.exhausted  # empty if there is no proposal at the moment
+            record = self.stopped_trials.reopen_paused() if spent else self._next_trial()
+            if record is None and (spent or self.is_current or self.proposer.exhausted):
+                return spent or self.proposer.exhausted  # empty if there is no proposal at the moment
             if record is None:  # another worker has taken the number
                 continue
             is_new = record.number not in self.trial_index.records
@@ -262,7 +256,7 @@ class SearchLoop:
             if record.state == "running" and record.same_as is None:
                 self.files.start(record, is_new)
                 self.jobs[record.number] = time.monotonic()
-                self.executor.start(Job.of(record, self.curves.decision_epochs_of(record)), self._limits())
+                self.executor.start(Job.of(record, self.curves.begin(record), self.curves.pauses), self._limits())
         return ""
 
     def _retry(self, last_resort: bool = False) -> TrialRecord | None:
@@ -284,14 +278,19 @@ class SearchLoop:
             return record
         return None
 
-    def _reopen(self) -> TrialRecord | None:
-        """Resume a stopped trial that the stopping rule would continue now."""
-        number = self.curves.trial_to_reopen()
-        return None if number is None else self.writer.reopen(number)
+    def _next_trial(self) -> TrialRecord | None:
+        """Start the next trial: one that was interrupted, failed or stopped, or a new one. None if there is none."""
+        is_left = self.trial_index.has_interrupted(self.only)
+        record = (self.writer.resume(self.budget.target, self.only) if is_left else None) or self._retry()
+        record = record or (self.stopped_trials.reopen() or self._propose() if self.only is None else None)
+        if record is None and self.proposer.exhausted:
+            record = self._retry(last_resort=True) or self.stopped_trials.reopen_paused()
+        return record
 
     def _limits(self) -> TrialLimits:
         """Return the limits of the next trial: those of the settings, else the usual ones."""
-        usual, asked = usual_limits(self.plan.workers, self.trial_index.median_seconds()), self.plan.trial_limits
+        asked, epochs = self.plan.trial_limits, self.plan.epochs if self.curves.decision_epochs else 1
+        usual = usual_limits(self.plan.workers, self.trial_index.median_seconds(), epochs)
         memory = None if self.plan.is_remote else usual.memory  # that of this machine
         return TrialLimits(asked.seconds or usual.seconds, asked.memory or memory)
 
@@ -345,7 +344,7 @@ class SearchLoop:
             save_gradient_flow(self.writer.study, message)
             return
         if isinstance(message, Epoch):
-            reason = self.curves.add_epoch(record, message)
+            reason = self.curves.add_epoch(record, message, self.stopped_trials.allowance())
             if message.epoch in self.curves.decision_epochs_of(record):
                 self.executor.answer(number, message.epoch, stop=bool(reason))
             if reason:
@@ -363,6 +362,7 @@ class SearchLoop:
         if not ending.resumable and not (failed and self.retries.is_retry(number)):
             self.budget.note(failed)
         self._learn()
+        self.files.limit_paused(self.trial_index.records.values())
         for record in ended:
             self.retries.ended(record)
             self.report("ended", record)

@@ -51,6 +51,7 @@ class TrialIndex:
         self.frontier: list[TrialRecord] = []
         self._points: list[list[float]] = []  # of the frontier, by objectives that are all minimised
         self.unchanged = 0
+        self._ended: set[int] = set()  # trials that are or were complete or stopped
         self._fresh: dict[tuple[str, int, int], ConfirmationRecord] = {}  # trainings from fresh seeds
         self._fresh_revision = 0
         self._estimated: list[TrialRecord] | None = None  # the front of the best estimates, once it was asked for
@@ -69,7 +70,9 @@ class TrialIndex:
         for record in sorted(changed, key=lambda record: record.revision):  # in the order in which they ended
             if record.state in _EFFECTIVE:
                 grows = record.state == "complete" and self.joins_frontier(record.quantities)
-                self.unchanged = 0 if grows else self.unchanged + (not record.counterpart)
+                is_new = record.number not in self._ended and not record.counterpart  # a stopped one may end again
+                self.unchanged = 0 if grows else self.unchanged + is_new
+                self._ended.add(record.number)
                 if grows:
                     self._extend_frontier(record)
         if changed:

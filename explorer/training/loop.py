@@ -49,6 +49,7 @@ def train_network(
     graph: bool = True,
     activation_checkpointing: str = AUTO,
     checkpoint: Path | None = None,
+    pauses: bool = False,
     on_epoch: Callable[[Epoch], bool | None] | None = None,
 ) -> TrainingResult:
     """Train ``net`` in place on ``data.train``, validate it after every epoch, and leave it on ``device``.
@@ -72,6 +73,8 @@ def train_network(
         checkpoint: File for checkpoints, written between epochs if enough time has passed. If an interrupted run is
             repeated with the same arguments it resumes from the file, with bitwise equal results on a CPU. The caller
             removes the file after it has stored the result.
+        pauses: Whether a training that ``on_epoch`` stops writes a checkpoint first. With the same arguments it then
+            continues from there, as an interrupted run does.
         on_epoch: Called with each finished epoch, and on resuming with each earlier one; if it returns True for a new
             epoch, training stops.
 
@@ -154,10 +157,11 @@ def train_network(
                     f"a lower learning rate than the recipe's {recipe.lr:g} may help"
                 )
             curve += (Epoch(epoch, train_loss, scores.loss, scores.accuracy, scores.top5, rates[-1], seconds),)
-            if on_epoch is not None and on_epoch(curve[-1]):
-                break
-            if saved is not None and epoch < epochs and saved.is_due():
+            stops = on_epoch is not None and on_epoch(curve[-1])
+            if saved is not None and epoch < epochs and (pauses if stops else saved.is_due()):
                 saved.write(_state(net, optimiser, average), curve, time.perf_counter() - began)
+            if stops:
+                break
         if average is not None:
             average.copy_to_network()
 

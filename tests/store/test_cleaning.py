@@ -80,3 +80,22 @@ def test_the_command_lists_and_removes(study, url, capsys):
     assert status == 0 and "nothing to free" in out
     status, out, err = run(capsys, "clean", "two", "--storage", url)
     assert (status, out) == (2, "") and "there is no study 'two'" in err
+
+
+def test_the_checkpoints_of_paused_trials_are_kept_while_the_study_is_searched(url):
+    """The checkpoint of a stopped trial is listed when no trial runs or is interrupted."""
+    writer = StudyWriter(make_study(url), new_worker())
+    folder = writer.study.artifacts
+    folder.mkdir(parents=True)
+    for number, name in enumerate("ab"):
+        writer.begin(number, proposal(name))
+        checkpoint_file(folder, f"v1-{name}").write_bytes(b"state")
+    writer.finish(0, Ending("stopped", reason="paused after 1 epoch"))
+    assert removable_files(writer.study) == []
+    writer.interrupt("Ctrl-C")
+    assert removable_files(writer.study) == []
+    writer.resume()
+    writer.finish(1, Ending("stopped", reason="paused after 1 epoch"))
+    reasons = [each.reason for each in removable_files(writer.study)]
+    assert reasons == [f"checkpoint of trial {number}, which is paused" for number in (0, 1)]
+    writer.study.database.close()

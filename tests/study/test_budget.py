@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
 
 from explorer.study.budget import FAILURE_WINDOW, Budget
+from explorer.study.stopping.rules import Allowance
 
 
 @pytest.mark.parametrize(
@@ -49,3 +51,29 @@ def test_more_than_half_of_the_last_twenty_failures_end_a_search():
     for _ in range(FAILURE_WINDOW // 2):
         budget.note(False)
     assert not budget.has_failed()
+
+
+@pytest.mark.parametrize(
+    "budget, begun, unchanged, is_exhausted, new, trials",
+    [
+        (Budget(10, None), 4, 0, False, 6, 10),
+        (Budget(10, None), 10, 0, False, 0, 10),
+        (Budget(10, None), 12, 0, False, 0, 12),
+        (Budget(10, None), 4, 0, True, 0, 4),
+        (Budget(None, None, 5), 8, 4, False, math.inf, 8),
+        (Budget(None, None, 5), 8, 5, False, 0, 8),
+        (Budget(10, None, 5), 8, 5, False, 0, 8),
+    ],
+)
+def test_paused_trials_may_use_what_the_trials_leave(budget, begun, unchanged, is_exhausted, new, trials):
+    """A number of trials allows their share of epochs; when no trial may begin any more, those begun have theirs."""
+    allowance = budget.allowance(begun, unchanged, is_exhausted)
+    assert (allowance.new, allowance.trials) == (new, trials)
+
+
+@pytest.mark.parametrize("spent, new", [(0.5, math.inf), (0.7, 0)])
+def test_the_last_third_of_the_time_is_for_paused_trials(spent, new):
+    """After two thirds of the time no trial begins while a paused one is worth its epochs; only time limits these."""
+    began = time.monotonic() - 3000 * spent
+    assert Budget(None, 3000.0, began=began).allowance(40, 0, False) == Allowance(new, math.inf)
+    assert Budget(100, 3000.0, began=began).allowance(40, 0, False) == Allowance(min(new, 60), 100)

@@ -1,4 +1,4 @@
-"""A training that kills its own process, for tests that run it in a separate process."""
+"""A training that kills its own process, for tests that run it in a separate process, or that is stopped."""
 
 from __future__ import annotations
 
@@ -24,13 +24,30 @@ def train(path: Path | None, kill_at: int | None = None):
     """Return the network and the result. ``kill_at`` is the epoch at whose end, before its checkpoint, the process
     dies."""
     checkpoint.MIN_SECONDS = checkpoint.TIME_FACTOR = 0  # write a checkpoint after every epoch
-    net = build_network(only(input="1x8x8", block="conv3x3 bn relu drop(0.3) conv3x3 bn + relu"))
 
     def die(epoch):
         if epoch.epoch == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    return _train(path, die)
+
+
+def pause(path: Path | None, on_epoch=None, pauses: bool = True):
+    """Return the network and the result of a training that ``on_epoch`` may stop."""
+    return _train(path, on_epoch, pauses)
+
+
+def _train(path: Path | None, on_epoch, pauses: bool = False):
+    net = build_network(only(input="1x8x8", block="conv3x3 bn relu drop(0.3) conv3x3 bn + relu"))
     result = train_network(
-        net, load_data("digits"), RECIPE, epochs=EPOCHS, seed=3, precision="bfloat16", checkpoint=path, on_epoch=die
+        net,
+        load_data("digits"),
+        RECIPE,
+        epochs=EPOCHS,
+        seed=3,
+        precision="bfloat16",
+        checkpoint=path,
+        pauses=pauses,
+        on_epoch=on_epoch,
     )
     return net, result

@@ -139,3 +139,20 @@ def test_checkpoints_are_limited_to_a_share_of_the_time(tmp_path, monkeypatch):
     assert not kept.is_due()
     now[0] = 56.0
     assert kept.is_due()
+
+
+def test_a_paused_training_continues_bit_identically(tmp_path):
+    """A training that is stopped after some epochs, each time with a checkpoint, ends like one that was not; without
+    ``pauses`` a stopped training leaves no checkpoint."""
+    path, heard = tmp_path / "training.checkpoint", []
+    for last in (1, 3, killed.EPOCHS):
+        net, result = killed.pause(path, on_epoch=lambda epoch, last=last: heard.append(epoch) or epoch.epoch == last)
+        assert result.epochs == last and path.exists()
+    assert [epoch.epoch for epoch in heard] == [1, *range(1, 4), *range(1, killed.EPOCHS + 1)]
+    assert heard[0] == heard[1] == heard[4]  # an earlier epoch is reported as it was measured
+    undisturbed_net, undisturbed = killed.pause(None)
+    assert without_times(result) == without_times(undisturbed)
+    for name, tensor in undisturbed_net.state_dict().items():
+        assert torch.equal(tensor, net.state_dict()[name]), name
+    killed.pause(tmp_path / "other.checkpoint", on_epoch=lambda epoch: True, pauses=False)
+    assert not (tmp_path / "other.checkpoint").exists()

@@ -32,7 +32,7 @@ class Transfers(Protocol):
         ...
 
     def watch(self, name: str) -> None:
-        """Send a checkpoint each time that it changes, until ``remove``."""
+        """Send a checkpoint each time that it changes, until ``send`` or ``remove``."""
         ...
 
     def send(self, name: str) -> None:
@@ -103,8 +103,12 @@ class Outbox:
     def watch(self, name: str) -> None:
         with self._changed:
             self._watched[name] = (_version(self._folder / name), time.monotonic())
+            if self._pending.get(name) == "send":  # a paused training continues: the file is still needed here
+                self._pending[name] = "copy"
 
     def send(self, name: str) -> None:
+        with self._changed:
+            self._watched.pop(name, None)
         self._request(name, "send")
 
     def remove(self, name: str) -> None:

@@ -9,17 +9,21 @@ from itertools import islice
 
 import numpy as np
 
+from explorer.analysis.amounts import plural
 from explorer.analysis.quantities import TRAINED
-from explorer.records import Epoch, TrialRecord
+from explorer.records import Epoch, TrainingResult, TrialRecord
+from explorer.store.artifacts import checkpoint_file
 from explorer.store.lease import RETRIES
+from explorer.store.remote.place import is_remote
 from explorer.store.study import Study
-from explorer.study.stopping.rules import Rule, Run, predict
+from explorer.study.stopping.rules import UNLIMITED, Allowance, FreezeThaw, Rule, Run, predict
 
 MIN_COMPLETE = 3  # complete trials needed before the final values of stopped trials are predicted
 MAX_RUNS = (
     4_000  # ended trials whose curves are kept, the last to end: the rule needs no more, and time and memory grow
 )
 MAX_READ = 200  # trials that are read from the store in one query, which bounds the memory
+MIN_LOSS = 1e-9  # so that a loss has a logarithm
 
 
 class LearningCurves:
@@ -31,33 +35,71 @@ class LearningCurves:
         study: The study.
         rule: The stopping rule.
         epochs: Epochs of a training without early stopping.
+
+    Attributes:
+        pauses: Whether a stopped trial continues from its checkpoint.
     """
 
-    def __init__(self, study: Study, rule: Rule, epochs: int):
+    def __init__(self, study: Study, rule: Rule | FreezeThaw, epochs: int):
         self.decision_epochs = rule.decision_epochs(epochs)
+        self.pauses = isinstance(rule, FreezeThaw) and bool(self.decision_epochs)
         self._study = study
         self._rule = rule
+        self._epochs = epochs
         self._runs: dict[int, Run] = {}
         self._stopped: dict[int, int] = {}  # trial -> its epochs, for trials that may be resumed
         self._has_new_complete = False  # whether a trial was completed since the stopped ones were judged
+        self._here: set[int] = set()  # running trials of this process
+        self._continued: dict[int, int] = {}  # running trial -> the epochs after which it was paused
+        self._networks: dict[int, str] = {}  # paused trial -> the digest of its network
+        self._forgotten = 0  # epochs of ended trials whose curves are not kept
+        self._changes = 0  # of the runs
+        self._unworthy: tuple[int, Allowance] | None = None  # when no paused trial was worth its epochs
 
     def decision_epochs_of(self, record: TrialRecord) -> tuple[int, ...]:
-        """Return the epochs after which the rule judges a trial. It never stops a counterpart: a pair needs both."""
-        return () if record.counterpart else self.decision_epochs
+        """Return the epochs after which the rule judges a trial.
 
-    def add_epoch(self, record: TrialRecord, epoch: Epoch) -> str:
+        It never stops a counterpart: a pair needs both. A paused trial was judged after its earlier epochs before.
+        """
+        if record.counterpart:
+            return ()
+        known = self._continued.get(record.number, 0)
+        return tuple(epoch for epoch in self.decision_epochs if epoch > known)
+
+    def begin(self, record: TrialRecord) -> tuple[int, ...]:
+        """Note that this process trains a trial, and return the epochs after which the rule judges it.
+
+        Args:
+            record: The trial, with the result of an earlier training if it was stopped before.
+        """
+        self._here.add(record.number)
+        if self.pauses and record.result is not None:
+            self._continued[record.number] = record.result.epochs
+            self._runs[record.number] = self._run_of(record, record.result)
+        return self.decision_epochs_of(record)
+
+    def add_epoch(self, record: TrialRecord, epoch: Epoch, allowance: Allowance = UNLIMITED) -> str:
         """Add an epoch of a running trial.
+
+        Args:
+            record: The trial.
+            epoch: The epoch.
+            allowance: What the budget leaves to a rule that pauses trials.
 
         Returns:
             The reason to stop the trial, or an empty text to continue it.
         """
+        if epoch.epoch <= self._continued.get(record.number, 0):  # a continued training reports them again
+            return ""
         before, known = self._runs.pop(record.number, Run(())), epoch.epoch - 1
         if len(before.metrics) < known:  # resumed from another process's checkpoint: the curve is read when it ends
             return ""
-        before = Run(before.metrics[:known], before.costs, before.predictors[:known])
-        self._runs[record.number] = self._run(record, epoch, before)
+        self._runs[record.number] = self._run(record, epoch, before, known)
+        self._changes += 1
         if epoch.epoch not in self.decision_epochs_of(record):
             return ""
+        if isinstance(self._rule, FreezeThaw):
+            return self._reason_to_pause(self._rule, record.number, allowance)
         (reason,) = self._rule.reasons(epoch.epoch, [self._runs[record.number]], self._others([record.number]))
         return reason
 
@@ -67,40 +109,50 @@ class LearningCurves:
             return
         ended = []
         for record in changed:
+            self._changes += 1
             self._stopped.pop(record.number, None)
+            self._networks.pop(record.number, None)
             if record.state in ("complete", "stopped"):
                 ended.append(record)
             elif record.state != "running":
                 self._runs.pop(record.number, None)
-        unread = [record.number for record in ended if record.number not in self._runs]
+            if record.state != "running":
+                self._continued.pop(record.number, None)
+        unread = [r.number for r in ended if r.number not in self._runs or r.number not in self._here]
         for record in self._read(unread[-MAX_RUNS:]):
             if record.result is not None:
-                run = Run(())
-                for epoch in record.result.curve:
-                    run = self._run(record, epoch, run)
-                self._runs[record.number] = run
+                self._runs[record.number] = self._run_of(record, record.result)
         for record in ended:
+            self._here.discard(record.number)
             known = self._runs.get(record.number)
             if known is None:
                 continue
             del self._runs[record.number]  # the dict is in the order in which the trials ended
             self._runs[record.number] = replace(known, complete=record.state == "complete")
             self._has_new_complete |= record.state == "complete"
-            if record.state == "stopped" and record.attempt <= RETRIES:
+            if record.state == "stopped" and (self.pauses or record.attempt <= RETRIES):
                 self._stopped[record.number] = len(known.metrics)
+                self._networks[record.number] = record.digest
         over = len(self._runs) - MAX_RUNS
         ended_first = (number for number, run in self._runs.items() if number in self._stopped or run.complete)
         for number in list(islice(ended_first, max(0, over))):
-            del self._runs[number]
+            self._forgotten += len(self._runs.pop(number).metrics)
             self._stopped.pop(number, None)
+            self._networks.pop(number, None)
 
     def _read(self, numbers: list[int]) -> Iterator[TrialRecord]:
         """Read trials with their curves, some at a time."""
         for first in range(0, len(numbers), MAX_READ):
             yield from self._study.trials_of(numbers[first : first + MAX_READ])
 
-    def trial_to_reopen(self) -> int | None:
-        """Return a stopped trial that the rule would continue now, or None."""
+    def trial_to_reopen(self, allowance: Allowance = UNLIMITED) -> int | None:
+        """Return a stopped trial that the rule would continue now, or None.
+
+        Args:
+            allowance: What the budget leaves to a rule that pauses trials.
+        """
+        if isinstance(self._rule, FreezeThaw):
+            return self._trial_to_continue(self._rule, allowance)
         if not self._has_new_complete:
             return None
         for epoch in sorted(set(self._stopped.values())):
@@ -111,6 +163,42 @@ class LearningCurves:
                     return number
         self._has_new_complete = False
         return None
+
+    def _trial_to_continue(self, rule: FreezeThaw, allowance: Allowance) -> int | None:
+        """Return the paused trial to train next, or None."""
+        if not self._stopped or self._unworthy == (self._changes, allowance):
+            return None
+        numbers, seen = list(self._stopped), replace(allowance, spent=self._forgotten)
+        place = rule.choose(self._paused(), self._others(numbers), self._epochs, seen)
+        if place is None:
+            self._unworthy = self._changes, allowance
+        return None if place is None else numbers[place]
+
+    def _reason_to_pause(self, rule: FreezeThaw, number: int, allowance: Allowance) -> str:
+        """Return why to pause a running trial, or an empty text to continue it."""
+        others, seen = self._others([number, *self._stopped]), replace(allowance, spent=self._forgotten)
+        run = self._runs[number]
+        place = rule.choose([run, *self._paused()], others, self._epochs, seen)
+        if place == 0:
+            return ""
+        paused = f"paused after {plural(len(run.metrics), 'epoch')}"
+        if place is not None:
+            return f"{paused}: a paused trial is expected to gain more per epoch"
+        if allowance.new:
+            return f"{paused}: a new trial is expected to gain more per epoch"
+        return f"{paused}: its other epochs exceed the budget, or are expected to gain nothing"
+
+    def _paused(self) -> list[Run]:
+        """Return the runs of the paused trials, with the epochs that are lost if their checkpoint is not here."""
+        if is_remote(self._study.place):  # a checkpoint in an object store is brought here
+            return [self._runs[number] for number in self._stopped]
+        folder = self._study.artifacts
+        return [
+            self._runs[number]
+            if checkpoint_file(folder, self._networks[number]).is_file()
+            else replace(self._runs[number], lost_epochs=epochs)
+            for number, epochs in self._stopped.items()
+        ]
 
     def expected(self, number: int) -> dict[str, float]:
         """Predict the final values of a stopped trial.
@@ -138,8 +226,15 @@ class LearningCurves:
         objectives = self._study.objectives.items()
         return [(name, -1 if direction == "max" else 1) for name, direction in objectives if name in TRAINED]
 
-    def _run(self, record: TrialRecord, epoch: Epoch, before: Run) -> Run:
-        """Return the run ``before``, extended by an epoch."""
+    def _run_of(self, record: TrialRecord, result: TrainingResult) -> Run:
+        """Return the run of a training."""
+        run = Run(())
+        for known, epoch in enumerate(result.curve):
+            run = self._run(record, epoch, run, known)
+        return run
+
+    def _run(self, record: TrialRecord, epoch: Epoch, before: Run, known: int) -> Run:
+        """Return the run of the first ``known`` epochs of ``before`` and another epoch."""
         objectives = self._study.objectives.items()
         metrics = tuple(sign * getattr(epoch, TRAINED[name]) for name, sign in self._measured())
         costs = tuple(
@@ -147,7 +242,12 @@ class LearningCurves:
             for name, direction in objectives
             if name not in TRAINED
         )
-        return Run((*before.metrics, metrics), costs, (*before.predictors, predictors_of(epoch, record.costs)))
+        return Run(
+            (*before.metrics[:known], metrics),
+            costs,
+            (*before.predictors[:known], predictors_of(epoch, record.costs)),
+            train_losses=(*before.train_losses[:known], math.log(max(epoch.train_loss, MIN_LOSS))),
+        )
 
 
 def predictors_of(epoch: Epoch, costs: Mapping[str, float]) -> tuple[float, ...]:
@@ -157,7 +257,7 @@ def predictors_of(epoch: Epoch, costs: Mapping[str, float]) -> tuple[float, ...]
     """
     return (
         epoch.val_accuracy,
-        math.log(max(epoch.val_loss, 1e-9)),
+        math.log(max(epoch.val_loss, MIN_LOSS)),
         math.log1p(costs["macs"]),
         math.log1p(costs["weight_layers"]),
     )

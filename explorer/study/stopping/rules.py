@@ -6,6 +6,7 @@ alone, so recorded learning curves can be replayed through it (``benchmarks/earl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +23,7 @@ Array = np.ndarray
 MIN_COMPLETE = 8  # complete runs needed before final values are predicted
 SAMPLES = 1000  # samples of a forecast
 TOLERANCE = 1e-9  # crowding distances that differ by less count as equal
+MIN_COST = 1e-300  # so that a cost has a logarithm; one that is not positive is compared as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,16 @@ class Run:
         costs: The objectives known before training, all minimised.
         predictors: After each epoch, further metrics that predict the final values, scaled for a linear model.
         complete: Whether it was trained to the end.
+        train_losses: After each epoch, the logarithm of the training loss.
+        lost_epochs: Epochs to train again before it can continue, because its checkpoint is not on this machine.
     """
 
     metrics: tuple[tuple[float, ...], ...]
     costs: tuple[float, ...] = ()
     predictors: tuple[tuple[float, ...], ...] = ()
     complete: bool = False
+    train_losses: tuple[float, ...] = ()
+    lost_epochs: int = 0
 
     def point(self, epoch: int) -> tuple[float, ...]:
         """Return all objectives after ``epoch``, counted from 1."""
@@ -144,6 +150,96 @@ class Curves:
         ]
 
 
+@dataclass(frozen=True)
+class Allowance:
+    """What the budget of a search leaves to a rule that pauses trials.
+
+    Attributes:
+        new: The trials that may still begin; infinite without a number of trials.
+        trials: The trials whose share of epochs may be trained; infinite if only time is limited.
+        spent: Epochs of further trials, which the rule does not see.
+    """
+
+    new: float = math.inf
+    trials: float = math.inf
+    spent: int = 0
+
+
+UNLIMITED = Allowance()
+
+
+@dataclass(frozen=True)
+class FreezeThaw:
+    """Pauses runs and continues those that gain most per epoch (Swersky et al. 2014, arXiv:1406.3896).
+
+    The gain of a run is the expected enlargement of the hypervolume of the complete runs, in the metrics and the
+    logarithms of the costs. A run is preferred to a new one while it gains at least as much per epoch that is left to
+    it as a new one per ``share`` of a training. All trainings together take ``share`` of their epochs. While new runs
+    may begin, one epoch is reserved for each. After that, a run continues only if the rest of its epochs is allowed.
+
+    Attributes:
+        share: Share of the epochs of all runs that is trained.
+        step: Factor between the epochs at which runs are compared.
+    """
+
+    share: float = 1 / 3
+    step: float = 1.5
+
+    def decision_epochs(self, epochs: int) -> tuple[int, ...]:
+        return _geometric(epochs, self.step)
+
+    def choose(
+        self, candidates: Sequence[Run], others: Sequence[Run], epochs: int, allowance: Allowance = UNLIMITED
+    ) -> int | None:
+        """Return the place of the candidate to train next.
+
+        Args:
+            candidates: Runs of at least one epoch that are not complete.
+            others: The other runs of at least one epoch; those that are not complete are being trained.
+            epochs: Epochs of a whole training.
+            allowance: What the budget leaves.
+
+        Returns:
+            The place; on equal terms the first. None if a new run gains more, or no candidate is worth its epochs.
+        """
+        if not candidates:
+            return None
+        runs, number = [*candidates, *others], len(candidates)
+        looks = (*self.decision_epochs(epochs), epochs)
+        trained = np.array([len(run.metrics) for run in runs])
+        gains, of_new = self._gains(runs, trained, looks)
+        lost = np.array([run.lost_epochs for run in candidates])
+        left = epochs - trained[:number] + lost
+        rates = gains[:number] / left
+        spent, needed, least = float(trained.sum() + allowance.spent), left, 0.0
+        if allowance.new:
+            following = np.array(looks)[np.searchsorted(looks, trained[:number], side="right")]
+            needed = following - trained[:number] + lost
+            least = of_new / (self.share * epochs)
+            spent += allowance.new if math.isfinite(allowance.new) else 0.0
+        else:
+            spent += sum(epochs - len(run.metrics) for run in others if not run.complete)
+        worth = (rates > 0) & (rates >= least) & (spent + needed <= self.share * epochs * allowance.trials)
+        rates[~worth] = 0.0
+        return int(rates.argmax()) if worth.any() else None
+
+    def _gains(self, runs: Sequence[Run], trained: Array, looks: Sequence[int]) -> tuple[Array, float]:
+        """Return what each run is expected to gain, and a new one."""
+        from explorer.study.stopping.freeze_thaw import expected_gains  # imports scipy, which no other rule needs
+
+        metrics = [np.array(run.metrics) for run in runs]
+        reached = np.searchsorted(looks, trained, side="right")
+        values = np.zeros((len(runs), len(looks), metrics[0].shape[1] + 2))
+        for run, own, measured, count in zip(runs, values, metrics, reached):
+            places = np.array(looks[:count]) - 1
+            losses = [(run.predictors[place][1], run.train_losses[place]) for place in places]
+            own[:count] = np.hstack([measured[places], np.array(losses)])
+        features = np.array([run.predictors[0][2:] for run in runs])
+        costs = np.array([run.costs for run in runs])
+        costs = np.where((costs > 0).all(0), np.log(np.maximum(costs, MIN_COST)), costs)
+        return expected_gains(values, reached, features, costs, np.max([each.max(0) for each in metrics], axis=0))
+
+
 def _geometric(epochs: int, factor: float) -> tuple[int, ...]:
     """Return 1 and then epochs that grow by about ``factor``, all below ``epochs``."""
     found, at = [], 1
@@ -228,13 +324,18 @@ def _beaten(draws: Array, costs: Sequence[float], front: Sequence[Sequence[float
 
 AUTO = "auto"
 MIN_EPOCHS = 8  # with fewer epochs "auto" is "none": benchmarks/records/early_stopping_cpu_2026-11-24.md
-RULES: dict[str, Rule] = {"none": Never(), "rungs": Rungs(eta=2.25), "curves": Curves()}
+RULES: dict[str, Rule | FreezeThaw] = {
+    "none": Never(),
+    "rungs": Rungs(eta=2.25),
+    "curves": Curves(),
+    "freeze_thaw": FreezeThaw(),
+}
 
 
 serve("stopping", (AUTO, *RULES))
 
 
-def rule_of(name: str) -> Rule:
+def rule_of(name: str) -> Rule | FreezeThaw:
     """Return a rule by its name: one of ``RULES``, or of an extension, which is a Rule or a class of one."""
     if name in RULES:
         return RULES[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from explorer.records import TrialRecord
@@ -12,6 +13,8 @@ from explorer.store.rows import Ending
 from explorer.store.study import Study
 from explorer.system.files import remove, write_atomically
 
+MAX_PAUSED = 500  # checkpoints of paused trials in a folder; a trial without one starts again if it is continued
+MAX_PAUSED_BYTES = 4 << 30  # of them together
 _log = logging.getLogger(__name__)
 
 
@@ -20,9 +23,11 @@ class TrialFiles:
 
     Args:
         study: The study.
+        pauses: Whether stopped trials keep their checkpoints, to continue from them.
     """
 
-    def __init__(self, study: Study):
+    def __init__(self, study: Study, pauses: bool = False):
+        self._pauses = pauses
         self._has_curves = bool(study.place) and not study.database.in_memory
         self._folder = study.artifacts
         self._transfers = study.transfers()
@@ -55,7 +60,7 @@ class TrialFiles:
     def end(self, record: TrialRecord, ending: Ending, was_written: bool, has_weights: bool) -> None:
         """Keep or remove the files of a trial that has ended.
 
-        Stopped trials lose their checkpoints too: they are many, with few epochs each.
+        The checkpoint of a stopped trial is kept if trials are paused.
 
         Args:
             record: The trial.
@@ -72,7 +77,33 @@ class TrialFiles:
             self._transfers.send(weights.name)
         if ending.result is not None and self._has_curves:
             self._send(self._save_curve(record, ending))
-        self._transfers.remove(checkpoint_file(self._folder, record.digest).name)
+        checkpoint = checkpoint_file(self._folder, record.digest).name
+        if self._pauses and ending.state == "stopped":
+            self._transfers.send(checkpoint)
+        else:
+            self._transfers.remove(checkpoint)
+
+    def limit_paused(self, trials: Iterable[TrialRecord]) -> None:
+        """Remove checkpoints of paused trials from the folder of this machine while they are too many or too large.
+
+        Those of the trials that were paused the longest time ago are removed first.
+
+        Args:
+            trials: The trials of the study.
+        """
+        if not self._pauses:
+            return
+        names = {checkpoint_file(self._folder, each.digest).name for each in trials if each.state == "stopped"}
+        kept = []
+        for path in self._folder.glob("*.checkpoint"):
+            with suppress(OSError):  # another process has removed it
+                kept += [(path.stat().st_mtime, path.stat().st_size, path.name)] if path.name in names else []
+        held = sum(size for _, size, _ in kept)
+        for number, (_, size, name) in enumerate(sorted(kept)):
+            if len(kept) - number <= MAX_PAUSED and held <= MAX_PAUSED_BYTES:
+                return
+            held -= size
+            self._transfers.remove(name)
 
     def close(self) -> None:
         """Send what is left, as far as the place can be reached."""

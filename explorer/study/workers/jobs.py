@@ -50,6 +50,7 @@ class Job:
         side_by_side: Trainings of all processes that share the device; 0 for those of the work.
         costs: Names of the costs that are known.
         verdict_seconds: Longest time that the training waits for a verdict; 0 for the usual time.
+        pauses: Whether a training that is stopped leaves a checkpoint, from which it can continue.
     """
 
     number: int
@@ -63,13 +64,16 @@ class Job:
     side_by_side: int = 0
     costs: tuple[str, ...] = ()
     verdict_seconds: float = 0.0
+    pauses: bool = False
 
     @classmethod
-    def of(cls, record: TrialRecord, decision_epochs: tuple[int, ...]) -> Job:
-        """Return the job of a running trial."""
+    def of(cls, record: TrialRecord, decision_epochs: tuple[int, ...], pauses: bool = False) -> Job:
+        """Return the job of a running trial. A trial that was paused continues in the same precision."""
         precision = record.counterpart.get("precision", "")
+        if pauses and record.result is not None:
+            precision = record.result.precision
         network = (record.number, record.digest, record.architecture_json, record.choices, record.seed)
-        return cls(*network, decision_epochs, precision, costs=tuple(record.costs))
+        return cls(*network, decision_epochs, precision, costs=tuple(record.costs), pauses=pauses)
 
 
 @dataclass(frozen=True, slots=True)

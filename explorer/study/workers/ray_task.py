@@ -179,7 +179,7 @@ class _Place:
         while True:
             for _, message in self._pool.messages(VERDICT_POLL_SECONDS if verdicts else POLL_SECONDS):
                 if isinstance(message, (Outcome, Failure)):
-                    is_left = isinstance(message, Failure) and _version_of(checkpoint) != seen
+                    is_left = (job.pauses or isinstance(message, Failure)) and _version_of(checkpoint) != seen
                     last = _take(checkpoint) if is_left else b""
                     weights = own and isinstance(message, Outcome) and message.weights
                     result = _take(weights_file(own, job.digest)) if own and weights else b""

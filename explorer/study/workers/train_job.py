@@ -126,6 +126,7 @@ def _train(
         precision=job.precision or settings.precision,
         activation_checkpointing=settings.activation_checkpointing,
         checkpoint=checkpoint,
+        pauses=job.pauses,
         on_epoch=report,
     )
     return network, result

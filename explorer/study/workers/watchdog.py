@@ -34,14 +34,15 @@ class TrialLimits:
 UNLIMITED = TrialLimits()
 
 
-def usual_limits(workers: int, median_seconds: float | None) -> TrialLimits:
+def usual_limits(workers: int, median_seconds: float | None, epochs: int = 1) -> TrialLimits:
     """Return the default limits.
 
     Args:
         workers: Number of parallel trials, which share the memory.
         median_seconds: Usual time of a trial; None if it is not known yet, for no limit on time.
+        epochs: How many times that a whole trial may take: its epochs, if most trials may be stopped after one.
     """
-    seconds = None if median_seconds is None else max(MIN_LIMIT_SECONDS, LIMIT_MEDIANS * median_seconds)
+    seconds = None if median_seconds is None else max(MIN_LIMIT_SECONDS, LIMIT_MEDIANS * median_seconds * epochs)
     return TrialLimits(seconds, max(MIN_LIMIT_BYTES, int(MEMORY_SHARE * total_memory() / workers)))
 
 

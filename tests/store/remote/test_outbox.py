@@ -98,3 +98,20 @@ def test_a_file_that_cannot_be_sent_stays(s3, s3_server, tmp_path, monkeypatch, 
         s3_server.start()
     assert "1 files could not be sent yet" in caplog.text and str(tmp_path) in caplog.text
     assert (tmp_path / "w.safetensors").read_bytes() == b"weights"
+
+
+def test_the_checkpoint_of_a_paused_training_is_sent_and_brought_back(sending):
+    """It is sent when the training is paused, and not removed here if the training continues in between."""
+    store, outbox, folder = sending
+    file = folder / "a.checkpoint"
+    outbox.watch(file.name)
+    file.write_bytes(checkpoint(1))
+    outbox.send(file.name)
+    wait_until(lambda: store.read(file.name) == checkpoint(1) and not file.exists())
+    outbox.bring(file.name)
+    assert file.read_bytes() == checkpoint(1)
+    with outbox._changed:  # before it is sent
+        outbox.send(file.name)
+        outbox.watch(file.name)
+    outbox.close()
+    assert file.exists() and store.read(file.name) == checkpoint(1)

@@ -7,16 +7,20 @@ from dataclasses import replace
 import pytest
 
 from explorer.records import Epoch, TrainingResult
+from explorer.store.artifacts import checkpoint_file
 from explorer.store.lease import RETRIES, new_worker
 from explorer.store.rows import Ending, Proposal
 from explorer.store.writer import StudyWriter
 from explorer.study.stopping.learning_curves import LearningCurves
-from explorer.study.stopping.rules import RULES, Rungs
+from explorer.study.stopping.rules import RULES, UNLIMITED, Allowance, FreezeThaw, Rungs
 from tests.store.conftest import make_study
 from tests.store.conftest import proposal as small_proposal
 
 EPOCHS = 4
 THIRD = Rungs(3)
+MANY = Allowance(new=10, trials=100)  # ten more trials may begin
+NONE = Allowance(new=0, trials=0)  # no epoch is left
+ALL = Allowance(new=0, trials=100)  # no trial may begin, and all may be trained to the end
 
 
 def epoch(number: int, accuracy: float) -> Epoch:
@@ -31,22 +35,23 @@ def proposal(name: str, macs: float) -> Proposal:
 class Search:
     """A search's handling of curves without networks: trials with given accuracies after each epoch."""
 
-    def __init__(self, rule=THIRD):
-        self.writer = StudyWriter(make_study(None), new_worker())
+    def __init__(self, rule=THIRD, writer=None):
+        self.writer = writer or StudyWriter(make_study(None), new_worker())
         self.curves = LearningCurves(self.writer.study, rule, EPOCHS)
 
-    def trial(self, accuracies, macs: float) -> str:
+    def trial(self, accuracies, macs: float, allowance=UNLIMITED) -> str:
         """Run one trial until it is stopped or ends, and return the stop reason."""
         number = len(self.writer.study.trials())
         record = self.writer.begin(number, proposal(f"n{number}", macs))
         self.curves.learn([record])
-        return self.train(record, accuracies)
+        self.curves.begin(record)
+        return self.train(record, accuracies, allowance)
 
-    def train(self, record, accuracies) -> str:
+    def train(self, record, accuracies, allowance=UNLIMITED) -> str:
         curve = []
         for at, accuracy in enumerate(accuracies, 1):
             curve.append(epoch(at, accuracy))
-            reason = self.curves.add_epoch(record, curve[-1])
+            reason = self.curves.add_epoch(record, curve[-1], allowance)
             if reason:
                 break
         result = TrainingResult(curve[-1].val_accuracy, 1.0, 1.0, len(curve), 1.0, 1.0, tuple(curve))
@@ -114,7 +119,9 @@ def test_the_epochs_of_a_restarted_training_are_counted(search):
     for ending in ("stopped", "complete"):
         record = search.writer.reopen(2)
         search.curves.learn([record])
-        again = tuple(epoch(at, 0.9) for at in range(1, 2 if ending == "stopped" else whole + 1))
+        again = tuple(
+            epoch(at, 0.8 if ending == "stopped" else 0.9) for at in range(1, 2 if ending == "stopped" else whole + 1)
+        )
         result = TrainingResult(0.9, 1.0, 1.0, len(again), 1.0, 1.0, again)
         objectives = {"accuracy": 0.9, "macs": 120.0} if ending == "complete" else {}
         search.writer.finish(2, Ending(ending, objectives, result))
@@ -168,3 +175,75 @@ def test_a_training_resumed_from_another_process_is_not_stopped(search):
     ending = Ending("complete", {"accuracy": 0.4, "macs": 400.0}, TrainingResult(0.4, 1.0, 1.0, 4, 1.0, 1.0, whole))
     search.curves.learn(search.writer.finish(3, ending))
     assert len(search.curves._runs[3].metrics) == 4 and search.curves._runs[3].complete
+
+
+def pausing() -> Search:
+    """Return a search with four complete trials whose rule pauses trials."""
+    search = Search(FreezeThaw())
+    for number in range(4):
+        assert search.trial([0.4 + 0.01 * number, 0.5, 0.6, 0.7], 100 + number, ALL) == ""
+    return search
+
+
+def test_a_continued_trial_is_not_judged_after_its_earlier_epochs():
+    """A continued training reports its earlier epochs again: they neither shorten its curve nor are they judged."""
+    search = pausing()
+    assert search.trial([0.05, 0.06, 0.07, 0.08], 500, MANY).startswith("paused after 1 epoch: a new trial")
+    record = search.writer.reopen(4, counts=False)
+    search.curves.learn([record])
+    assert search.curves.begin(record) == (2, 3)
+    assert search.curves.add_epoch(record, epoch(1, 0.05), MANY) == "" and len(search.curves._runs[4].metrics) == 1
+    assert search.curves.add_epoch(record, epoch(2, 0.06), MANY).startswith("paused after 2 epochs")
+    search.curves.learn(search.writer.interrupt("Ctrl-C"))  # killed before it was paused again
+    again = LearningCurves(search.writer.study, FreezeThaw(), EPOCHS)
+    again.learn(search.writer.study.trials(full=False))
+    record = StudyWriter(search.writer.study, new_worker()).resume()
+    again.learn([record])
+    assert (record.number, record.attempt, again.begin(record)) == (4, 1, (2, 3))
+
+
+def test_the_paused_trial_that_gains_most_is_continued_without_limit():
+    """The better of two paused trials is continued, each time that it was paused; none if the budget is spent."""
+    search = pausing()
+    assert search.trial([0.05, 0.06, 0.07, 0.08], 500, MANY) and search.trial([0.3, 0.9, 0.9, 0.9], 90, NONE)
+    assert search.curves.trial_to_reopen(NONE) is None
+    for epochs in (1, 2, 3):
+        assert search.curves.trial_to_reopen(ALL) == 5
+        record = search.writer.reopen(5, counts=False)
+        assert (record.attempt, record.result.epochs) == (1, epochs)
+        search.curves.learn([record])
+        assert search.curves.trial_to_reopen(ALL) == 4
+        search.curves.begin(record)
+        assert bool(search.train(record, [0.3, 0.9, 0.9, 0.9], NONE)) == (epochs < 3)
+    assert search.writer.study.trial(5).state == "complete"
+
+
+def test_a_trial_that_another_worker_continued_is_read_again():
+    """The curve of a paused trial that another worker has trained to its end is that of its last training."""
+    search = pausing()
+    assert search.trial([0.3, 0.4, 0.5, 0.6], 90, NONE)
+    other = Search(FreezeThaw(), StudyWriter(search.writer.study, new_worker()))
+    other.curves.learn(other.writer.study.trials(full=False))
+    search.curves.learn([record := other.writer.reopen(4, counts=False)])
+    other.curves.learn([record])
+    assert search.curves.trial_to_reopen(ALL) is None
+    other.train(record, [0.3, 0.4, 0.5, 0.6], ALL)
+    ended = other.writer.study.trials(full=False)[4]
+    search.curves.learn([ended])
+    assert ended.state == "complete" and len(search.curves._runs[4].metrics) == EPOCHS
+
+
+def test_a_paused_trial_without_a_checkpoint_costs_its_epochs_again(tmp_path, monkeypatch):
+    """Of two equal paused trials, the one whose checkpoint is here is continued."""
+    monkeypatch.chdir(tmp_path)  # where a study in memory would have its files
+    search = pausing()
+    study = search.writer.study
+    for macs in (90, 90):
+        assert search.trial([0.6, 0.7, 0.8, 0.9], macs, NONE)
+    for kept in (4, 5):
+        file = checkpoint_file(study.artifacts, study.trial(kept).digest)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        search.curves._unworthy = None
+        assert search.curves.trial_to_reopen(ALL) == kept
+        file.unlink()

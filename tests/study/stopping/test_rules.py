@@ -95,7 +95,7 @@ def test_the_cheapest_run_is_never_stopped(others, accuracy):
 def test_checks_are_at_geometric_epochs(epochs, rungs, curves):
     """Rungs check after 1, 2, 4, ... epochs, curves more often, and neither after the last epoch."""
     assert RULES["rungs"].decision_epochs(epochs) == rungs
-    assert RULES["curves"].decision_epochs(epochs) == curves
+    assert RULES["curves"].decision_epochs(epochs) == RULES["freeze_thaw"].decision_epochs(epochs) == curves
     assert RULES["none"].decision_epochs(epochs) == ()
 
 
@@ -162,7 +162,8 @@ def test_several_measured_objectives_are_forecast_jointly():
 def test_an_unknown_rule_is_refused_by_name():
     """An unknown rule name gives a one-line error that lists the known rules."""
     with pytest.raises(
-        StudyError, match="unknown stopping rule 'rung'; known: auto, none, rungs, curves; did you mean 'rungs'"
+        StudyError,
+        match="unknown stopping rule 'rung'; known: auto, none, rungs, curves, freeze_thaw; did you mean 'rungs'",
     ):
         choose_stopping("rung", 10)
 

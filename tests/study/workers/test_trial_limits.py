@@ -112,5 +112,6 @@ def test_default_limits_leave_room():
     (at least 2 GiB)."""
     assert usual_limits(1, None).seconds is None
     assert usual_limits(1, 2.0).seconds == 600 and usual_limits(1, 60.0).seconds == 1200
+    assert usual_limits(1, 60.0, epochs=12).seconds == 12 * 1200  # the usual trial was stopped after an epoch
     assert usual_limits(1, None).memory == max(2 << 30, int(0.9 * total_memory()))
     assert usual_limits(10_000, None).memory == 2 << 30
