@@ -12,6 +12,7 @@ import functools
 import hashlib
 import logging
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -37,10 +38,10 @@ def native_library(source: Path) -> ctypes.CDLL | None:
     key = hashlib.sha256(b"\0".join((source.read_bytes(), " ".join(COMPILE).encode(), cpu_identity().encode())))
     library = cache_folder() / f"{source.stem}-{key.hexdigest()[:16]}.so"
     try:
-        if not library.exists():
+        if not _is_whole(library):
             _compile(source, library)
         return ctypes.CDLL(str(library))
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         _log.info("%s is not compiled, slower functions replace it: %s", source.name, error)
         return None
 
@@ -50,15 +51,38 @@ def cache_folder() -> Path:
     return user_cache("native")
 
 
+def _digest_file(library: Path) -> Path:
+    """Return the file with the digest of a library."""
+    return library.with_suffix(".sha256")
+
+
+def _is_whole(library: Path) -> bool:
+    """Return whether a library is this user's and is as it was compiled; to load one that was cut ends the process."""
+    try:
+        if hasattr(os, "geteuid") and any(
+            path.stat().st_uid != os.geteuid() or path.stat().st_mode & 0o022 for path in (library, library.parent)
+        ):
+            return False
+        return _digest_file(library).read_text() == hashlib.sha256(library.read_bytes()).hexdigest()
+    except (OSError, ValueError):
+        return False
+
+
 def _compile(source: Path, library: Path) -> None:
     """Compile a C++ file. Raises OSError or SubprocessError if that fails, or if there is no compiler."""
-    compiler = shutil.which(os.environ.get("CXX", "c++"))
-    if compiler is None:
+    words = shlex.split(os.environ.get("CXX", "")) or ["c++"]  # as in CXX="ccache g++"
+    if (compiler := shutil.which(words[0])) is None:
         raise FileNotFoundError("no C++ compiler found")
     library.parent.mkdir(parents=True, exist_ok=True)
+    library.parent.chmod(0o700)  # else other users could place a library there
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=library.parent) as folder:
         compiled, linked = Path(folder, "compiled.o"), Path(folder, "linked.so")
         # Linked without -fopenmp: a second library of OpenMP, with threads of its own, would be loaded beside torch's.
         for command in ([*COMPILE, str(source), "-o", str(compiled)], ["-shared", str(compiled), "-o", str(linked)]):
-            subprocess.run([compiler, *command], check=True, capture_output=True, timeout=TIMEOUT_SECONDS)
+            line = [compiler, *words[1:], *command]
+            subprocess.run(line, check=True, capture_output=True, timeout=TIMEOUT_SECONDS)
+        linked.chmod(0o700)
+        digest = Path(folder, "digest")
+        digest.write_text(hashlib.sha256(linked.read_bytes()).hexdigest())
         linked.replace(library)
+        digest.replace(_digest_file(library))

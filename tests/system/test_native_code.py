@@ -33,7 +33,7 @@ def test_is_compiled_once(monkeypatch, tmp_path):
     """The function works, later processes need no compiler, and another source is another library."""
     path = source(tmp_path)
     assert native_library(path).twice(21) == 42
-    assert [file.suffix for file in native_code.cache_folder().iterdir()] == [".so"]
+    assert sorted(file.suffix for file in native_code.cache_folder().iterdir()) == [".sha256", ".so"]
     native_library.cache_clear()
     monkeypatch.setenv("PATH", "")
     assert native_library(path).twice(4) == 8
@@ -56,13 +56,31 @@ def test_what_cannot_be_compiled(monkeypatch, tmp_path, caplog, missing):
 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
-def test_a_damaged_library_is_not_loaded(monkeypatch, tmp_path):
-    """A file that is no library is not loaded."""
+@pytest.mark.parametrize("damage", ["cut", "writable", "without a digest"])
+def test_a_damaged_library_is_compiled_again(monkeypatch, tmp_path, damage):
+    """A library that was cut, which would end the process, or that others may have written, is not loaded."""
     path = source(tmp_path)
     native_library(path)
-    (library,) = native_code.cache_folder().iterdir()
+    before = native_code.cache_folder()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))  # a path that this process has not loaded
-    native_code.cache_folder().mkdir(parents=True)
-    (native_code.cache_folder() / library.name).write_bytes(b"\x7fELF")
+    shutil.copytree(before, native_code.cache_folder())
+    (library,) = native_code.cache_folder().glob("*.so")
+    whole = library.read_bytes()
+    if damage == "cut":
+        library.write_bytes(whole[: len(whole) // 2])
+    elif damage == "writable":
+        library.chmod(0o666)
+    else:
+        library.with_suffix(".sha256").unlink()
     native_library.cache_clear()
-    assert native_library(path) is None
+    assert native_library(path).twice(21) == 42
+    assert len(library.read_bytes()) == len(whole) and not library.stat().st_mode & 0o022
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+def test_the_compiler_may_have_arguments(monkeypatch, tmp_path):
+    """CXX may be a command with arguments, or empty."""
+    for number, command in enumerate(("c++ -DUNUSED", "")):
+        monkeypatch.setenv("CXX", command)
+        native_library.cache_clear()
+        assert native_library(source(tmp_path, SOURCE + f"// {number}\n")).twice(21) == 42

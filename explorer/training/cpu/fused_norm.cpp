@@ -38,6 +38,7 @@ constexpr int64_t VECTOR = 16;        // float32 numbers of the longest register
 constexpr int64_t MIN_PERIOD = 256;   // elements of an inner loop, so that its overhead is small
 constexpr int64_t MIN_CHUNK = 16384;  // elements; fewer are not worth a thread
 constexpr int64_t MAX_CHUNKS = 64;    // each has its own sums
+constexpr int64_t ORIGIN_ROWS = 64;    // enough for a median near the mean of all rows
 constexpr int64_t MAX_TERMS = 512;    // numbers that are added in float32, before float64
 
 struct Map {
@@ -141,8 +142,18 @@ template <typename T>
 void forward(const Map& map, bool relu, const T* x, const T* added, const float* weight, const float* bias,
              float* running_mean, float* running_var, double momentum, double eps, float* statistics, T* y) {
     float *const mean = statistics, *const invstd = statistics + map.channels;
-    // The variance is that of the distances to the first row: those to 0 would cancel where the mean is large.
-    const std::vector<float> origins = map.repeated([=](int64_t c) { return get(x[c]); });
+    // The variance is that of the distances to the median of some rows: those to 0 would cancel where the mean is
+    // large, those to one row where it is an outlier.
+    const int64_t several = std::min<int64_t>(ORIGIN_ROWS, map.rows);
+    std::vector<float> some(several);
+    const std::vector<float> origins = map.repeated([=, &map, &some](int64_t c) {
+        for (int64_t k = 0; k < several; ++k) {
+            const float value = get(x[map.rows * k / several * map.channels + c]);
+            some[k] = value == value ? value : 0;  // NaN has no order
+        }
+        std::nth_element(some.begin(), some.begin() + several / 2, some.end());
+        return some[several / 2];
+    });
     const float* const origin = origins.data();
     const std::vector<double> total = sums(map, [=](int64_t element, int64_t place) {
         const float distance = get(x[element]) - origin[place];
@@ -151,7 +162,7 @@ void forward(const Map& map, bool relu, const T* x, const T* added, const float*
     const double rows = map.rows;
     for (int64_t c = 0; c < map.channels; ++c) {
         const double distance = total[c] / rows, average = origin[c] + distance;
-        const double variance = total[map.channels + c] / rows - distance * distance;
+        const double variance = std::max(0.0, total[map.channels + c] / rows - distance * distance);
         mean[c] = average;
         invstd[c] = 1 / std::sqrt(variance + eps);
         running_mean[c] += momentum * (average - running_mean[c]);

@@ -12,6 +12,7 @@ bfloat16, and sums have another order.
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import CDLL, c_double, c_int, c_int64, c_void_p
@@ -82,10 +83,12 @@ def _fused_forwards(net: nn.Module) -> dict[nn.Module, Any]:
     for module in net.modules():
         if _is_batch_norm(module):
             fuse(module, None)
+    # An op of an extension may use a module at several places: what follows it is not known then.
+    uses = Counter(module for _, module in net.named_modules(remove_duplicate=False))
     for module in net.modules():
-        if isinstance(module, nn.Sequential):
+        if type(module) is nn.Sequential:
             for norm, following in pairwise(module):
-                if _is_batch_norm(norm):
+                if _is_batch_norm(norm) and uses[norm] == uses[following] == 1:
                     fuse(norm, following)
         if isinstance(module, ResidualBlock) and _ends_with_normalised_sum(module):
             fuse(module.branch[-1], next(iter(module.after), None))
@@ -94,7 +97,9 @@ def _fused_forwards(net: nn.Module) -> dict[nn.Module, Any]:
 
 
 def _is_batch_norm(module: nn.Module) -> bool:
-    return type(module) is nn.BatchNorm2d and module.weight.dtype == torch.float32
+    if type(module) is not nn.BatchNorm2d or not module.affine or not module.track_running_stats:
+        return False
+    return module.momentum is not None and module.weight.dtype == torch.float32
 
 
 def _ends_with_normalised_sum(block: ResidualBlock) -> bool:

@@ -110,7 +110,7 @@ def test_a_study_is_named_after_its_space(space):
         ),
         ({"trials": 0}, "trials must be at least 1, found 0"),
         ({"until_stable": 0}, "until_stable must be at least 1, found 0"),
-        ({"stopping": "rung"}, "unknown stopping rule 'rung'; known: auto, none, rungs, curves; did you mean 'rungs'"),
+        ({"stopping": "rung"}, "known: auto, none, rungs, curves, freeze_thaw; did you mean 'rungs'"),
         ({"trials": "5"}, "trials must be a whole number, found '5'"),
         ({"trials": 2.5}, "trials must be a whole number, found 2.5"),
         ({"epochs": "3"}, "epochs must be a whole number, found '3'"),

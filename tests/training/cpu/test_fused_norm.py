@@ -108,6 +108,17 @@ def test_the_variance_does_not_cancel():
     assert_close(y, exact(x.float().double()), 1e-3)
 
 
+@pytest.mark.parametrize("outlier", [1.0, 10.0])
+def test_an_outlier_does_not_cancel_the_variance(outlier):
+    """Neither does the first element, if it is far from all others."""
+    x = (torch.full((32, 16, 32, 32), 0.1)).to(memory_format=torch.channels_last)
+    x[0, :, 0, 0] = outlier
+    norm = norm_of(16)
+    exact = copy.deepcopy(norm).double()
+    assert_close(batch_norm(norm, False, x), exact(x.double()), 1e-3)
+    assert_close(norm.running_var, exact.running_var, 1e-3)
+
+
 def test_nan_stays_nan():
     """A NaN in the input or in the weight reaches the output through ReLU."""
     for dtype in TOLERANCE:
@@ -199,6 +210,22 @@ def test_what_is_fused(monkeypatch):
     assert sum(is_rectified for *_, is_rectified in calls) == len(norms) - projections
     assert sum(added is not None for _, added, *_ in calls) == len(blocks)
     assert all("forward" not in vars(module) for module in network.modules())
+
+
+def test_other_norms_and_modules_with_several_uses_are_not_fused():
+    """A norm without weights, statistics or momentum, and a ReLU that occurs twice, compute as before."""
+    network, other = networks("original")
+    relu = nn.ReLU()
+    for net in (network, other):
+        first = nn.Sequential(nn.BatchNorm2d(3, affine=False), relu)
+        second = nn.Sequential(nn.BatchNorm2d(3, momentum=None), nn.BatchNorm2d(3, track_running_stats=False), relu)
+        net.extra = nn.ModuleList([first, second])
+    pixels, _ = batch()
+    with fused_norms(network) as is_fused:
+        mine = [part(pixels) for part in network.extra]
+    assert is_fused
+    for own, part in zip(mine, other.extra, strict=True):
+        assert_close(own, part(pixels), 1e-5)
 
 
 def test_hooks_are_called():
