@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import statistics
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 
@@ -178,8 +179,11 @@ def passes(network: nn.Module, is_fused: bool, precision: str) -> list[torch.Ten
 def test_networks_compute_the_same(order, act):
     """Logits, gradients and running statistics of all block orders equal those without fusing."""
     plain, fused = networks(order, act=act, attn="se(r=4)")
-    for mine, reference in zip(passes(fused, True, "float32"), passes(plain, False, "float32"), strict=True):
-        assert_close(mine, reference, 5e-3)
+    pairs = zip(passes(fused, True, "float32"), passes(plain, False, "float32"), strict=True)
+    distances = [float((mine - true).norm() / true.norm().clamp(min=1e-3)) for mine, true in pairs]
+    # Rounding may change the sign of an input of ReLU near 0, and so the gradient of what is before it.
+    assert max(distances) < (0.05 if act == "relu" else 1e-3)
+    assert statistics.median(distances) < 1e-4
 
 
 @pytest.mark.parametrize("order", ORDERS)
