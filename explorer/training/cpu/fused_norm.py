@@ -83,7 +83,7 @@ def _fused_forwards(net: nn.Module) -> dict[nn.Module, Any]:
     for module in net.modules():
         if _is_batch_norm(module):
             fuse(module, None)
-    # An op of an extension may use a module at several places: what follows it is not known then.
+    # In an op of an extension a module may occur twice, followed by different modules.
     uses = Counter(module for _, module in net.named_modules(remove_duplicate=False))
     for module in net.modules():
         if type(module) is nn.Sequential:
