@@ -23,6 +23,7 @@ from explorer.store.study import TRAINING_SETTINGS, Study
 from explorer.study.events import Progress
 from explorer.study.fingerprint.fingerprint import require_same
 from explorer.study.plan import DEFAULT_DATA, make_plan
+from explorer.study.resuming import with_recorded_training
 from explorer.study.search import run_search
 from explorer.study.settings import SearchSettings
 from explorer.system.signals import interruption
@@ -130,7 +131,8 @@ def _plan_sample(
     if study is not None and study.seed != search.seed:
         name = f"{name}-seed{search.seed}"
         study = opened(name)
-    plan = make_plan(space, replace(search, workers=search.workers or 1))  # 1 runs no probe for the number
+    search = replace(search, workers=search.workers or 1)  # 1 runs no probe for the number
+    plan = make_plan(space, search if study is None else with_recorded_training(search, study))
     if study is not None:
         require_same(study, plan.fingerprint, plan.space.text)
     return _PlannedSample(name, plan.fingerprint)

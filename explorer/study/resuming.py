@@ -6,10 +6,12 @@ import logging
 import shlex
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from explorer.analysis.limits import parse_limit
 from explorer.errors import StoreError
+from explorer.space.search_space import SearchSpace
 from explorer.store.artifacts import artifacts_folder
 from explorer.store.database import Database
 from explorer.store.lease import is_gone
@@ -21,11 +23,60 @@ from explorer.store.studies import change_study, check_name, create_study, find_
 from explorer.store.study import Study
 from explorer.store.views.study_files import require_writable_place
 from explorer.study.fingerprint.fingerprint import code_differences, require_same
-from explorer.study.plan import Plan
+from explorer.study.plan import DEFAULT_DATA, Plan, make_plan
+from explorer.study.recorded_training import is_trained, training_recipe
+from explorer.study.settings import SearchSettings
 from explorer.study.workers.jobs import Training
 
 MAX_DATA_PLACES = 8  # recorded per study, the latest first: several machines may have the data in different folders
 _log = logging.getLogger(__name__)
+
+
+def plan_search(space: SearchSpace, settings: SearchSettings, database: Database | None) -> tuple[Plan, str]:
+    """Return the plan of a search, and the name of the study that it resumes or creates.
+
+    Args:
+        space: The space.
+        settings: The settings. A study that exists goes on with its own recipe and epochs where they name none, so that
+            a version with other defaults does not refuse the call that created it.
+        database: As for ``check_resumable``.
+
+    Raises:
+        ExplorerError: As ``make_plan`` and ``check_resumable``.
+    """
+    plan = make_plan(space, settings)
+    name, study = _resumed(plan, database)
+    if study is not None and (own := with_recorded_training(settings, study)) is not settings:
+        recorded = own.training.resolved(study.fingerprint["data"])
+        _log.warning(
+            "study %r goes on with its own recipe, %s, and its epochs, %d, since none are named; the defaults differ",
+            *(name, recorded.recipe.name, recorded.epochs),
+        )
+        plan = make_plan(space, own)
+    _check_resumable(plan, study)
+    return plan, name
+
+
+def with_recorded_training(settings: SearchSettings, study: Study) -> SearchSettings:
+    """Return the settings with the recipe and the epochs of a study where they name none.
+
+    Args:
+        settings: The settings of a search. If a function of the caller's evaluates, they have neither.
+        study: The study.
+
+    Returns:
+        New settings, or the same object if the study has the defaults.
+    """
+    if not is_trained(study) or settings.evaluate is not None:
+        return settings
+    training, recipe, epochs = settings.training, training_recipe(study), study.fingerprint["epochs"]
+    default = training.resolved(training.data or DEFAULT_DATA)
+    own: dict[str, Any] = {}
+    if training.recipe is None and recipe != default.recipe:
+        own["recipe"] = recipe
+    if training.epochs is None and epochs != default.epochs:
+        own["epochs"] = epochs
+    return replace(settings, training=replace(training, **own)) if own else settings
 
 
 def check_resumable(plan: Plan, database: Database | None) -> str:
@@ -41,16 +92,27 @@ def check_resumable(plan: Plan, database: Database | None) -> str:
         StoreError: The study was created with other settings, or the database cannot be read.
         StudyError: No network satisfies the limits of the study.
     """
+    name, study = _resumed(plan, database)
+    _check_resumable(plan, study)
+    return name
+
+
+def _resumed(plan: Plan, database: Database | None) -> tuple[str, Study | None]:
+    """Return the name of the study that a search resumes or creates, and the study if it exists."""
     check_name(plan.name)
     if database is None:
-        return plan.name
+        return plan.name, None
     name = _study_name(plan, database)
-    if not plan.settings.new_study and name in study_names(database):
-        study = find_study(database, name)
+    exists = not plan.settings.new_study and name in study_names(database)
+    return name, find_study(database, name) if exists else None
+
+
+def _check_resumable(plan: Plan, study: Study | None) -> None:
+    """Raise ExplorerError if a search cannot resume a study; None is a new one."""
+    if study is not None:
         _require_resumable(study, plan)
         if plan.settings.limits is None:
             plan.under(map(parse_limit, study.limits))
-    return name
 
 
 def check_place(plan: Plan, name: str, database: Database | None) -> None:

@@ -34,9 +34,9 @@ from explorer.study.display import progress_of, shows_by_default
 from explorer.study.events import Event, Progress
 from explorer.study.loop import SearchLoop
 from explorer.study.options import SearchOptions
-from explorer.study.plan import Plan, make_plan
+from explorer.study.plan import Plan
 from explorer.study.presence.attend import attend
-from explorer.study.resuming import check_place, check_resumable, open_or_create_study
+from explorer.study.resuming import check_place, open_or_create_study, plan_search
 from explorer.study.samplers.registry import make_sampler
 from explorer.study.settings import SearchSettings
 from explorer.study.stopping.learning_curves import LearningCurves
@@ -138,10 +138,9 @@ def run_as(
     check_storage(settings.storage)
     if settings.study is not None:
         check_name(settings.study)
-    plan = make_plan(space, settings)
+    plan, name = plan_search(space, settings, present := open_if_present(settings.storage))
     if plan.is_launched:
         require_launch(plan.settings)
-    name = check_resumable(plan, present := open_if_present(settings.storage))
     check_place(plan, name, present)
     database = open_for_writing(settings.storage)
     try:
@@ -201,12 +200,12 @@ def search(
 ) -> Study:
     """Search ``space`` for the Pareto front of the objectives and return the study, for scripts.
 
-    The same call again resumes the study. Its data, objectives, recipe and epochs stay; trials, time, seed, workers,
-    sampler and limits may change. A seed other than the study's raises StoreError if ``study`` is given; otherwise the
-    search uses the study ``<default name>-seed<seed>``. Each run retries once the trials that failed in an earlier run
-    because of code, disk or a dead process. The trained weights of every network that was ever on the Pareto front are
-    kept. If latencies are measured while ``evaluate`` runs, ``evaluate`` should call an ``explorer.Pause`` between its
-    steps.
+    The same call again resumes the study. Its data, objectives, recipe and epochs stay (recipe and epochs also if a call
+    names none); trials, time, seed, workers, sampler and limits may change. A seed other than the study's raises
+    StoreError if ``study`` is given; otherwise the search uses the study ``<default name>-seed<seed>``. Each run
+    retries once the trials that failed in an earlier run because of code, disk or a dead process. The trained weights
+    of every network that was ever on the Pareto front are kept. If latencies are measured while ``evaluate`` runs,
+    ``evaluate`` should call an ``explorer.Pause`` between its steps.
 
     Args:
         space: The space, its file, or the name of one that comes with the explorer.
@@ -250,13 +249,12 @@ def preview_launch(space: SearchSpace, settings: SearchSettings) -> str:
     Raises:
         ExplorerError: As ``run_search``, and StudyError if the engine submits no batch file.
     """
-    plan = make_plan(space, settings)
+    database = open_if_present(settings.storage)
+    plan, name = plan_search(space, settings, database)
     if not plan.is_launched:
         raise StudyError(f"engine {settings.engine!r} submits no batch file; --dry-run is for --engine slurm")
     from explorer.study.launchers.driver import make_batch
 
-    database = open_if_present(settings.storage)
-    name = check_resumable(plan, database)
     found = None
     if database is not None and name in study_names(database) and not settings.new_study:
         found = find_study(database, name)

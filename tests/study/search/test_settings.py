@@ -79,6 +79,19 @@ def test_a_study_is_named_after_its_space(space):
     assert named.name == "tiny-evaluate"
 
 
+def test_a_study_goes_on_with_its_own_training(space, url, caplog):
+    """A call that names neither recipe nor epochs takes those of the study; others that it names are refused."""
+    few = {"data": "digits", "subset": 60, "storage": url, "workers": 1}
+    explorer.search(space, trials=1, recipe="quick", epochs=1, **few)
+    with pytest.raises(StoreError, match=r"created with other settings \(epochs: 1, now 2\)"):
+        explorer.search(space, trials=2, epochs=2, **few)
+    study = explorer.search(space, trials=2, **few)
+    assert study.counts()["complete"] == 2
+    assert "goes on with its own recipe, quick, and its epochs, 1," in caplog.text
+    with pytest.raises(StoreError, match=r'recipe.name: "quick", now "he2016"'):
+        explorer.search(space, trials=3, recipe="he2016", **few)
+
+
 @pytest.mark.parametrize(
     "settings, message",
     [
