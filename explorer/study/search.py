@@ -200,8 +200,8 @@ def search(
 ) -> Study:
     """Search ``space`` for the Pareto front of the objectives and return the study, for scripts.
 
-    The same call again resumes the study. Its data, objectives, recipe and epochs stay (recipe and epochs also if a call
-    names none); trials, time, seed, workers, sampler and limits may change. A seed other than the study's raises
+    The same call again resumes the study. Its data, objectives, recipe and epochs stay, the last two also where a call
+    names none; trials, time, seed, workers, sampler and limits may change. A seed other than the study's raises
     StoreError if ``study`` is given; otherwise the search uses the study ``<default name>-seed<seed>``. Each run
     retries once the trials that failed in an earlier run because of code, disk or a dead process. The trained weights
     of every network that was ever on the Pareto front are kept. If latencies are measured while ``evaluate`` runs,
