@@ -20,7 +20,6 @@ from explorer.analysis.pareto import non_dominated
 Array = NDArray[np.float64]
 Box = tuple[tuple[float, float], ...]
 MAX_STEPS = 256  # values with more steps than this below the bound are treated as continuous
-MIN_DISTANCE = 1e-9  # from the floor, so that values at or below it have a logarithm
 MIN_SD = 1e-12  # smallest standard deviation, so that certain values do not divide by zero
 
 
@@ -32,44 +31,48 @@ class Uncertain(Protocol):
         ...
 
 
-def log_distance(values: Array, floor: float) -> Array:
-    """Return log(value - floor); of a value at or below the floor that of the least distance."""
-    return np.asarray(np.log(np.maximum(values - floor, MIN_DISTANCE)))
+def log_distance(values: Array, floor: float, offset: float) -> Array:
+    """Return log(value - floor + offset); values below the floor count as the floor."""
+    return np.asarray(np.log(np.maximum(values - floor, 0.0) + offset))
 
 
 @dataclass(frozen=True)
 class LogDistance:
-    """The distribution of x = log(value - floor) of N candidates, for gains that are measured on this axis.
+    """The distribution of x = log(value - floor + offset) of N candidates, for gains that are measured on this axis.
 
     Attributes:
         value: The distribution of the values.
+        offset: Above 0; the larger, the less an improvement near the floor counts beside one far from it.
     """
 
     value: Lognormal
+    offset: float
 
     def shortfall(self, bounds: Array) -> Array:
-        """Return E[max(0, bound - x)], (N, B), of normal x, the expected improvement of Jones et al. 1998, eq. 15.
+        """Return E[max(0, bound - x)], (N, B), the expected improvement of Jones et al. 1998, eq. 15.
 
-        If values come in steps, so do their logarithms, and the shortfall is that of the next step from below.
+        x counts as normal, with mean and standard deviation by the delta method. If values come in steps, the shortfall
+        is exact: that of the next step from below.
         """
-        mean, sd = self.value.mean[:, None], np.maximum(self.value.sd, MIN_SD)[:, None]
         if self.value.step:
-            room = np.exp(bounds)
+            room = np.exp(bounds) - self.offset
             if room.max(initial=0.0) < MAX_STEPS * self.value.step:
-                return self._shortfall_in_steps(bounds, room)
-        z = (bounds[None, :] - mean) / sd
+                return self._shortfall_in_steps(bounds, np.maximum(room, 0.0))
+        mean = np.logaddexp(self.value.mean, math.log(self.offset))
+        sd = np.maximum(self.value.sd * np.exp(self.value.mean - mean), MIN_SD)[:, None]
+        z = (bounds[None, :] - mean[:, None]) / sd
         return np.asarray(np.maximum(0.0, sd * (z * ndtr(z) + np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi))))
 
     def _shortfall_in_steps(self, bounds: Array, room: Array) -> Array:
         """Return the shortfall of values that come in steps.
 
         It is a sum over the steps below a bound: the distance to the next step on this axis, times the probability of a
-        value at or below the step. The floor itself counts as half a step above it.
+        value at or below the step.
         """
         step = self.value.step
         whole = np.floor(room / step + 1e-6).astype(int)
         count = whole.max(initial=0)
-        levels = np.log(np.maximum(np.arange(count + 1), 0.5) * step)
+        levels = np.log(np.arange(count + 1) * step + self.offset)
         middles = np.log((np.arange(count + 1) + 0.5) * step)
         sd = np.maximum(self.value.sd, MIN_SD)[:, None]
         at_most = ndtr((middles[None, :] - self.value.mean[:, None]) / sd)

@@ -70,14 +70,27 @@ def test_the_shortfall_of_discrete_values_is_the_mean_over_rounded_samples():
     assert np.all(np.abs(belief.shortfall(bounds) - missed.mean(axis=0)) < error)
 
 
-@pytest.mark.parametrize("step", [0.0, 0.1])
-def test_the_shortfall_of_logarithms_is_the_mean_over_samples(step):
-    """On the logarithmic axis, E[max(0, bound - x)] is the mean over samples, rounded ones if values come in steps,
-    within four standard errors; the lowest level counts as half a step."""
-    belief = Lognormal(-0.2, np.array([math.log(0.3), math.log(0.5)]), np.array([0.4, 0.05]), step=step)
+@pytest.mark.parametrize("offset", [0.02, 0.3])
+def test_the_shortfall_of_logarithms_in_steps_is_the_mean_over_rounded_samples(offset):
+    """On the logarithmic axis, for values in steps, E[max(0, bound - x)] is the mean over rounded samples, within four
+    standard errors."""
+    belief = Lognormal(-0.2, np.array([math.log(0.3), math.log(0.5)]), np.array([0.4, 0.05]), step=0.1)
     draws = np.exp(belief.mean + belief.sd * np.random.default_rng(0).standard_normal((20_000, 2)))
-    values = -0.2 + (np.maximum(step * np.round(draws / step), step / 2) if step else draws)
-    bounds = log_distance(np.array([0.3, 0.13, 0.0]), belief.floor)
-    missed = np.maximum(0.0, bounds - log_distance(values, belief.floor)[:, :, None])
+    values = -0.2 + 0.1 * np.round(draws / 0.1)
+    bounds = log_distance(np.array([0.3, 0.13, 0.0, -0.2]), belief.floor, offset)
+    missed = np.maximum(0.0, bounds - log_distance(values, belief.floor, offset)[:, :, None])
     error = 4 * missed.std(axis=0) / math.sqrt(len(draws)) + 1e-9
-    assert np.all(np.abs(LogDistance(belief).shortfall(bounds) - missed.mean(axis=0)) < error)
+    assert np.all(np.abs(LogDistance(belief, offset).shortfall(bounds) - missed.mean(axis=0)) < error)
+
+
+@pytest.mark.parametrize("offset", [1e-9, 0.02, 0.3])
+def test_the_shortfall_of_logarithms_is_nearly_the_mean_over_samples(offset):
+    """On the logarithmic axis, E[max(0, bound - x)] differs from the mean over samples by little beside the spread of
+    x, and with a vanishing offset, where x is normal, by sampling errors only."""
+    belief = Lognormal(-0.2, np.array([math.log(0.3), math.log(0.5)]), np.array([0.4, 0.05]))
+    draws = np.exp(belief.mean + belief.sd * np.random.default_rng(0).standard_normal((20_000, 2)))
+    x = log_distance(belief.floor + draws, belief.floor, offset)
+    bounds = log_distance(np.array([0.4, 0.3, 0.13, 0.0]), belief.floor, offset)
+    missed = np.maximum(0.0, bounds - x[:, :, None])
+    error = 4 * missed.std(axis=0) / math.sqrt(len(draws)) + (1e-9 if offset < 1e-6 else 0.15 * x.std(axis=0)[:, None])
+    assert np.all(np.abs(LogDistance(belief, offset).shortfall(bounds) - missed.mean(axis=0)) < error)

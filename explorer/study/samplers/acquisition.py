@@ -130,8 +130,10 @@ class History:
 class Acquisition:
     """Expected hypervolume improvement, given the trials of ``history``.
 
-    Costs that are known or predicted are measured on their own axis, modelled objectives on the logarithmic axis of the
-    model. There a few very bad networks do not make all cheap ones look like a large gain.
+    Costs that are known or predicted are measured on their own axis, modelled objectives on a logarithmic one: that of
+    log(value - floor + d), with the floor of the model and the distance d of the best value from it. There a few very
+    bad networks do not make all cheap ones look like a large gain. Without d, a small gain near the floor, which lies
+    as far below the best value as the model likes, would count as much as a large one elsewhere.
 
     Args:
         history: The trials of the study.
@@ -167,7 +169,7 @@ class Acquisition:
                 self._processes[place] = process
         values = np.vstack([history.complete.values, assumed])
         for place, process in self._processes.items():
-            values[:, place] = log_distance(values[:, place], process.floor)
+            values[:, place] = log_distance(values[:, place], process.floor, process.nearest)
         self._front = values[front_rows(values)]
         worst, best = values.max(axis=0), values.min(axis=0)
         # The reference is beyond the most expensive candidate, so that its gain in accuracy counts as well.
@@ -195,8 +197,8 @@ class Acquisition:
 
     def _gains(self, candidates: Rows, coarse: bool = False) -> Array:
         known: list[Array | Uncertain] = list(self._known(candidates, coarse))
-        for place in self._processes:
-            known[place] = LogDistance(cast(Lognormal, known[place]))
+        for place, process in self._processes.items():
+            known[place] = LogDistance(cast(Lognormal, known[place]), process.nearest)
         gains = expected_hypervolume_improvement(self._front, self._reference, known)
         return gains if coarse or not len(self._history.failed) else gains * self._success_probability(candidates)
 

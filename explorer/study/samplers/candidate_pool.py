@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
-from itertools import chain, islice, repeat
+from itertools import chain, groupby, islice, repeat
+from operator import attrgetter
 from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from explorer.analysis.limits import Limit
+from explorer.analysis.quantities import COSTS
 from explorer.costs.analytic import SegmentCost, block_cost
 from explorer.errors import ExplorerError
 from explorer.networks.architecture import Architecture
@@ -19,6 +21,7 @@ from explorer.networks.ops.base import OpCost
 from explorer.networks.walk import PlacedBlock
 from explorer.records import TrialRecord
 from explorer.space.choices import Choice, Derivation
+from explorer.space.edits import neighbours
 from explorer.space.levels import Level
 from explorer.space.search_space import SearchSpace
 from explorer.study.candidates import Candidates
@@ -165,8 +168,17 @@ class CandidatePool:
             kept[places] = [may_satisfy(costs) for costs in self.table.known_costs(rows[places])]
         return kept
 
+    def uses_required(self, row: int) -> bool:
+        """Return whether a network that is derived with the ``required`` level changes with it, if there is one."""
+        level, facts = self.required, self.table.facts
+        if level is None or not self._option_sizes:
+            return True
+        derivation = self.derivation(row)
+        others = [each.derivation for each in neighbours(self.space, derivation) if each.choice == level.choice]
+        return bool((facts.of("network", self.rows(others)) != facts.of("network", np.array([row]))[0]).all())
+
     def fresh(self, rows: Rows, taken: set[int]) -> Rows:
-        """Return the rows that are worth training, one of each network that is not in ``taken``.
+        """Return the rows that are worth training: of each network that is not in ``taken``, the one that writes least.
 
         Args:
             rows: The rows.
@@ -174,12 +186,76 @@ class CandidatePool:
         """
         rows = rows[self.worth_training(rows)]
         networks = self.table.facts.of("network", rows)
-        _, first = np.unique(networks, return_index=True)
+        order = np.argsort(self._written(rows), kind="stable")
+        _, first = np.unique(networks[order], return_index=True)
         is_new = np.zeros(len(rows), dtype=bool)
-        is_new[first] = True
+        is_new[order[first]] = True
         is_new &= ~np.isin(networks, np.fromiter(taken, np.int64, len(taken)))
         taken.update(networks[is_new].tolist())
         return rows[is_new]
+
+    def least_written(self, row: int, drawn: Rows) -> int:
+        """Return the derivation of a network that writes least, of some and of those that steps of one choice lead to.
+
+        Parts that nothing uses would mislead a reader of the choices, and a function of the caller's that builds the
+        network from them would measure such parts.
+
+        Args:
+            row: A derivation of the network.
+            drawn: Random networks. The rest of the table depends on what else this process derived.
+        """
+        if not self._option_sizes:
+            return row
+        row = self._least(row, drawn)
+        while True:
+            steps = self.rows(each.derivation for each in neighbours(self.space, self.derivation(row)))
+            before, row = row, self._least(row, steps)
+            if row == before:
+                return row
+
+    def _least(self, row: int, others: Rows) -> int:
+        """Return, of a row and the others of its network within the limits, the one that writes least."""
+        facts = self.table.facts
+        same = facts.of("network", others) == facts.of("network", np.array([row]))[0]
+        rows = np.concatenate([[row], others[same & (facts.of("refusal", others) == REFUSALS.index(""))]])
+        return int(rows[np.argmin(self._written(rows))])
+
+    def _written(self, rows: Rows) -> NDArray[np.float64]:
+        """Return the sum of ``_option_sizes`` over the choices, (N,)."""
+        total = np.zeros(len(rows))
+        for name, sizes in self._option_sizes.items():
+            total += sizes[self.table.choices.of(name, rows)]
+        return total
+
+    @cached_property
+    def _option_sizes(self) -> dict[str, NDArray[np.float64]]:
+        """How much each option of a choice writes, apart from a constant; the last value is for no option.
+
+        It is the logarithm of the costs, all of them since one may be equal for several options, in the mean over
+        random networks that have the options in turn. Empty if the first random networks are all different: most spaces
+        write no network in two ways.
+        """
+        sample = self.first(self.derivable)
+        if len(np.unique(self.table.facts.of("network", sample))) == len(sample):
+            return {}
+        found: dict[str, list[dict[int, float]]] = {}
+        count = 0
+        for row in sample.tolist():
+            if count > LISTING * self.derivable:
+                break
+            steps = list(neighbours(self.space, self.derivation(row)))
+            count += len(steps)
+            for choice, own in groupby(steps, attrgetter("choice")):
+                rows = np.concatenate([[row], self.rows(each.derivation for each in own)])
+                sizes = sum(np.log1p(self.table.costs.of(name, rows)) for name in COSTS)
+                codes = self.table.choices.of(choice, rows).tolist()
+                found.setdefault(choice, []).append(dict(zip(codes, (sizes - sizes.mean()).tolist())))
+        means = {}
+        for choice, changes in found.items():
+            codes = range(len(self.table.options[choice]))
+            known = [[each[code] for each in changes if code in each] for code in codes]
+            means[choice] = np.array([*(sum(own) / max(1, len(own)) for own in known), 0.0])
+        return means
 
     def networks_of(self, trials: Sequence[TrialRecord]) -> set[int]:
         """Return the numbers of the networks of trials."""

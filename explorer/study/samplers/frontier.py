@@ -30,6 +30,7 @@ MAX_DRAWN = 5_000  # random networks among the candidates in a space of more tha
 MAX_DRAWN_SLOW = 2_000  # with cost functions of the caller or a latency predictor, which may take long
 MANY = 5  # the front's neighbours are candidates up to this multiple of the networks that may be derived
 MAX_PARENTS = 8  # best candidates whose neighbours become candidates too
+MAX_WITH_LEVEL = 20  # best candidates with a required level that are checked for whether they use it
 LOCAL_SEARCH_ROUNDS = 4  # rounds of the local search around them
 
 
@@ -65,7 +66,7 @@ class FrontierSampler:
                 chosen, notes = self._most_promising(drawn, count == self._all_count(), begun, seen, draw)
         if chosen is None:  # no candidate is new: draw from all networks
             return self._pool.space.draw(draw), {}
-        return self._pool.derivation(chosen), notes
+        return self._pool.derivation(self._pool.least_written(chosen, drawn)), notes
 
     def _drawn_count(self, number: int) -> int:
         """Return how many random networks are candidates; it grows with each trial, since deriving them takes time."""
@@ -124,7 +125,8 @@ class FrontierSampler:
             others = self._neighbours(np.array(parents, dtype=np.intp), taken, draw)
             candidates = np.concatenate([candidates, others])
             gains = np.concatenate([gains, acquisition.gains(others)])
-        chosen = int(candidates[np.argmax(gains)])
+        best = candidates[np.argsort(-gains, kind="stable")[:MAX_WITH_LEVEL]].tolist()
+        chosen = next(filter(self._pool.uses_required, best), best[0])
         return chosen, {"expected": acquisition.expected(chosen)}
 
     def _neighbours(self, parents: Rows, taken: set[int], draw: random.Random, all_of_few: bool = False) -> Rows:

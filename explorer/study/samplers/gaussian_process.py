@@ -70,6 +70,7 @@ class GaussianProcess:
 
     Attributes:
         floor: The lower bound of the values.
+        nearest: The distance of the best value from it, above 0.
 
     Args:
         features: Features of the N networks.
@@ -83,7 +84,7 @@ class GaussianProcess:
         self._step, below = _step(values), FLOOR * spread
         if self._step:  # the floor is a whole number of steps away, and at least one better step exists above it
             below = self._step * max(STEPS_BELOW, math.ceil(below / self._step))
-        self.floor = best - below
+        self.floor, self.nearest = best - below, below
         logs = np.log(values - self.floor)
         self._centre, self._spread = float(logs.mean()), float(logs.std()) or 1.0
         self._features = features

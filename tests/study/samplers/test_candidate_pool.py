@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 
 import numpy as np
+import pytest
 
+import explorer
 from explorer.analysis.limits import parse_limit
 from explorer.space.search_space import parse_space
 from explorer.study.candidates import Candidates
@@ -45,3 +47,60 @@ def test_equal_blocks_of_a_stage_are_one_object():
     text = "name: n\ninput: 3x8x8\nclasses: 10\nstem: conv3x3(8)\nstages: {blocks: 3, width: 8}\nhead: gap fc\n"
     first, second, third = parse_space(text + "block: conv3x3 bn relu +\n", "n.yaml").architecture(0).stages[0].blocks
     assert first is second is third
+
+
+WRITTEN_IN_VAIN = """
+name: vain
+input: 1x8x8
+classes: 10
+stem: conv3x3(8) bn relu
+stages: {blocks: depth, width: 8}
+block: sum(first second, conv3x3) bn relu +
+head: gap fc
+grammar:
+  depth: 1 | 2 | 3 | 4
+  first: conv3x3 | conv1x1 | identity
+  second: identity | zero
+"""
+
+
+@pytest.mark.parametrize("is_listed", [False, True])
+def test_of_several_derivations_the_one_that_writes_least_is_proposed(is_listed):
+    """Where ``second`` is zero nothing uses ``first``, which is then ``identity``; otherwise the derivation stays."""
+    space = parse_space(WRITTEN_IN_VAIN, "vain.yaml")
+    pool = CandidatePool(Candidates(space, {}, ()), 0)
+    pool.may_list = is_listed
+    drawn = pool.first(int(space.count()))
+    fresh = [pool.derivation(row).choices for row in pool.fresh(drawn, set()).tolist()]
+    assert len(fresh) == len({space.architecture(each).digest for each in map(space.unrank, range(space.count()))})
+    assert {each["first"] for each in fresh if each["second"] == "zero"} == {"identity"}
+    for row in drawn.tolist():
+        before = pool.derivation(row)
+        for others in (drawn, drawn[:0]):
+            least = pool.derivation(pool.least_written(row, others))
+            in_vain = before.choices["second"] == "zero"
+            assert least.choices == {**before.choices, **({"first": "identity"} if in_vain else {})}
+
+
+def test_proposals_do_not_depend_on_what_else_the_process_derived():
+    """A derivation that another study derived is no candidate for the one that writes least."""
+    space = parse_space(WRITTEN_IN_VAIN, "vain.yaml")
+    pool, other = (CandidatePool(Candidates(space, {"j": lambda architecture, choices: 1.0}, ()), 0) for _ in range(2))
+    other.rows(map(space.unrank, range(space.count())))
+    for index in range(space.count()):
+        derivation = space.unrank(index)
+        written = [each.derivation(each.least_written(each.row(derivation), each.first(9))) for each in (pool, other)]
+        assert written[0].choices == written[1].choices
+
+
+def test_a_search_covers_levels_that_its_networks_use():
+    """Each level of ``first`` is tried in a network that uses it, as the others write it in vain."""
+    study = explorer.search(
+        parse_space(WRITTEN_IN_VAIN, "vain.yaml"),
+        evaluate=lambda architecture, choices, **_: {"accuracy": 0.9 if choices["second"] == "zero" else 0.2},
+        trials=16,  # all networks
+        storage=None,
+    )
+    tried = [trial.choices for trial in study.trials()]
+    assert {each["first"] for each in tried if each["second"] != "zero"} == {"conv3x3", "conv1x1", "identity"}
+    assert {each["first"] for each in tried if each["second"] == "zero"} == {"identity"}
