@@ -2,8 +2,9 @@
 
 These files are needed: the weights of running trials and of every network on a frontier (of all objectives together, or
 of one measured objective versus one cost), and the checkpoints of trainings that run or can be resumed. Those of paused
-trials are needed while the study is searched. Files of other networks are never listed. Weights that were removed are
-trained again on demand, and a paused trial without its checkpoint starts again if it is continued.
+trials are marked, because a later search may continue from them; they are listed while no trial runs or is interrupted.
+Files of other networks are never listed. Weights that were removed are trained again on demand, and a paused trial
+without its checkpoint starts again if it is continued.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ class Removable:
         file: The name of the file.
         bytes: Its size in bytes.
         reason: Why it is not needed.
+        is_paused: Whether a later search could continue a paused trial from it.
     """
 
     file: str
     bytes: int
     reason: str
+    is_paused: bool = False
 
 
 def removable_files(study: Study) -> list[Removable]:
@@ -58,7 +61,7 @@ def removable_files(study: Study) -> list[Removable]:
     confirming = {(r.digest, r.epochs, r.seed) for r in study.confirmations() if r.state == "running"}
     removable = []
     for path, size in sorted((Path(name), size) for name, size in files.items()):
-        reason = ""
+        reason, is_paused = "", False
         if path.name in stale:
             reason = "partial file of a process that has ended"
         elif path.suffix == ".safetensors" and path.stem in known and path.stem not in needed_weights:
@@ -67,12 +70,13 @@ def removable_files(study: Study) -> list[Removable]:
             match = _CONFIRMATION.fullmatch(path.stem)
             digest = path.stem if match is None else match[1]
             needed = digest in unfinished if match is None else (digest, int(match[2]), int(match[3])) in confirming
-            if match is None and digest in paused:
+            is_paused = match is None and digest in paused
+            if is_paused:
                 reason = "" if unfinished else f"checkpoint of trial {paused[digest]}, which is paused"
             else:
                 reason = "checkpoint of a training that has ended" if digest in known and not needed else ""
         if reason:
-            removable.append(Removable(path.name, size, reason))
+            removable.append(Removable(path.name, size, reason, is_paused))
     return removable
 
 

@@ -227,7 +227,7 @@ def read_savings(study: StudyIdentity, objectives: Iterable[str], epochs: int) -
     """
     counts = read_counts(study)
     stopped = read_trials(study, objectives, trials.c.state == "stopped", full=True)
-    given_up = _epochs_given_up(study)
+    given_up = read_epochs_given_up(study)
     trained = sum(record.result.epochs for record in stopped if record.result is not None)
     return {
         "trainings_saved": counts["cached"],
@@ -236,7 +236,7 @@ def read_savings(study: StudyIdentity, objectives: Iterable[str], epochs: int) -
     }
 
 
-def _epochs_given_up(study: StudyIdentity) -> int:
+def read_epochs_given_up(study: StudyIdentity) -> int:
     """Return the epochs of trainings that were stopped and later restarted, in trials that have ended."""
     ended = (trials.c.study_id == study.id, trials.c.state.in_(("complete", "stopped")))
     query = select(trials.c.number, trials.c.epochs_given_up).where(*ended, trials.c.epochs_given_up != 0)

@@ -82,8 +82,8 @@ def test_the_command_lists_and_removes(study, url, capsys):
     assert (status, out) == (2, "") and "there is no study 'two'" in err
 
 
-def test_the_checkpoints_of_paused_trials_are_kept_while_the_study_is_searched(url):
-    """The checkpoint of a stopped trial is listed when no trial runs or is interrupted."""
+def test_the_checkpoints_of_paused_trials_are_removed_on_request(url, capsys):
+    """The checkpoint of a stopped trial is kept unless it is asked for, when no trial runs or is interrupted."""
     writer = StudyWriter(make_study(url), new_worker())
     folder = writer.study.artifacts
     folder.mkdir(parents=True)
@@ -99,3 +99,11 @@ def test_the_checkpoints_of_paused_trials_are_kept_while_the_study_is_searched(u
     reasons = [each.reason for each in removable_files(writer.study)]
     assert reasons == [f"checkpoint of trial {number}, which is paused" for number in (0, 1)]
     writer.study.database.close()
+    status, out, _ = run(capsys, "clean", "one", "--storage", url, "--yes")
+    assert status == 0 and "2 checkpoints of paused trials, 0.0 MB, kept; --paused removes them" in out
+    _, out, _ = run(capsys, "clean", "one", "--storage", url, "--yes", "--json")
+    assert json.loads(out)["kept_paused"] == {"files": 2, "bytes": 10} and not json.loads(out)["files"]
+    assert len(list(folder.iterdir())) == 2
+    status, out, _ = run(capsys, "clean", "one", "--storage", url, "--paused", "--yes")
+    assert status == 0 and "2 files, 0.0 MB" in out and "kept" not in out
+    assert not list(folder.iterdir())

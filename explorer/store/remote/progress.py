@@ -15,14 +15,20 @@ def epochs_of_checkpoint(checkpoint: bytes | Path) -> int:
         checkpoint: The file, or its content.
 
     Returns:
-        The number; 0 if there is no file or if it is no checkpoint.
+        The number; 0 if there is no file, or if it is no checkpoint or is cut. The content is not compared with its
+        SHA-256.
     """
     try:
         if isinstance(checkpoint, Path):
+            size = checkpoint.stat().st_size
             with checkpoint.open("rb") as stream:
-                header = stream.read(min(int.from_bytes(stream.read(8), "little"), MAX_HEADER))
+                length = int.from_bytes(stream.read(8), "little")
+                header = json.loads(stream.read(min(length, MAX_HEADER)))
         else:
-            header = checkpoint[8 : 8 + int.from_bytes(checkpoint[:8], "little")]
-        return len(json.loads(json.loads(header)["__metadata__"]["state"])["curve"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            size, length = len(checkpoint), int.from_bytes(checkpoint[:8], "little")
+            header = json.loads(checkpoint[8 : 8 + length])
+        epochs = len(json.loads(header.pop("__metadata__")["state"])["curve"])
+        content = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+        return epochs if size == 8 + length + content else 0
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return 0

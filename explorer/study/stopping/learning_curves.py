@@ -12,10 +12,9 @@ import numpy as np
 from explorer.analysis.amounts import plural
 from explorer.analysis.quantities import TRAINED
 from explorer.records import Epoch, TrainingResult, TrialRecord
-from explorer.store.artifacts import checkpoint_file
 from explorer.store.lease import RETRIES
-from explorer.store.remote.place import is_remote
 from explorer.store.study import Study
+from explorer.study.stopping.continuations import Continuations
 from explorer.study.stopping.rules import UNLIMITED, Allowance, FreezeThaw, Rule, Run, predict
 
 MIN_COMPLETE = 3  # complete trials needed before the final values of stopped trials are predicted
@@ -52,6 +51,7 @@ class LearningCurves:
         self._here: set[int] = set()  # running trials of this process
         self._continued: dict[int, int] = {}  # running trial -> the epochs after which it was paused
         self._networks: dict[int, str] = {}  # paused trial -> the digest of its network
+        self._continuations = Continuations(study)
         self._forgotten = 0  # epochs of ended trials whose curves are not kept
         self._changes = 0  # of the runs
         self._unworthy: tuple[int, Allowance] | None = None  # when no paused trial was worth its epochs
@@ -76,6 +76,7 @@ class LearningCurves:
         if self.pauses and record.result is not None:
             self._continued[record.number] = record.result.epochs
             self._runs[record.number] = self._run_of(record, record.result)
+            self._continuations.begin(record)
         return self.decision_epochs_of(record)
 
     def add_epoch(self, record: TrialRecord, epoch: Epoch, allowance: Allowance = UNLIMITED) -> str:
@@ -90,6 +91,7 @@ class LearningCurves:
             The reason to stop the trial, or an empty text to continue it.
         """
         if epoch.epoch <= self._continued.get(record.number, 0):  # a continued training reports them again
+            self._continuations.repeat(record.number, epoch)
             return ""
         before, known = self._runs.pop(record.number, Run(())), epoch.epoch - 1
         if len(before.metrics) < known:  # resumed from another process's checkpoint: the curve is read when it ends
@@ -122,7 +124,10 @@ class LearningCurves:
         for record in self._read(unread[-MAX_RUNS:]):
             if record.result is not None:
                 self._runs[record.number] = self._run_of(record, record.result)
+        if self.pauses and ended:
+            self._continuations.count()
         for record in ended:
+            self._continuations.end(record.number, record.number in self._here)
             self._here.discard(record.number)
             known = self._runs.get(record.number)
             if known is None:
@@ -168,7 +173,7 @@ class LearningCurves:
         """Return the paused trial to train next, or None."""
         if not self._stopped or self._unworthy == (self._changes, allowance):
             return None
-        numbers, seen = list(self._stopped), replace(allowance, spent=self._forgotten)
+        numbers, seen = list(self._stopped), self._seen(allowance)
         place = rule.choose(self._paused(), self._others(numbers), self._epochs, seen)
         if place is None:
             self._unworthy = self._changes, allowance
@@ -176,7 +181,7 @@ class LearningCurves:
 
     def _reason_to_pause(self, rule: FreezeThaw, number: int, allowance: Allowance) -> str:
         """Return why to pause a running trial, or an empty text to continue it."""
-        others, seen = self._others([number, *self._stopped]), replace(allowance, spent=self._forgotten)
+        others, seen = self._others([number, *self._stopped]), self._seen(allowance)
         run = self._runs[number]
         place = rule.choose([run, *self._paused()], others, self._epochs, seen)
         if place == 0:
@@ -188,17 +193,15 @@ class LearningCurves:
             return f"{paused}: a new trial is expected to gain more per epoch"
         return f"{paused}: its other epochs exceed the budget, or are expected to gain nothing"
 
+    def _seen(self, allowance: Allowance) -> Allowance:
+        """Return the allowance with the epochs that no run shows."""
+        return replace(allowance, spent=self._forgotten + self._continuations.given_up)
+
     def _paused(self) -> list[Run]:
-        """Return the runs of the paused trials, with the epochs that are lost if their checkpoint is not here."""
-        if is_remote(self._study.place):  # a checkpoint in an object store is brought here
-            return [self._runs[number] for number in self._stopped]
-        folder = self._study.artifacts
-        return [
-            self._runs[number]
-            if checkpoint_file(folder, self._networks[number]).is_file()
-            else replace(self._runs[number], lost_epochs=epochs)
-            for number, epochs in self._stopped.items()
-        ]
+        """Return the runs of the paused trials, with the epochs that their checkpoints do not hold."""
+        paused = {number: (self._networks[number], epochs) for number, epochs in self._stopped.items()}
+        lost = self._continuations.lost_epochs(paused)
+        return [replace(self._runs[number], lost_epochs=lost[number]) for number in paused]
 
     def expected(self, number: int) -> dict[str, float]:
         """Predict the final values of a stopped trial.

@@ -36,7 +36,7 @@ class Run:
         predictors: After each epoch, further metrics that predict the final values, scaled for a linear model.
         complete: Whether it was trained to the end.
         train_losses: After each epoch, the logarithm of the training loss.
-        lost_epochs: Epochs to train again before it can continue, because its checkpoint is not on this machine.
+        lost_epochs: Epochs to train again before it can continue, because its checkpoint does not hold them.
     """
 
     metrics: tuple[tuple[float, ...], ...]
@@ -157,7 +157,7 @@ class Allowance:
     Attributes:
         new: The trials that may still begin; infinite without a number of trials.
         trials: The trials whose share of epochs may be trained; infinite if only time is limited.
-        spent: Epochs of further trials, which the rule does not see.
+        spent: Epochs of further trials, which the rule does not see, and epochs that were trained and not continued.
     """
 
     new: float = math.inf

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from explorer.records import Epoch, TrainingResult
-from explorer.store.artifacts import checkpoint_file
 from explorer.store.lease import RETRIES, new_worker
 from explorer.store.rows import Ending, Proposal
 from explorer.store.writer import StudyWriter
@@ -231,19 +230,3 @@ def test_a_trial_that_another_worker_continued_is_read_again():
     ended = other.writer.study.trials(full=False)[4]
     search.curves.learn([ended])
     assert ended.state == "complete" and len(search.curves._runs[4].metrics) == EPOCHS
-
-
-def test_a_paused_trial_without_a_checkpoint_costs_its_epochs_again(tmp_path, monkeypatch):
-    """Of two equal paused trials, the one whose checkpoint is here is continued."""
-    monkeypatch.chdir(tmp_path)  # where a study in memory would have its files
-    search = pausing()
-    study = search.writer.study
-    for macs in (90, 90):
-        assert search.trial([0.6, 0.7, 0.8, 0.9], macs, NONE)
-    for kept in (4, 5):
-        file = checkpoint_file(study.artifacts, study.trial(kept).digest)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-        search.curves._unworthy = None
-        assert search.curves.trial_to_reopen(ALL) == kept
-        file.unlink()

@@ -75,6 +75,7 @@ def test_a_third_of_the_epochs_is_trained(paused):
     assert study.savings()["epochs_trained"] == len(heard.epochs) <= TRIALS * EPOCHS / 3
 
 
+@pytest.mark.slow
 def test_a_continued_trial_ends_as_if_it_had_not_been_paused(paused, space, tmp_path):
     """Its result is bitwise that of a search without stopping; being continued is no attempt."""
     result, heard, _ = paused
@@ -93,9 +94,10 @@ def test_paused_trials_have_a_reason_and_a_checkpoint(paused):
     stopped = of_state(study, "stopped")
     assert stopped and all(record.reason.startswith("paused after ") for record in stopped)
     assert checkpoints(study) == {record.digest for record in stopped}
-    listed = {each.file: each.reason for each in removable_files(study)}
+    listed = {each.file: each for each in removable_files(study)}
     for record in stopped:
-        assert listed[f"{record.digest}.checkpoint"] == f"checkpoint of trial {record.number}, which is paused"
+        found = listed[f"{record.digest}.checkpoint"]
+        assert found.is_paused and found.reason == f"checkpoint of trial {record.number}, which is paused"
 
 
 def test_more_trials_continue_paused_ones(paused, space, tmp_path):
@@ -109,6 +111,7 @@ def test_more_trials_continue_paused_ones(paused, space, tmp_path):
     assert saved["epochs_trained"] == len(heard.epochs | paused[1].epochs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_a_search_that_was_interrupted_goes_on(space, url, is_lost):
     """Trials that were paused before an interruption continue; without their checkpoints they start again, and their
@@ -126,8 +129,10 @@ def test_a_search_that_was_interrupted_goes_on(space, url, is_lost):
     assert saved["epochs_trained"] + saved["epochs_saved"] == TRIALS * EPOCHS
     known = {(number, epoch) for number, epoch, _ in first.epochs | second.epochs}
     assert (len(known) < saved["epochs_trained"]) == is_lost
+    assert saved["epochs_trained"] <= TRIALS * EPOCHS / 3
 
 
+@pytest.mark.slow
 def test_several_workers_pause_and_continue(space, url):
     """With several trainings at once each trial ends, and little more than a third of the epochs is trained."""
     heard = Heard()
@@ -137,6 +142,7 @@ def test_several_workers_pause_and_continue(space, url):
     assert saved["epochs_trained"] == len(heard.epochs) <= 18 * EPOCHS / 3 + 2 * EPOCHS
 
 
+@pytest.mark.slow
 def test_another_rule_continues_from_the_checkpoint_too(paused, space, tmp_path):
     """A later run with another rule finds the paused trials, and may reopen them."""
     url = copied(paused[2], tmp_path)
@@ -145,6 +151,7 @@ def test_another_rule_continues_from_the_checkpoint_too(paused, space, tmp_path)
     assert counts["complete"] + counts["stopped"] == TRIALS + 3 and not result.failed
 
 
+@pytest.mark.slow
 def test_the_checkpoints_of_paused_trials_are_limited(space, url, monkeypatch):
     """Beyond a number or a size, the trials that were paused first lose their checkpoints, and the search goes on."""
     monkeypatch.setattr(files, "MAX_PAUSED", 3)
@@ -156,6 +163,7 @@ def test_the_checkpoints_of_paused_trials_are_limited(space, url, monkeypatch):
     assert study.counts()["complete"] + study.counts()["stopped"] == TRIALS + 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("s3_server")
 def test_paused_trials_continue_on_another_machine(space, url, s3):  # noqa: F811
     """With a bucket as the place of the files, the checkpoints of paused trials are there, and nothing is given up."""
@@ -171,6 +179,7 @@ def test_paused_trials_continue_on_another_machine(space, url, s3):  # noqa: F81
     assert checkpoints(result.study) == {record.digest for record in of_state(result.study, "stopped")}
 
 
+@pytest.mark.slow
 def test_a_study_in_memory_starts_paused_trials_again(space):
     """A study in memory keeps no files: a trial that is continued starts again, which counts as epochs given up."""
     heard = Heard()
