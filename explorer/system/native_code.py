@@ -16,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from explorer.system.environment import cpu_identity
@@ -35,11 +36,13 @@ def native_library(source: Path) -> ctypes.CDLL | None:
     Args:
         source: The C++ file; its functions are declared ``extern "C"``.
     """
-    key = hashlib.sha256(b"\0".join((source.read_bytes(), " ".join(COMPILE).encode(), cpu_identity().encode())))
-    library = cache_folder() / f"{source.stem}-{key.hexdigest()[:16]}.so"
     try:
-        if not _is_whole(library):
-            _compile(source, library)
+        key = hashlib.sha256(b"\0".join((source.read_bytes(), " ".join(COMPILE).encode(), cpu_identity().encode())))
+        library = cache_folder() / f"{source.stem}-{key.hexdigest()[:16]}.so"
+        if _is_whole(library):
+            with suppress(OSError):  # compiled by another compiler, or in a container with a newer C library
+                return ctypes.CDLL(str(library))
+        _compile(source, library)
         return ctypes.CDLL(str(library))
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         _log.info("%s is not compiled, slower functions replace it: %s", source.name, error)
@@ -80,7 +83,7 @@ def _compile(source: Path, library: Path) -> None:
         # Linked without -fopenmp: a second library of OpenMP, with threads of its own, would be loaded beside torch's.
         for command in ([*COMPILE, str(source), "-o", str(compiled)], ["-shared", str(compiled), "-o", str(linked)]):
             line = [compiler, *words[1:], *command]
-            subprocess.run(line, check=True, capture_output=True, timeout=TIMEOUT_SECONDS)
+            subprocess.run(line, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_SECONDS)
         linked.chmod(0o700)
         digest = Path(folder, "digest")
         digest.write_text(hashlib.sha256(linked.read_bytes()).hexdigest())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 
 import pytest
@@ -84,3 +85,37 @@ def test_the_compiler_may_have_arguments(monkeypatch, tmp_path):
         monkeypatch.setenv("CXX", command)
         native_library.cache_clear()
         assert native_library(source(tmp_path, SOURCE + f"// {number}\n")).twice(21) == 42
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+def test_a_library_that_cannot_be_loaded_is_compiled_again(monkeypatch, tmp_path):
+    """As one of a compiler that does not link what the library needs, or of a newer C library."""
+    path = source(tmp_path, 'extern "C" int missing();\n' + SOURCE.replace("2 *", "(MISSING) *"))
+    monkeypatch.setenv("CXX", "c++ '-DMISSING=missing()'")
+    assert native_library(path) is None
+    monkeypatch.setenv("CXX", "c++ -DMISSING=2")
+    native_library.cache_clear()
+    assert native_library(path).twice(21) == 42
+
+
+def test_a_missing_source_is_no_error(tmp_path):
+    """A package without its C++ files computes without them."""
+    assert native_library(tmp_path / "twice.cpp") is None
+
+
+def test_the_compiler_does_not_read_the_input_of_the_process(monkeypatch, tmp_path):
+    """A command that reads its standard input, such as a shell, finds it empty."""
+    compiler = tmp_path / "compiler"
+    compiler.write_text("#!/bin/sh\nread line && echo read >> '" + str(tmp_path / "seen") + "'\nexit 1\n")
+    compiler.chmod(0o700)
+    monkeypatch.setenv("CXX", str(compiler))
+    (tmp_path / "input").write_text("a line\n")
+    before = os.dup(0)
+    with open(tmp_path / "input") as given:
+        os.dup2(given.fileno(), 0)
+    try:
+        assert native_library(source(tmp_path)) is None
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+    assert not (tmp_path / "seen").exists()

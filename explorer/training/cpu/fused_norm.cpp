@@ -38,7 +38,7 @@ constexpr int64_t VECTOR = 16;        // float32 numbers of the longest register
 constexpr int64_t MIN_PERIOD = 256;   // elements of an inner loop, so that its overhead is small
 constexpr int64_t MIN_CHUNK = 16384;  // elements; fewer are not worth a thread
 constexpr int64_t MAX_CHUNKS = 64;    // each has its own sums
-constexpr int64_t ORIGIN_ROWS = 64;    // enough for a median near the mean of all rows
+constexpr int64_t ORIGIN_ROWS = 64;   // enough for a median near the mean of all rows
 constexpr int64_t MAX_TERMS = 512;    // numbers that are added in float32, before float64
 
 struct Map {
@@ -162,7 +162,7 @@ void forward(const Map& map, bool relu, const T* x, const T* added, const float*
     const double rows = map.rows;
     for (int64_t c = 0; c < map.channels; ++c) {
         const double distance = total[c] / rows, average = origin[c] + distance;
-        const double variance = std::max(0.0, total[map.channels + c] / rows - distance * distance);
+        const double variance = std::max(total[map.channels + c] / rows - distance * distance, 0.0);  // NaN remains NaN
         mean[c] = average;
         invstd[c] = 1 / std::sqrt(variance + eps);
         running_mean[c] += momentum * (average - running_mean[c]);

@@ -4,9 +4,9 @@ torch computes them one after the other, each reading and writing all activation
 passes. The functions in ``fused_norm.cpp`` read the activations twice forward, once for the statistics and once for
 norm, sum and ReLU, and twice backward. They need a C++ compiler; without one, networks compute as before.
 
-Fused are, wherever they follow each other in a network of ``build_network``: norm, ReLU; norm, residual sum; norm,
-residual sum, ReLU. Results differ from those of torch by rounding only: intermediate results are not rounded to
-bfloat16, and sums have another order.
+Fused are, wherever they follow each other in a network of ``build_network``, but not within the own module of an op:
+norm, ReLU; norm, residual sum; norm, residual sum, ReLU. Results differ from those of torch by rounding only:
+intermediate results are not rounded to bfloat16, and sums have another order.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _fused_forwards(net: nn.Module) -> dict[nn.Module, Any]:
             fuse(module, None)
     # In an op of an extension a module may occur twice, followed by different modules.
     uses = Counter(module for _, module in net.named_modules(remove_duplicate=False))
-    for module in net.modules():
+    for module in _containers(net):
         if type(module) is nn.Sequential:
             for norm, following in pairwise(module):
                 if _is_batch_norm(norm) and uses[norm] == uses[following] == 1:
@@ -94,6 +94,17 @@ def _fused_forwards(net: nn.Module) -> dict[nn.Module, Any]:
             fuse(module.branch[-1], next(iter(module.after), None))
             forwards[module] = partial(_block_forward, module)
     return forwards
+
+
+def _containers(module: nn.Module) -> Iterator[nn.Module]:
+    """Return a network and the containers in it that are not within an op's own module.
+
+    That may call the layers of a container one by one, and use the output of a norm without the ReLU after it.
+    """
+    yield module
+    for child in module.children():
+        if isinstance(child, (nn.Sequential, nn.ModuleList, ResidualBlock)):
+            yield from _containers(child)
 
 
 def _is_batch_norm(module: nn.Module) -> bool:
@@ -125,7 +136,8 @@ def _block_forward(block: ResidualBlock, x: Tensor) -> Tensor:
 
 def batch_norm(norm: nn.BatchNorm2d, is_rectified: bool, x: Tensor, added: Tensor | None = None) -> Tensor:
     """Return batch norm of ``x``, plus ``added`` if given, rectified if ``is_rectified``."""
-    if norm.training and _is_fusible(x) and (added is None or _is_alike(added, x)):
+    is_fusible = _is_fusible(x) and x.shape[1] == norm.num_features and (added is None or _is_alike(added, x))
+    if norm.training and is_fusible:
         assert norm.num_batches_tracked is not None
         norm.num_batches_tracked.add_(1)
         y = _FusedNorm.apply(x, added, norm.weight, norm.bias, norm, is_rectified)  # type: ignore[no-untyped-call]

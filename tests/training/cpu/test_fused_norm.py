@@ -129,6 +129,17 @@ def test_nan_stays_nan():
         assert batch_norm(norm, True, x).isnan().all()
 
 
+@pytest.mark.parametrize("is_sum", [False, True], ids=["", "sum"])
+def test_infinity_is_not_hidden(is_sum):
+    """An infinite input makes the output and the running variance of its channel NaN, as in torch."""
+    for dtype in TOLERANCE:
+        norm, x = norm_of(2), torch.randn(8, 2, 4, 4).to(dtype, memory_format=torch.channels_last)
+        x[0, 0, 0, 0] = float("inf")
+        y = batch_norm(norm, True, x, x.clone() if is_sum else None)
+        assert y[:, 0].isnan().all() and y[:, 1].isfinite().all()
+        assert norm.running_var[0].isnan() and norm.running_var[1].isfinite()
+
+
 def test_threads_change_no_bit():
     """Output and gradients with two and three threads are those with one."""
     results = []
@@ -159,6 +170,8 @@ def test_other_inputs_are_left_to_torch():
     assert torch.equal(batch_norm(norm.eval(), True, x), F.relu(norm(x)))
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         batch_norm(norm.train(), True, torch.randn(1, 6, 1, 1))
+    with pytest.raises(RuntimeError, match="running_mean should contain 12 elements"):
+        batch_norm(norm, True, torch.randn(2, 12, 4, 4).to(memory_format=torch.channels_last))
 
 
 def passes(network: nn.Module, is_fused: bool, precision: str) -> list[torch.Tensor]:
@@ -230,6 +243,28 @@ def test_other_norms_and_modules_with_several_uses_are_not_fused():
     assert is_fused
     for own, part in zip(mine, other.extra, strict=True):
         assert_close(own, part(pixels), 1e-5)
+
+
+def test_layers_that_an_extension_calls_by_themselves_are_not_fused():
+    """A module of an extension may call the norm of a sequence without the ReLU after it."""
+
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU())
+
+        def forward(self, x):
+            y = self.layers[0](x)
+            return y - self.layers[1](y)
+
+    network, other = networks("original")
+    network.stem.append(Gated())
+    other.stem.append(Gated())
+    pixels, _ = batch()
+    with fused_norms(network) as is_fused:
+        mine = network.stem[-1](pixels)
+    assert is_fused
+    assert_close(mine, other.stem[-1](pixels), 1e-5)
 
 
 def test_hooks_are_called():
