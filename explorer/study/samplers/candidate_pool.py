@@ -247,7 +247,7 @@ class CandidatePool:
             count += len(steps)
             for choice, own in groupby(steps, attrgetter("choice")):
                 rows = np.concatenate([[row], self.rows(each.derivation for each in own)])
-                sizes = sum(np.log1p(self.table.costs.of(name, rows)) for name in COSTS)
+                sizes = np.log1p([self.table.costs.of(name, rows) for name in COSTS]).sum(axis=0)
                 codes = self.table.choices.of(choice, rows).tolist()
                 found.setdefault(choice, []).append(dict(zip(codes, (sizes - sizes.mean()).tolist())))
         means = {}
