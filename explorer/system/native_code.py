@@ -44,7 +44,7 @@ def native_library(source: Path) -> ctypes.CDLL | None:
                 return ctypes.CDLL(str(library))
         _compile(source, library)
         return ctypes.CDLL(str(library))
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
+    except (OSError, ValueError, RuntimeError, subprocess.SubprocessError) as error:  # RuntimeError: no home folder
         _log.info("%s is not compiled, slower functions replace it: %s", source.name, error)
         return None
 

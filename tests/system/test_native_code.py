@@ -103,6 +103,18 @@ def test_a_missing_source_is_no_error(tmp_path):
     assert native_library(tmp_path / "twice.cpp") is None
 
 
+def test_a_user_without_a_home_has_no_library(monkeypatch, tmp_path):
+    """As a container's user without an entry in /etc/passwd, if HOME is not set."""
+
+    def no_entry(number):
+        raise KeyError(number)
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", no_entry)
+    assert native_library(source(tmp_path)) is None
+
+
 def test_the_compiler_does_not_read_the_input_of_the_process(monkeypatch, tmp_path):
     """A command that reads its standard input, such as a shell, finds it empty."""
     compiler = tmp_path / "compiler"
