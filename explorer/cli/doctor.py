@@ -59,6 +59,7 @@ def examine(storage: str, data_dir: str | None = None) -> list[Check]:
         *_packages(),
         *_extras(),
         _checked("cpu", _cpu),
+        _checked("compiler", _compiler),
         _checked("memory", _memory),
         _checked("gpu", _gpu),
         _checked("a training step", _training, needed=True),
@@ -123,6 +124,17 @@ def _cpu() -> Check:
     flags = cpu_words()
     units = ", ".join(flag for flag in BF16_FLAGS if flag in flags) or ("none" if flags else "unknown on this system")
     return Check("cpu", True, f"{device_name('cpu')}, {cores}{of} cores for this process, bfloat16 units: {units}")
+
+
+def _compiler() -> Check:
+    """Check for the C++ compiler with which trainings on a CPU compile the batch norms of their networks."""
+    from explorer.system.native_code import compiler_words
+
+    command = compiler_words()[0]
+    if (found := shutil.which(command)) is not None:
+        return Check("compiler", True, found)
+    fix = "install a C++ compiler, such as g++, or name it in CXX; without one trainings on a CPU take longer"
+    return Check("compiler", False, f"no {command}", fix=fix)
 
 
 def _memory() -> Check:

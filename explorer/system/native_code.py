@@ -1,8 +1,8 @@
 """Compile C++ functions of the package on the machine that calls them, if it has a C++ compiler.
 
-A library is compiled once for each source and processor, in about a second, and cached in
+A library is compiled once for each source, processor, C library and compiler, in about a second, and cached in
 ``$XDG_CACHE_HOME/explorer/native`` (``~/.cache/explorer/native``). It is compiled for the instruction sets of this
-processor, which a binary in a wheel cannot be.
+processor, which a binary in a wheel cannot be. A compilation that failed is tried again after a day.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import functools
 import hashlib
 import logging
 import os
+import platform
 import shlex
 import shutil
 import subprocess
 import tempfile
-from contextlib import suppress
+import time
 from pathlib import Path
 
 from explorer.system.environment import cpu_identity
@@ -24,6 +25,7 @@ from explorer.system.user_folders import user_cache
 
 COMPILE = ("-std=c++17", "-O2", "-ftree-vectorize", "-march=native", "-fopenmp", "-fPIC", "-fno-exceptions", "-c")
 TIMEOUT_SECONDS = 60.0  # a compilation takes about a second; a compiler on a file system that hangs must not block
+FAILURE_SECONDS = 86_400  # else each process would wait for a compiler that hangs
 _log = logging.getLogger(__name__)
 
 
@@ -37,16 +39,20 @@ def native_library(source: Path) -> ctypes.CDLL | None:
         source: The C++ file; its functions are declared ``extern "C"``.
     """
     try:
-        key = hashlib.sha256(b"\0".join((source.read_bytes(), " ".join(COMPILE).encode(), cpu_identity().encode())))
+        words = (*COMPILE, cpu_identity(), *platform.libc_ver(), *compiler_words())
+        key = hashlib.sha256(b"\0".join((source.read_bytes(), *map(str.encode, words))))
         library = cache_folder() / f"{source.stem}-{key.hexdigest()[:16]}.so"
-        if _is_whole(library):
-            with suppress(OSError):  # compiled by another compiler, or in a container with a newer C library
-                return ctypes.CDLL(str(library))
-        _compile(source, library)
+        if not _is_whole(library):
+            _compile(source, library)
         return ctypes.CDLL(str(library))
     except (OSError, ValueError, RuntimeError, subprocess.SubprocessError) as error:  # RuntimeError: no home folder
         _log.info("%s is not compiled, slower functions replace it: %s", source.name, error)
         return None
+
+
+def compiler_words() -> list[str]:
+    """Return the command of the C++ compiler and its first arguments, as in ``CXX="ccache g++"``."""
+    return shlex.split(os.environ.get("CXX", "")) or ["c++"]
 
 
 def cache_folder() -> Path:
@@ -73,17 +79,32 @@ def _is_whole(library: Path) -> bool:
 
 def _compile(source: Path, library: Path) -> None:
     """Compile a C++ file. Raises OSError or SubprocessError if that fails, or if there is no compiler."""
-    words = shlex.split(os.environ.get("CXX", "")) or ["c++"]  # as in CXX="ccache g++"
+    words = compiler_words()
     if (compiler := shutil.which(words[0])) is None:
         raise FileNotFoundError("no C++ compiler found")
     library.parent.mkdir(parents=True, exist_ok=True)
     library.parent.chmod(0o700)  # else other users could place a library there
+    failed = library.with_suffix(".failed")
+    if failed.exists() and time.time() - failed.stat().st_mtime < FAILURE_SECONDS:
+        raise OSError(f"{failed}: {failed.read_text(errors='replace')}")
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=library.parent) as folder:
         compiled, linked = Path(folder, "compiled.o"), Path(folder, "linked.so")
         # Linked without -fopenmp: a second library of OpenMP, with threads of its own, would be loaded beside torch's.
         for command in ([*COMPILE, str(source), "-o", str(compiled)], ["-shared", str(compiled), "-o", str(linked)]):
             line = [compiler, *words[1:], *command]
-            subprocess.run(line, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_SECONDS)
+            try:
+                subprocess.run(
+                    line,
+                    check=True,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    timeout=TIMEOUT_SECONDS,
+                )
+            except subprocess.SubprocessError as error:
+                said = (error.stderr or b"").decode(errors="replace").strip()
+                failed.write_text("\n".join(filter(None, (str(error), said))))
+                raise
         linked.chmod(0o700)
         digest = Path(folder, "digest")
         digest.write_text(hashlib.sha256(linked.read_bytes()).hexdigest())

@@ -88,14 +88,37 @@ def test_the_compiler_may_have_arguments(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
-def test_a_library_that_cannot_be_loaded_is_compiled_again(monkeypatch, tmp_path):
-    """As one of a compiler that does not link what the library needs, or of a newer C library."""
+def test_another_compiler_or_c_library_has_a_library_of_its_own(monkeypatch, tmp_path):
+    """One that cannot be loaded, as its compiler does not link what it needs, does not hinder another compiler."""
     path = source(tmp_path, 'extern "C" int missing();\n' + SOURCE.replace("2 *", "(MISSING) *"))
     monkeypatch.setenv("CXX", "c++ '-DMISSING=missing()'")
     assert native_library(path) is None
     monkeypatch.setenv("CXX", "c++ -DMISSING=2")
     native_library.cache_clear()
     assert native_library(path).twice(21) == 42
+    monkeypatch.setattr("platform.libc_ver", lambda: ("glibc", "2.0"))
+    native_library.cache_clear()
+    assert native_library(path).twice(21) == 42
+    assert len(list(native_code.cache_folder().glob("*.so"))) == 3
+
+
+def test_a_failed_compilation_is_tried_again_the_next_day(monkeypatch, tmp_path, caplog):
+    """Until then processes do not wait for a compiler that fails or hangs; the line in the log has its message."""
+    compiler = tmp_path / "compiler"
+    compiler.write_text(f"#!/bin/sh\necho called >> '{tmp_path}/calls'\necho wrong flag >&2\nexit 1\n")
+    compiler.chmod(0o700)
+    monkeypatch.setenv("CXX", str(compiler))
+    for _ in range(3):
+        native_library.cache_clear()
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            assert native_library(source(tmp_path)) is None
+    assert "wrong flag" in caplog.text and (tmp_path / "calls").read_text() == "called\n"
+    (failed,) = native_code.cache_folder().glob("*.failed")
+    os.utime(failed, (0, 0))
+    native_library.cache_clear()
+    assert native_library(source(tmp_path)) is None
+    assert (tmp_path / "calls").read_text() == "called\ncalled\n"
 
 
 def test_a_missing_source_is_no_error(tmp_path):

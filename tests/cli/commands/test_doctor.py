@@ -55,12 +55,22 @@ def test_a_machine_that_runs_these_tests_can_search(storage, tmp_path):
     for requirement in project["dependencies"]:
         name = requirement.partition(">")[0].replace(".", "-")
         assert checks[name]["ok"] and checks[name]["needed"] and checks[name]["found"][0].isdigit()
-    for name in ("python", "cpu", "memory", "gpu", "a training step", "storage", "disk", "cache", "data", "browser"):
+    parts = ("python", "cpu", "compiler", "memory", "gpu", "a training step", "storage", "disk", "cache", "data")
+    for name in (*parts, "browser"):
         assert checks[name]["found"]
     assert {f"[{extra}]" for extra in project["optional-dependencies"] if extra != "all"} <= set(checks)
     assert "cores for this process" in checks["cpu"]["found"] and "bfloat16 units" in checks["cpu"]["found"]
     assert f"cifar10 ({tmp_path}/cifar-10-batches-py)" in checks["data"]["found"]
     assert not any(Path(storage.removeprefix("sqlite:///")).parent.iterdir())
+
+
+def test_a_machine_without_a_compiler_can_search(monkeypatch, storage):
+    """It is named with the fix, as trainings take longer, and the status is 0."""
+    monkeypatch.setenv("CXX", "no-such-compiler -O2")
+    status, document, errors = doctor("--storage", storage)
+    (found,) = (check for check in document["checks"] if check["name"] == "compiler")
+    assert status == 0 and not found["ok"] and not found["needed"]
+    assert found["found"] == "no no-such-compiler" and "CXX" in found["fix"]
 
 
 @pytest.mark.parametrize(
