@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from multiprocessing import forkserver
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import numpy
@@ -19,6 +21,9 @@ from explorer.store import database
 from explorer.store.sqlite_file import make_durable
 from explorer.study.workers.pool import PRELOADED
 from explorer.system.cores import usable_cores
+
+if TYPE_CHECKING:
+    from tests.store.remote.s3 import S3Server
 
 FOLDER = Path(__file__).parent
 SEED = int(os.environ.get("EXPLORER_TEST_SEED", "0"))
@@ -122,6 +127,33 @@ def sqlite_without_sync() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(database, "make_durable", open_without_sync)
         yield
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """A local S3 server, the only one of the process: s3fs keeps the address of the first in its cache."""
+    from tests.store.remote.s3 import S3Server  # imports moto, which few tests need
+
+    server = S3Server()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a new bucket; the environment has the credentials."""
+    import boto3
+
+    from tests.store.remote.s3 import SECRET
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "the-access-key-id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    bucket = f"bucket-{secrets.token_hex(4)}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return f"s3://{bucket}/some/prefix"
 
 
 @pytest.fixture

@@ -242,8 +242,9 @@ def _print_result(
     out.print(plain(f"{study.name}: {result.ended or 'done'}; {counts or 'no trials yet'}, {result.seconds:.0f} s"))
     saved = study.savings()
     if saved["trainings_saved"]:
-        trainings = plural(saved["trainings_saved"], "training")
-        out.print(plain(f"{trainings} saved: their networks had been trained before"))
+        number = saved["trainings_saved"]
+        networks = "its network" if number == 1 else "their networks"
+        out.print(plain(f"{plural(number, 'training')} saved: {networks} had been trained before"))
     if saved["epochs_saved"] > 0:
         share = saved["epochs_saved"] / (saved["epochs_saved"] + saved["epochs_trained"])
         epochs = plural(saved["epochs_saved"], "epoch")

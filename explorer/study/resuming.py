@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from explorer.analysis.amounts import plural
 from explorer.analysis.limits import parse_limit
 from explorer.errors import StoreError
 from explorer.space.search_space import SearchSpace
@@ -27,6 +28,7 @@ from explorer.study.plan import DEFAULT_DATA, Plan, make_plan
 from explorer.study.recorded_training import is_trained, training_recipe
 from explorer.study.settings import SearchSettings
 from explorer.study.workers.jobs import Training
+from explorer.training.recipe import Recipe
 
 MAX_DATA_PLACES = 8  # recorded per study, the latest first: several machines may have the data in different folders
 _log = logging.getLogger(__name__)
@@ -46,15 +48,24 @@ def plan_search(space: SearchSpace, settings: SearchSettings, database: Database
     """
     plan = make_plan(space, settings)
     name, study = _resumed(plan, database)
-    if study is not None and (own := with_recorded_training(settings, study)) is not settings:
-        recorded = own.training.resolved(study.fingerprint["data"])
-        _log.warning(
-            "study %r goes on with its own recipe, %s, and its epochs, %d, since none are named; the defaults differ",
-            *(name, recorded.recipe.name, recorded.epochs),
-        )
+    own = settings if study is None else with_recorded_training(settings, study)
+    if own is not settings:
         plan = make_plan(space, own)
     _check_resumable(plan, study)
+    if own is not settings:
+        _log.warning(
+            "study %r goes on with its %s, since no other is named; the default differs", name, _own(settings, own)
+        )
     return plan, name
+
+
+def _own(settings: SearchSettings, own: SearchSettings) -> str:
+    """Return the recipe and the epochs that the settings of a study add to those of a search, as text."""
+    recipe, epochs = own.training.recipe, own.training.epochs
+    taken = [f"recipe {recipe.name!r}"] if isinstance(recipe, Recipe) and settings.training.recipe is None else []
+    if epochs is not None and settings.training.epochs is None:
+        taken.append(plural(epochs, "epoch"))
+    return " and its ".join(taken)
 
 
 def with_recorded_training(settings: SearchSettings, study: Study) -> SearchSettings:

@@ -19,6 +19,7 @@ from explorer.study.budget import Budget
 from explorer.study.candidates import limit_violation
 from explorer.study.events import Status
 from explorer.study.plan import Plan
+from explorer.study.stopping.rules import RULES, FreezeThaw
 
 _EFFECTIVE = ("complete", "stopped")
 
@@ -207,7 +208,8 @@ def status_of(
     done = counts["complete"] + counts["stopped"]
     target = budget.target if only is None else len(only)
     times = [budget.seconds_left()]
-    if target is not None and median is not None:
+    pauses = isinstance(RULES.get(plan.stopping), FreezeThaw)  # its trials take one epoch, and then some go on
+    if target is not None and median is not None and not pauses:
         times.append(max(0, target - done) * median / plan.workers)
     return Status(
         study=study,

@@ -66,7 +66,11 @@ class Checkpoint:
             write_atomically(self.path, save(kept, metadata=header))
         except OSError as error:
             if not self._warned:  # once in a run, not every few seconds
-                _log.warning("a checkpoint could not be written: %s; training continues", error)
+                _log.warning(
+                    "the checkpoint %s could not be written: %s; without it a training that is interrupted or paused "
+                    "starts again",
+                    *(self.path, error.strerror or error),
+                )
             self._warned = True
         self._written = time.perf_counter()
         self._cost = self._written - began

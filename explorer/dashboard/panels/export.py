@@ -14,6 +14,7 @@ from typing import Any
 
 import streamlit as st
 
+from explorer.dashboard.data.storage import read_trial
 from explorer.dashboard.launch import server_environment
 from explorer.dashboard.session import show_message, storage_url
 from explorer.dashboard.text import safe_text
@@ -51,6 +52,11 @@ def export_command(study: Study, number: int) -> str:
     return shlex.join(words)
 
 
+def is_exportable(study: Study, trial: TrialRecord) -> bool:
+    """Return whether a trial, or the trial that a cached one repeats, is complete. Raises StoreError."""
+    return (trial if trial.same_as is None else read_trial(study, trial.same_as)).state == "complete"
+
+
 def train_command(study: Study, address: str) -> str:
     """Return the command that trains the network at an address with the study's training settings."""
     settings = study.fingerprint
@@ -67,14 +73,18 @@ def train_command(study: Study, address: str) -> str:
 def draw_export(study: Study, trial: TrialRecord, architecture: Architecture, address: str = "") -> None:
     """Draw the export command, buttons that save the architecture or a zip file, and the network's code on request.
 
+    A trial without a result has neither the command nor the zip file. Raises StoreError.
+
     Args:
         study: The study.
         trial: The trial.
         architecture: Its network.
         address: The line that names the network in its space; empty if there is none.
     """
-    st.caption("Export with this command")
-    st.code(export_command(study, trial.number), language=None, wrap_lines=True)
+    exportable = is_exportable(study, trial)
+    if exportable:
+        st.caption("Export with this command")
+        st.code(export_command(study, trial.number), language=None, wrap_lines=True)
     if address:
         st.caption("The network in one line, which every command takes")
         st.code(safe_text(address, length=5_000), language=None, wrap_lines=True)
@@ -83,7 +93,7 @@ def draw_export(study: Study, trial: TrialRecord, architecture: Architecture, ad
         st.download_button(
             "architecture.json", document, file_name="architecture.json", on_click="ignore", key="take_json"
         )
-        if trial.state in ("complete", "cached") and st.button("Export as a zip file", key="prepare"):
+        if exportable and st.button("Export as a zip file", key="prepare"):
             with st.spinner("Exporting and checking"):
                 try:
                     packed = zipped_export(study, trial, storage_url())

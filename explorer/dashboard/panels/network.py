@@ -17,7 +17,7 @@ from explorer.dashboard.figures.drawing.layout import block_drawing, network_dra
 from explorer.dashboard.panels.charts import draw_figure
 from explorer.dashboard.panels.drawings import draw_drawing
 from explorer.dashboard.panels.estimated import estimates_for
-from explorer.dashboard.panels.export import export_command
+from explorer.dashboard.panels.export import export_command, is_exportable
 from explorer.dashboard.panels.notes import draw_notes
 from explorer.dashboard.panels.tables import draw_table
 from explorer.dashboard.quantities import unit_of
@@ -116,8 +116,9 @@ def draw_detail(study: Study, number: int) -> None:
     else:
         with numbers:
             _draw_numbers(study, trial)
-            st.caption("Export this network with")
-            st.code(export_command(study, number), language=None, wrap_lines=True)
+            if is_exportable(study, trial):
+                st.caption("Export this network with")
+                st.code(export_command(study, number), language=None, wrap_lines=True)
             draw_notes(study, number)
 
 

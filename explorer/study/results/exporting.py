@@ -33,10 +33,12 @@ def check_exportable(study: Study, record: TrialRecord, data_dir: str | Path | N
         require_ops(study, record.architecture)
     if own_weights:
         return
-    if record.state not in ("complete", "cached"):
+    trained = record if record.same_as is None else study.trial(record.same_as)
+    if trained.state != "complete":
+        which = "it is" if trained is record else f"it has the network of trial {trained.number}, which is"
         raise StudyError(
-            f"trial {record.number} of study {study.name!r} has no result to export: it is {record.state}"
-            + (f" ({record.reason})" if record.reason else "")
+            f"trial {record.number} of study {study.name!r} has no result to export: {which} {trained.state}"
+            + (f" ({trained.reason})" if trained.reason else "")
         )
     if is_trained(study) and record.state == "complete" and study.weights(record) is None:
         training_recipe(study)

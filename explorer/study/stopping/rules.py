@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from explorer.analysis.amounts import plural
 from explorer.analysis.crowding import crowding_distances, non_dominated_ranks
 from explorer.analysis.pareto import non_dominated
 from explorer.errors import StudyError, did_you_mean
@@ -105,11 +106,11 @@ class Rungs:
     def reasons(self, epoch: int, judged: Sequence[Run], runs: Sequence[Run]) -> list[str]:
         rung = [*judged, *(run for run in runs if len(run.metrics) >= epoch)]
         ranks, places = places_of(np.array([run.point(epoch) for run in rung]))
-        size = len(rung)
+        size, after = len(rung), plural(epoch, "epoch")
         return [
             ""
             if size < self.eta or rank == 0 or place < size / self.eta
-            else f"place {place + 1} of {size} after {epoch} epochs, only the best {1 / self.eta:.0%} continue"
+            else f"place {place + 1} of {size} after {after}, only the best {1 / self.eta:.0%} continue"
             for rank, place in zip(ranks[: len(judged)], places)
         ]
 
@@ -145,7 +146,7 @@ class Curves:
         return [
             ""
             if chance >= self.chance
-            else f"after {epoch} epochs the probability to reach the frontier is {chance:.1%}"
+            else f"after {plural(epoch, 'epoch')} the probability to reach the frontier is {chance:.1%}"
             for chance in chances
         ]
 
@@ -175,7 +176,8 @@ class FreezeThaw:
     The gain of a run is the expected enlargement of the hypervolume of the complete runs, in the metrics and the
     logarithms of the costs. A run is preferred to a new one while it gains at least as much per epoch that is left to
     it as a new one per ``share`` of a training. All trainings together take ``share`` of their epochs. While new runs
-    may begin, one epoch is reserved for each. After that, a run continues only if the rest of its epochs is allowed.
+    may begin, one epoch is reserved for each. After that, a run continues only if the rest of its epochs is allowed, or
+    if no run is complete or being trained.
 
     Attributes:
         share: Share of the epochs of all runs that is trained.
@@ -219,7 +221,10 @@ class FreezeThaw:
             spent += allowance.new if math.isfinite(allowance.new) else 0.0
         else:
             spent += sum(epochs - len(run.metrics) for run in others if not run.complete)
-        worth = (rates > 0) & (rates >= least) & (spent + needed <= self.share * epochs * allowance.trials)
+        allowed = self.share * epochs * allowance.trials
+        if not others and not allowance.new:  # otherwise a search of few runs or epochs would have no result
+            allowed = math.inf
+        worth = (rates > 0) & (rates >= least) & (spent + needed <= allowed)
         rates[~worth] = 0.0
         return int(rates.argmax()) if worth.any() else None
 

@@ -63,11 +63,12 @@ def train(training: Training, job: Job, report: Report) -> Outcome:
         report(_gradient_flow(training, job, data))
     scores = _score(training, job, data)
     network, result = _train(training, job, report, data, checkpoint_of(training, job))
+    is_whole = result.epochs == settings.epochs  # no weights are kept of a training that was stopped
     return Outcome(
         measured={**{name: getattr(result, field) for name, field in TRAINED.items()}, **scores},
         result=result,
         environment=describe_environment(settings.device, _threads(training, job)),
-        weights=_save(network, training.artifacts, job) if training.artifacts else "",
+        weights=_save(network, training.artifacts, job) if training.artifacts and is_whole else "",
     )
 
 

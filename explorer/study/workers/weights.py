@@ -60,8 +60,8 @@ def trained_network(
         record = study.trial(record.same_as)
     if record.state != "complete":
         raise StudyError(
-            f"trial {record.number} of study {study.name!r} has no trained weights: "
-            f"it is {record.state} {record.reason}".rstrip()
+            f"trial {record.number} of study {study.name!r} has no trained weights: it is {record.state}"
+            + (f" ({record.reason})" if record.reason else "")
         )
     architecture = record.architecture
     path = study.weights(record)

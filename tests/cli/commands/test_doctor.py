@@ -67,7 +67,7 @@ def test_a_machine_that_runs_these_tests_can_search(storage, tmp_path):
 def test_a_machine_without_a_compiler_can_search(monkeypatch, storage):
     """It is named with the fix, as trainings take longer, and the status is 0."""
     monkeypatch.setenv("CXX", "no-such-compiler -O2")
-    status, document, errors = doctor("--storage", storage)
+    status, document, _ = doctor("--storage", storage)
     (found,) = (check for check in document["checks"] if check["name"] == "compiler")
     assert status == 0 and not found["ok"] and not found["needed"]
     assert found["found"] == "no no-such-compiler" and "CXX" in found["fix"]

@@ -8,7 +8,9 @@ from safetensors.torch import save_file
 
 import explorer
 from explorer.export.verify import formats
+from explorer.store.rows import Ending
 from tests.command_line import run
+from tests.dashboards.conftest import begin_study, proposal
 
 QUICK = ("--formats", "yaml,python,safetensors")
 SMALL = "he2016_orders.yaml#order=full_preact"
@@ -126,6 +128,19 @@ def test_invalid_exports_give_one_line(capsys, args, message, tmp_path, monkeypa
     status, out, err = run(capsys, "export", SMALL, "-o", "net", *args)
     assert (status, out) == (2, "") and message in err and len(err.strip().splitlines()) == 1, err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_stopped_trial_and_one_that_repeats_it_are_not_exported(capsys, tmp_path):
+    """Neither has weights; the message names the trial that was stopped, and why."""
+    url = f"sqlite:///{tmp_path}/explorer.db"
+    writer = begin_study(url, "stopped")
+    writer.begin(0, proposal(0))
+    writer.finish(0, Ending("stopped", reason="paused after 1 epoch"))
+    assert writer.begin(1, proposal(0)).state == "cached"
+    for number, which in ((0, "it is"), (1, "it has the network of trial 0, which is")):
+        status, _, err = run(capsys, "export", f"stopped:{number}", "-o", str(tmp_path / "net"), "--storage", url)
+        assert status == 2 and not (tmp_path / "net").exists()
+        assert f"no result to export: {which} stopped (paused after 1 epoch)" in err
 
 
 def test_a_format_without_its_package_names_the_extra(capsys, tmp_path, monkeypatch):

@@ -21,6 +21,7 @@ from explorer.store.rows import Ending, Proposal
 from explorer.store.views.gradient_flows import save_gradient_flow
 from explorer.study.search import run_search
 from tests.dashboards.conftest import (
+    CACHED,
     COMPLETE,
     EPOCHS,
     FAILED,
@@ -199,6 +200,8 @@ def test_a_failed_trial_shows_its_reason(page, study):
     at.multiselect(key="compared").set_value([FAILED]).run()
     assert REASON in texts(at)
     assert drawings(at)
+    assert "explorer export" not in texts(at)  # it would be refused
+    assert "explorer export" in texts(page("architecture", compared=(CACHED,)))
 
 
 def test_recorded_gradients_are_drawn(page, study):

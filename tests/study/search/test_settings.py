@@ -87,9 +87,13 @@ def test_a_study_goes_on_with_its_own_training(space, url, caplog):
         explorer.search(space, trials=2, epochs=2, **few)
     study = explorer.search(space, trials=2, **few)
     assert study.counts()["complete"] == 2
-    assert "goes on with its own recipe, quick, and its epochs, 1," in caplog.text
+    assert "goes on with its recipe 'quick' and its 1 epoch, since no other is named" in caplog.text
+    caplog.clear()
     with pytest.raises(StoreError, match=r'recipe.name: "quick", now "he2016"'):
         explorer.search(space, trials=3, recipe="he2016", **few)
+    assert not caplog.text  # nothing goes on
+    explorer.search(space, trials=2, recipe="quick", **few)
+    assert "goes on with its 1 epoch, since" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,15 @@ def test_runs_that_train_elsewhere_have_the_rest_of_their_epochs():
         assert RULE.choose([good], [*COMPLETE, running], EPOCHS, allowance) == chosen
 
 
+def test_one_run_is_trained_to_its_end_whatever_is_allowed():
+    """When no new run may begin and none is complete or being trained, the best one continues; otherwise none does."""
+    paused, none_left = [run(final, 100.0, 1) for final in (0.5, 0.8, 0.6)], Allowance(new=0, trials=3)
+    few = [replace(each, metrics=each.metrics[:1]) for each in paused]
+    assert RULE.choose(few, [], 3, none_left) == 1
+    assert RULE.choose(few, [run(0.1, 100.0, 2)], 3, none_left) is None
+    assert RULE.choose(few, [], 3, replace(none_left, new=1)) is None
+
+
 @pytest.mark.parametrize("costs", [(), (100.0,), (-3.0,), (0.0, 5.0)])
 def test_any_number_of_costs_and_of_runs_will_do(costs):
     """One run alone, without costs, or with costs that have no logarithm, is judged too."""

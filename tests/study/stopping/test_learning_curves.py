@@ -70,7 +70,7 @@ def search():
 def test_a_trial_that_falls_behind_is_stopped_at_a_rung(search):
     """The first trials continue; a costlier and worse trial is stopped at the first rung, a cheaper one is not."""
     assert search.trial([0.3, 0.5, 0.7, 0.8], 100) == search.trial([0.4, 0.5, 0.8, 0.9], 110) == ""
-    assert search.trial([0.2, 0.4, 0.6, 0.7], 200) == "place 3 of 3 after 1 epochs, only the best 33% continue"
+    assert search.trial([0.2, 0.4, 0.6, 0.7], 200) == "place 3 of 3 after 1 epoch, only the best 33% continue"
     assert search.trial([0.1, 0.2, 0.3, 0.4], 50) == ""
     stopped = search.writer.study.trial(2)
     assert (stopped.state, stopped.result.epochs, stopped.objectives) == ("stopped", 1, {})

@@ -71,7 +71,7 @@ def test_a_rung_lets_the_best_share_go_on(points, eta):
     goes_on = len(points) < eta or ranks[0] == 0 or places[0] * eta < len(points)
     assert (reason == "") == goes_on
     if not goes_on:
-        assert reason == f"place {places[0] + 1} of {len(points)} after 1 epochs, only the best {1 / eta:.0%} continue"
+        assert reason == f"place {places[0] + 1} of {len(points)} after 1 epoch, only the best {1 / eta:.0%} continue"
 
 
 @settings(max_examples=100, deadline=None)
@@ -136,7 +136,7 @@ def test_curves_stop_only_unpromising_runs():
     hopeless, good, cheap = run([0.1], 90.0), run([0.55], 90.0), run([0.1], 0.5)
     rule = Curves()
     reason, *others = rule.reasons(1, [hopeless, good, cheap], complete)
-    assert reason.startswith("after 1 epochs the probability to reach the frontier is ") and reason.endswith("%")
+    assert reason.startswith("after 1 epoch the probability to reach the frontier is ") and reason.endswith("%")
     assert others == ["", ""]
     assert rule.reasons(1, [hopeless], complete[: MIN_COMPLETE - 1]) == [""]
 

@@ -19,7 +19,6 @@ from explorer.study.confirm.run import run_confirmation
 from explorer.study.results.exporting import export_trial
 from explorer.study.search import run_search
 from tests.command_line import run
-from tests.store.remote.conftest import s3, s3_server  # noqa: F401 (fixtures)
 from tests.store.remote.s3 import SECRET
 from tests.store.remote.test_outbox import checkpoint
 from tests.study.evaluations import SPACE_TEXT
@@ -34,7 +33,7 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_search_keeps_its_files_in_a_bucket(space, s3, url, tmp_path):  # noqa: F811
+def test_a_search_keeps_its_files_in_a_bucket(space, s3, url, tmp_path):
     """Weights and curves are in the bucket, not here; export, copy, rename and delete use them; no key is stored."""
     study = run_search(space, storage=url, trials=3, workers=1, artifacts=s3, **SETTINGS).study
     store = study.files
@@ -64,7 +63,7 @@ def test_a_search_keeps_its_files_in_a_bucket(space, s3, url, tmp_path):  # noqa
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_trial_is_resumed_on_another_machine(space, s3, url):  # noqa: F811
+def test_a_trial_is_resumed_on_another_machine(space, s3, url):
     """A machine without the checkpoint gets it from the bucket before the training starts; at its end it is removed."""
 
     def interrupt(event):
@@ -89,7 +88,7 @@ def test_a_trial_is_resumed_on_another_machine(space, s3, url):  # noqa: F811
 
 
 @pytest.mark.usefixtures("cache")
-def test_changed_weights_in_a_bucket_are_refused(space, s3, url):  # noqa: F811
+def test_changed_weights_in_a_bucket_are_refused(space, s3, url):
     """Weights whose SHA-256 differs from the one in the study are an error, not a network."""
     study = run_search(space, storage=url, trials=1, workers=1, artifacts=s3, **SETTINGS).study
     record = study.trial(0)
@@ -127,7 +126,7 @@ def test_a_study_keeps_its_place_if_the_environment_names_another(space, url, ca
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_confirmation_reads_the_place_of_its_study(space, s3, url):  # noqa: F811
+def test_a_confirmation_reads_the_place_of_its_study(space, s3, url):
     """``confirm`` leaves no checkpoint behind in the bucket."""
     study = run_search(space, storage=url, trials=1, workers=1, artifacts=s3, **SETTINGS).study
     confirmation = run_confirmation(url, "digits", seeds=1, workers=1)
@@ -135,7 +134,7 @@ def test_a_confirmation_reads_the_place_of_its_study(space, s3, url):  # noqa: F
     assert not [name for name in study.files.names() if name.endswith(".checkpoint")]
 
 
-def test_a_place_that_cannot_be_written_ends_the_command(s3, url, tmp_path, capsys):  # noqa: F811
+def test_a_place_that_cannot_be_written_ends_the_command(s3, url, tmp_path, capsys):
     """A bucket that does not exist and a URL with a password are one line and exit status 2; the doctor names both."""
     (tmp_path / "tiny.yaml").write_text(SPACE_TEXT)
     search = ("search", "--space", str(tmp_path / "tiny.yaml"), "--data", "digits", "--trials", "1", "--storage", url)
@@ -181,7 +180,7 @@ def test_the_place_of_a_study_is_checked_again(space, url, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_bucket_that_was_deleted_is_named(space, s3, url, capsys):  # noqa: F811
+def test_a_bucket_that_was_deleted_is_named(space, s3, url, capsys):
     """``clean`` says that a bucket is missing, not that there is nothing to free; the study can be copied elsewhere."""
     import boto3
 
@@ -196,7 +195,7 @@ def test_a_bucket_that_was_deleted_is_named(space, s3, url, capsys):  # noqa: F8
     assert copy_study(open_study(url), name="other", artifacts="others").counts()["complete"] == 1
 
 
-def test_the_doctor_tries_the_place(s3, url, capsys, monkeypatch):  # noqa: F811
+def test_the_doctor_tries_the_place(s3, url, capsys, monkeypatch):
     """The doctor writes, reads and removes a file in the place that the environment names."""
     monkeypatch.setenv("EXPLORER_ARTIFACTS", s3)
     _, out, _ = run(capsys, "doctor", "--storage", url, "--json")

@@ -109,7 +109,8 @@ def test_disk_errors_fail_no_training(space, tmp_path, monkeypatch, caplog, erro
     outcome = train(settings, job, lambda said: False)
     assert outcome.weights == "" and outcome.result.epochs == 2
     of_checkpoint, of_weights = (record.getMessage() for record in caplog.records)
-    assert of_checkpoint.startswith("a checkpoint could not be written: ") and os.strerror(error) in of_checkpoint
+    file = tmp_path / "artifacts" / f"{architecture.digest}.checkpoint"
+    assert of_checkpoint.startswith(f"the checkpoint {file} could not be written: {os.strerror(error)}; without it")
     assert of_weights.startswith("the weights of trial 7 could not be saved: ") and os.strerror(error) in of_weights
     assert of_weights.endswith("; 'explorer export' trains its network again")
 

@@ -15,7 +15,6 @@ from explorer.store.study import Study
 from explorer.study.events import Event
 from explorer.study.search import SearchResult, run_search
 from explorer.study.trials import files
-from tests.store.remote.conftest import s3, s3_server  # noqa: F401 (fixtures)
 from tests.study.training.digits import SETTINGS, copied, no_late_verdicts
 
 EPOCHS, TRIALS = 6, 12
@@ -29,9 +28,11 @@ class Heard:
         self.epochs: set[tuple[int, int, float]] = set()  # a continued training reports its earlier epochs again
         self.started: list[int] = []
         self.states: list[str] = []
+        self.times_left: set[float | None] = set()
         self._most = most
 
     def __call__(self, event: Event) -> None:
+        self.times_left.add(event.status.seconds_left)
         if event.kind == "epoch":
             self.epochs.add((event.trial.number, event.epoch.epoch, event.epoch.seconds))
         elif event.kind == "started":
@@ -70,6 +71,7 @@ def test_a_third_of_the_epochs_is_trained(paused):
     """Each trial is begun, a third of their epochs is trained at most, and no epoch is given up."""
     result, heard, _ = paused
     study, counts = result.study, result.study.counts()
+    assert heard.times_left == {None}  # the trials that are left do not tell it, since some of them continue
     assert result.ended == f"the study has its {TRIALS} trials" and not result.failed
     assert counts["complete"] > 0 and counts["complete"] + counts["stopped"] == TRIALS
     assert study.savings()["epochs_trained"] == len(heard.epochs) <= TRIALS * EPOCHS / 3
@@ -164,8 +166,7 @@ def test_the_checkpoints_of_paused_trials_are_limited(space, url, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("s3_server")
-def test_paused_trials_continue_on_another_machine(space, url, s3):  # noqa: F811
+def test_paused_trials_continue_on_another_machine(space, url, s3):
     """With a bucket as the place of the files, the checkpoints of paused trials are there, and nothing is given up."""
     first, second = Heard(most=TRIALS), Heard()
     searched(space, url, first, artifacts=s3)

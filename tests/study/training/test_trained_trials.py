@@ -104,6 +104,16 @@ def test_a_resumed_trial_continues_from_its_checkpoint(space, tmp_path, monkeypa
     assert [replace(e, seconds=0.0) for e in told] == [replace(e, seconds=0.0) for e in undisturbed.result.curve]
 
 
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_a_stopped_training_writes_no_weights(space, tmp_path, is_stopped):
+    """They would be removed, since a stopped trial has none; a full disk would be reported for them in vain."""
+    architecture = space.architecture(0)
+    job = Job(7, architecture.digest, architecture.to_json(), {}, seed=1)
+    outcome = train(training(epochs=2, artifacts=tmp_path), job, lambda epoch: is_stopped)
+    assert outcome.result.epochs == (1 if is_stopped else 2)
+    assert bool(outcome.weights) != is_stopped and any(tmp_path.iterdir()) != is_stopped
+
+
 def test_the_same_command_resumes_the_study(trained, space, tmp_path):
     """A larger total continues the study and leaves the first trials unchanged."""
     study, _, url = trained
