@@ -2,6 +2,7 @@
 
 import sys
 import zipfile
+from importlib.machinery import PathFinder
 from importlib.metadata import entry_points
 
 import pytest
@@ -13,8 +14,10 @@ GROUP = "explorer.ops"
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder that is the only one in which packages are sought."""
+    """A folder that is the only one in which packages are sought, without finders that other packages add."""
     monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "missing")])
+    own = [finder for finder in sys.meta_path if finder is PathFinder or not hasattr(finder, "find_distributions")]
+    monkeypatch.setattr(sys, "meta_path", own)
     return tmp_path
 
 

@@ -46,7 +46,7 @@ class Job:
         seed: Seed of the trial.
         decision_epochs: Epochs after which the training waits for the verdict of the stopping rule.
         precision: Precision of the training; empty for that of the settings.
-        threads: Most CPU threads of the training; 0 for those of the work.
+        threads: Most CPU threads of the training; 0 for those that the executor has for it.
         side_by_side: Trainings of all processes that share the device; 0 for those of the work.
         costs: Names of the costs that are known.
         verdict_seconds: Longest time that the training waits for a verdict; 0 for the usual time.
@@ -68,12 +68,16 @@ class Job:
 
     @classmethod
     def of(cls, record: TrialRecord, decision_epochs: tuple[int, ...], pauses: bool = False) -> Job:
-        """Return the job of a running trial. A trial that was paused continues in the same precision."""
-        precision = record.counterpart.get("precision", "")
+        """Return the job of a running trial.
+
+        A trial that was paused continues in the same precision and with as many threads, by which results differ.
+        """
+        precision, threads = record.counterpart.get("precision", ""), 0
         if pauses and record.result is not None:
             precision = record.result.precision
+            threads = record.environment.threads if record.environment is not None else 0
         network = (record.number, record.digest, record.architecture_json, record.choices, record.seed)
-        return cls(*network, decision_epochs, precision, costs=tuple(record.costs), pauses=pauses)
+        return cls(*network, decision_epochs, precision, threads, costs=tuple(record.costs), pauses=pauses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,8 @@ class ProcessPool:
     def start(self, job: Job, limits: TrialLimits = UNLIMITED) -> None:
         if self._share is not None:
             most, threads = self._most(), max(1, self._share.cores() // self._most())
-            job = replace(job, threads=threads, side_by_side=most * self._share.processes() if self._reused else 0)
+            side_by_side = most * self._share.processes() if self._reused else 0
+            job = replace(job, threads=job.threads or threads, side_by_side=side_by_side)
         # An idle child sends nothing: if its pipe is readable, it has ended, even if is_alive() is still True.
         idle = (child for child in self._children if child.job is None and not child.messages.poll())
         child = next(idle, None) or self._new_child()

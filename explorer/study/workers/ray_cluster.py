@@ -117,8 +117,8 @@ class RayExecutor:
 
     def _submit(self, job: Job, limits: TrialLimits) -> None:
         is_cpu = self._needs.device == "cpu"
-        side_by_side = 0 if is_cpu else self._needs.per_gpu
-        job = replace(job, threads=self._needs.cpus, side_by_side=side_by_side, verdict_seconds=VERDICT_SECONDS)
+        side_by_side, threads = 0 if is_cpu else self._needs.per_gpu, job.threads or self._needs.cpus
+        job = replace(job, threads=threads, side_by_side=side_by_side, verdict_seconds=VERDICT_SECONDS)
         self._runs += 1
         file = checkpoint_of(self._work, job)
         checkpoint = file.read_bytes() if file is not None and file.exists() else b""

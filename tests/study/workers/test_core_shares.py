@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from explorer.records import TrainingResult, TrialRecord
 from explorer.study.workers.jobs import Job, Outcome, Training
 from explorer.study.workers.pool import ProcessPool
 from explorer.study.workers.train_job import _threads
+from explorer.system.environment import describe_environment
 
 
 class Share:
@@ -35,9 +37,14 @@ def threads(job: Job, report) -> Outcome:
     return Outcome({"threads": job.threads, "side_by_side": job.side_by_side})
 
 
-def run(pool: ProcessPool) -> dict[str, float]:
-    """Run one job and return its limits."""
-    pool.start(Job(0, "v1-a", "{}", {}, 0))
+def run(pool: ProcessPool, most: int = 0) -> dict[str, float]:
+    """Run one job and return its limits.
+
+    Args:
+        pool: The pool.
+        most: The threads of the job itself.
+    """
+    pool.start(Job(0, "v1-a", "{}", {}, 0, threads=most))
     while True:
         for _, message in pool.messages(1.0):
             return dict(message.measured)
@@ -54,6 +61,20 @@ def test_the_number_of_jobs_follows_the_share():
     assert pool.room == 8
     pool.stop()
     assert share.left
+
+
+def test_a_paused_training_continues_with_its_threads():
+    """Results differ by the number of threads, so another share does not change that of a training that was paused."""
+    share = Share(2)
+    pool = ProcessPool(threads, 1, share=share, is_fixed=True)
+    assert run(pool)["threads"] == 2
+    share.become(1, 2)
+    assert run(pool)["threads"] == 1 and run(pool, most=2)["threads"] == 2
+    pool.stop()
+    result = TrainingResult(0.5, 1.0, 0.9, 1, 0.0, 0.0, ())
+    environment = replace(describe_environment("cpu"), threads=2)
+    record = TrialRecord(number=0, state="running", digest="v1-a", result=result, environment=environment)
+    assert Job.of(record, (), pauses=True).threads == 2 and Job.of(record, ()).threads == 0
 
 
 def test_a_smaller_share_starts_no_job_while_enough_run():
