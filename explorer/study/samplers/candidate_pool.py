@@ -21,7 +21,7 @@ from explorer.networks.ops.base import OpCost
 from explorer.networks.walk import PlacedBlock
 from explorer.records import TrialRecord
 from explorer.space.choices import Choice, Derivation
-from explorer.space.edits import neighbours
+from explorer.space.edits import neighbour_at, neighbours
 from explorer.space.levels import Level
 from explorer.space.search_space import SearchSpace
 from explorer.study.candidates import Candidates
@@ -170,12 +170,10 @@ class CandidatePool:
 
     def uses_required(self, row: int) -> bool:
         """Return whether a network that is derived with the ``required`` level changes with it, if there is one."""
-        level, facts = self.required, self.table.facts
-        if level is None or not self._option_sizes:
+        if self.required is None or not self._option_sizes:
             return True
-        derivation = self.derivation(row)
-        others = [each.derivation for each in neighbours(self.space, derivation) if each.choice == level.choice]
-        return bool((facts.of("network", self.rows(others)) != facts.of("network", np.array([row]))[0]).all())
+        others = self.table.facts.of("network", self._steps(row, self.required.choice))
+        return bool((others != self.table.facts.of("network", np.array([row]))[0]).all())
 
     def fresh(self, rows: Rows, taken: set[int]) -> Rows:
         """Return the rows that are worth training: of each network that is not in ``taken``, the one that writes least.
@@ -206,19 +204,34 @@ class CandidatePool:
         """
         if not self._option_sizes:
             return row
-        row = self._least(row, drawn)
-        while True:
-            steps = self.rows(each.derivation for each in neighbours(self.space, self.derivation(row)))
-            before, row = row, self._least(row, steps)
-            if row == before:
-                return row
+        row, before = self._least(row, drawn), -1
+        while row != before:
+            before = row
+            for choice in self.derivation(row).choices:
+                row = self._least(row, self._steps(row, choice))
+        return row
 
     def _least(self, row: int, others: Rows) -> int:
-        """Return, of a row and the others of its network within the limits, the one that writes least."""
+        """Return, of a row and the others of its network within the limits, the one that writes least.
+
+        It has the ``required`` level, which one of two derivations has if they write two paths in opposite order.
+        """
         facts = self.table.facts
-        same = facts.of("network", others) == facts.of("network", np.array([row]))[0]
-        rows = np.concatenate([[row], others[same & (facts.of("refusal", others) == REFUSALS.index(""))]])
+        kept = facts.of("network", others) == facts.of("network", np.array([row]))[0]
+        kept &= facts.of("refusal", others) == REFUSALS.index("")
+        if self.required is not None:
+            kept &= self.table.has_level(self.required, others)
+        if not kept.any():
+            return row
+        rows = np.concatenate([[row], others[kept]])
         return int(rows[np.argmin(self._written(rows))])
+
+    def _steps(self, row: int, choice: str) -> Rows:
+        """Return the derivations that differ from another in one choice; none if it does not have the choice."""
+        derivation = self.derivation(row)
+        own, options = derivation.choices.get(choice), self.table.options[choice]
+        others = [option for option in options if own not in (None, option)]
+        return self.rows(filter(None, (neighbour_at(self.space, derivation, choice, other) for other in others)))
 
     def _written(self, rows: Rows) -> NDArray[np.float64]:
         """Return the sum of ``_option_sizes`` over the choices, (N,)."""
@@ -232,18 +245,20 @@ class CandidatePool:
         """How much each option of a choice writes, apart from a constant; the last value is for no option.
 
         It is the logarithm of the costs, all of them since one may be equal for several options, in the mean over
-        random networks that have the options in turn. Empty if the first random networks are all different: most spaces
-        write no network in two ways.
+        random networks that have the options in turn. Empty if the first random networks are all different, since most
+        spaces write no network in two ways, and if all steps from a network take too long to derive.
         """
-        sample = self.first(self.derivable)
-        if len(np.unique(self.table.facts.of("network", sample))) == len(sample):
+        sample = list(dict.fromkeys(self.first(self.derivable).tolist()))  # random derivations may repeat
+        if len(set(self.table.facts.of("network", np.array(sample)).tolist())) == len(sample):
             return {}
         found: dict[str, list[dict[int, float]]] = {}
-        count = 0
-        for row in sample.tolist():
-            if count > LISTING * self.derivable:
+        count, most = 0, LISTING * self.derivable
+        for row in sample:
+            if count > most:
                 break
-            steps = list(neighbours(self.space, self.derivation(row)))
+            steps = list(islice(neighbours(self.space, self.derivation(row)), most + 1))
+            if len(steps) > most:
+                return {}
             count += len(steps)
             for choice, own in groupby(steps, attrgetter("choice")):
                 rows = np.concatenate([[row], self.rows(each.derivation for each in own)])

@@ -24,6 +24,7 @@ TOLERANCE = 1e-5  # relative change of the log density below which the fit ends
 MAX_PAIRS = 50_000  # of networks whose covariance is computed at once, so that it stays in a processor's cache
 JITTER = 1e-6  # added to the diagonal so that the Cholesky factor exists
 STEPS_BELOW = 2  # discrete values: the floor is at least this many steps below the best value
+EQUAL = 1e-9  # values this close count as equal, as a share of the best or the median value
 FLOOR = 0.5  # distance from the floor to the best value, as a share of that from the best to the median
 # Normal priors (mean, standard deviation) of the logarithms of the hyperparameters, for standardised values.
 SCALE, NOISE, LENGTH, DECAY = (math.log(0.5), 1.0), (math.log(0.01), 1.2), (0.7, 0.8), (math.log(1.5), 0.8)
@@ -81,7 +82,8 @@ class GaussianProcess:
     def __init__(self, features: Features, values: Array, seed: int):
         best, middle = float(np.min(values)), float(np.median(values))
         spread = middle - best or float(np.ptp(values)) or max(abs(best), 1.0)
-        self._step, below = _step(values), FLOOR * spread
+        near = EQUAL * max(abs(best), abs(middle))
+        self._step, below = _step(values, near), max(FLOOR * spread, near)
         if self._step:  # the floor is a whole number of steps away, and at least one better step exists above it
             below = self._step * max(STEPS_BELOW, math.ceil(below / self._step))
         self.floor, self.nearest = best - below, below
@@ -186,10 +188,10 @@ class _Posterior:
         return float(0.5 * (np.log(precision) - self._weights**2 / precision).sum())
 
 
-def _step(values: Array) -> float:
-    """Return the smallest gap between different values if some values are equal, else 0."""
+def _step(values: Array, near: float) -> float:
+    """Return the smallest gap above ``near`` between two values if some values are equal, else 0."""
     gaps = np.diff(np.sort(values))
-    apart = gaps > 1e-9 * np.abs(values).max()
+    apart = gaps > near
     return float(gaps[apart].min()) if apart.any() and not apart.all() else 0.0
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import explorer
 from explorer.analysis.limits import parse_limit
+from explorer.space.levels import Level
 from explorer.space.search_space import parse_space
 from explorer.study.candidates import Candidates
 from explorer.study.samplers import candidate_pool
@@ -91,6 +92,56 @@ def test_proposals_do_not_depend_on_what_else_the_process_derived():
         derivation = space.unrank(index)
         written = [each.derivation(each.least_written(each.row(derivation), each.first(9))) for each in (pool, other)]
         assert written[0].choices == written[1].choices
+
+
+def counted_pool(text):
+    """Return a pool, and the list of the choices of the networks that it derives."""
+    made = []
+    costs = {"j": lambda architecture, choices: float(len(made.append(choices) or choices))}
+    return CandidatePool(Candidates(parse_space(text, "counted.yaml"), costs, ()), 0), made
+
+
+def test_the_derivation_that_writes_least_is_found_in_few_steps():
+    """The steps grow with the choices alone, not with the number of those that nothing uses."""
+    text = WRITTEN_IN_VAIN.replace("sum(first second, conv3x3) bn relu", "first second").replace("vain", "deep")
+    text = text.replace("depth: 1 | 2 | 3 | 4", "depth: 12").replace("grammar:", "vary: {first: block}\ngrammar:")
+    pool, made = counted_pool(text)
+    row = pool.row(pool.space.named({"second": "zero"}))
+    pool.least_written(row, pool.first(0))  # what each option writes
+    made.clear()
+    other = pool.row(pool.space.named({"second": "zero", "first@stage1.block2": "conv1x1"}))
+    choices = pool.derivation(pool.least_written(other, pool.first(0))).choices
+    assert {option for name, option in choices.items() if name.startswith("first")} == {"identity"}
+    assert len(made) <= 2 * 12 * 3  # two rounds
+
+
+def test_a_derivation_that_is_drawn_twice_is_no_second_one_of_its_network(monkeypatch):
+    """In a space that writes no network twice the derivation that writes least is not sought."""
+    monkeypatch.setattr(candidate_pool, "MAX_LISTED", 1)
+    text = WRITTEN_IN_VAIN.replace("identity | zero", "relu | silu").replace("width: 8", 'width: "range(8, 2048, 8)"')
+    text = text.replace("conv1x1 | identity", "conv1x1")
+    pool, made = counted_pool(text)
+    drawn = pool.first(pool.derivable)
+    assert len(set(drawn.tolist())) < len(drawn)
+    before = len(made)
+    assert [pool.least_written(row, drawn) for row in drawn.tolist()] == drawn.tolist() and len(made) == before
+
+
+def test_the_least_written_derivation_has_the_required_level():
+    """Of two paths that can be exchanged, the one with the required level keeps it."""
+    text = WRITTEN_IN_VAIN.replace("sum(first second, conv3x3)", "sum(first, second)")
+    text = text.replace("second: identity | zero", "second: conv1x1 | conv3x3 | identity")
+    pool = CandidatePool(Candidates(parse_space(text, "exchanged.yaml"), {}, ()), 0)
+    drawn = pool.first(int(pool.space.count()))
+    exchanged = 0
+    for row in drawn.tolist():
+        pool.required = None
+        exchanged += pool.least_written(row, drawn) != row
+        for level in map(Level._make, pool.derivation(row).choices.items()):
+            pool.required = level
+            choices = pool.derivation(pool.least_written(row, drawn)).choices
+            assert choices[level.choice] == level.option
+    assert exchanged
 
 
 def test_a_search_covers_levels_that_its_networks_use():

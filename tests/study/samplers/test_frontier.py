@@ -124,6 +124,24 @@ def test_the_next_level_of_discrete_values_can_be_reached():
     assert GaussianProcess(features, np.linspace(0.4, 0.5, 8), 0).predict(features).step == 0.0
 
 
+@pytest.mark.parametrize("worst", [0.9, 1e6, 1e10, 1e30])
+def test_one_diverged_value_does_not_make_the_others_equal(worst):
+    """The gaps between the other values are no rounding errors, however large the worst value is."""
+    features = Features(np.random.default_rng(0).standard_normal((8, 2)), np.zeros((8, 0)))
+    belief = GaussianProcess(features, np.array([0.5, 0.4, 0.55, 0.6, 0.45, 0.7, 0.8, worst]), 0).predict(features)
+    assert belief.step == 0.0 and 0.0 < belief.floor < 0.4
+
+
+@pytest.mark.parametrize("way", [-1.0, 1.0])
+def test_values_that_differ_by_rounding_are_equal(way):
+    """The floor is below the best value, also if the median is next to it."""
+    features = Features(np.random.default_rng(0).standard_normal((8, 2)), np.zeros((8, 0)))
+    values = way * np.array([0.3, 0.1 + 0.2] * 4)
+    belief = GaussianProcess(features, values, 0).predict(features)
+    assert belief.step == 0.0 and belief.floor < values.min()
+    assert np.allclose(belief.quantile(0.0), way * 0.3)
+
+
 @pytest.mark.parametrize(
     "objectives",
     [
