@@ -101,7 +101,7 @@ def _compile(source: Path, library: Path) -> None:
                     stderr=subprocess.PIPE,
                     timeout=TIMEOUT_SECONDS,
                 )
-            except subprocess.SubprocessError as error:
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
                 said = (error.stderr or b"").decode(errors="replace").strip()
                 failed.write_text("\n".join(filter(None, (str(error), said))))
                 raise
